@@ -1,0 +1,75 @@
+//! Steps: `install` (the library), `test`, `generate` and `check-generated` (TypeScript bindings and
+//! C header), `bench` (load generator and C peers), `tools` (what tests need beside the library).
+
+const std = @import("std");
+const bench = @import("bench/native/build.zig");
+
+pub fn build(b: *std.Build) void {
+    const target = b.standardTargetOptions(.{});
+    const optimize = b.option(
+        std.builtin.OptimizeMode,
+        "optimize",
+        "How to build the library (default: ReleaseSafe)",
+    ) orelse .ReleaseSafe;
+    library(b, target, optimize);
+    native_tests(b, target);
+    generator(b);
+    bench.add(b, target);
+}
+
+/// Without libc: the same file then loads on glibc and on musl.
+fn library(
+    b: *std.Build,
+    target: std.Build.ResolvedTarget,
+    optimize: std.builtin.OptimizeMode,
+) void {
+    const root = b.createModule(.{
+        .root_source_file = b.path("zig/twinpoll.zig"),
+        .target = target,
+        .optimize = optimize,
+        .pic = true,
+        .strip = optimize != .Debug,
+    });
+    b.installArtifact(b.addLibrary(.{
+        .name = "twinpoll",
+        .linkage = .dynamic,
+        .root_module = root,
+    }));
+}
+
+/// With libc, which gives the tests their threads.
+fn native_tests(b: *std.Build, target: std.Build.ResolvedTarget) void {
+    const root = b.createModule(.{
+        .root_source_file = b.path("zig/twinpoll.zig"),
+        .target = target,
+        .optimize = .Debug,
+        .link_libc = true,
+    });
+    const tests = b.addTest(.{ .root_module = root });
+    b.step("test", "Run the native tests").dependOn(&b.addRunArtifact(tests).step);
+}
+
+fn generator(b: *std.Build) void {
+    const layout = b.createModule(.{ .root_source_file = b.path("zig/layout.zig") });
+    const root = b.createModule(.{
+        .root_source_file = b.path("zig/abi/generate.zig"),
+        .target = b.graph.host,
+        .imports = &.{.{ .name = "layout", .module = layout }},
+    });
+    const program = b.addExecutable(.{ .name = "generate", .root_module = root });
+    const files = [_][]const u8{ "src/native/abi.ts", "include/twinpoll.h" };
+
+    const write = b.addRunArtifact(program);
+    write.setCwd(b.path("."));
+    write.addArgs(&files);
+    write.has_side_effects = true;
+    b.step("generate", "Write bindings and C header").dependOn(&write.step);
+
+    const check = b.addRunArtifact(program);
+    check.setCwd(b.path("."));
+    check.addArg("--check");
+    check.addArgs(&files);
+    check.has_side_effects = true;
+    const step = b.step("check-generated", "Fail when bindings or C header are stale");
+    step.dependOn(&check.step);
+}

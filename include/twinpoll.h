@@ -1,0 +1,395 @@
+/* Written by zig/abi/generate.zig from zig/layout.zig; change the layout, not this. */
+#ifndef TWINPOLL_H
+#define TWINPOLL_H
+
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#if defined(__STDC_VERSION__) && __STDC_VERSION__ >= 201112L
+#define TP_ASSERT_SIZE(type, bytes) _Static_assert(sizeof(type) == (bytes), #type)
+#elif defined(__cplusplus) && __cplusplus >= 201103L
+#define TP_ASSERT_SIZE(type, bytes) static_assert(sizeof(type) == (bytes), #type)
+#else
+#define TP_ASSERT_SIZE(type, bytes) struct tp_size_is_checked_from_c11_on
+#endif
+
+#define TP_LAYOUT_HASH UINT32_C(0x52cb0db0)
+#define TP_ABI_VERSION UINT32_C(1)
+#define TP_SEND_FLAG_MOVE UINT32_C(1)
+#define TP_HEADER_BYTES UINT32_C(512)
+#define TP_TURN_FLAG_SPIN UINT32_C(1)
+#define TP_WAIT_FOREVER UINT32_C(4294967295)
+#define TP_NO_SLOT UINT32_C(4294967295)
+
+enum tp_backend_kind {
+    TP_BACKEND_KIND_AUTO = 0,
+    TP_BACKEND_KIND_IO_URING = 1,
+    TP_BACKEND_KIND_EPOLL = 2,
+};
+
+enum tp_mode {
+    TP_MODE_ADAPTIVE = 0,
+    TP_MODE_EVENT = 1,
+    TP_MODE_POLL = 2,
+};
+
+enum tp_clock_kind {
+    TP_CLOCK_KIND_MONOTONIC = 0,
+    TP_CLOCK_KIND_VIRTUAL = 1,
+};
+
+enum tp_status {
+    TP_STATUS_OK = 0,
+    TP_STATUS_STALE_HANDLE = -10001,
+    TP_STATUS_WRONG_THREAD = -10002,
+    TP_STATUS_BAD_ARGUMENT = -10003,
+    TP_STATUS_EXHAUSTED = -10004,
+    TP_STATUS_BACKEND_UNAVAILABLE = -10005,
+    TP_STATUS_BAD_LAYOUT = -10006,
+    TP_STATUS_BUSY = -10007,
+    TP_STATUS_NO_THREADS = -10008,
+    TP_STATUS_ABORTED = -10009,
+    TP_STATUS_LOOP_CLOSED = -10010,
+    TP_STATUS_CONNECT_TIMEOUT = -10011,
+};
+
+enum tp_reason {
+    TP_REASON_NONE = 0,
+    TP_REASON_NOT_IMPLEMENTED = 1,
+    TP_REASON_DISABLED_BY_SYSCTL = 2,
+    TP_REASON_NOT_PERMITTED = 3,
+    TP_REASON_KERNEL_TOO_OLD = 4,
+    TP_REASON_OUT_OF_RESOURCES = 5,
+    TP_REASON_OTHER = 6,
+};
+
+enum tp_syscall {
+    TP_SYSCALL_NONE = 0,
+    TP_SYSCALL_SOCKET = 1,
+    TP_SYSCALL_BIND = 2,
+    TP_SYSCALL_LISTEN = 3,
+    TP_SYSCALL_ACCEPT = 4,
+    TP_SYSCALL_CONNECT = 5,
+    TP_SYSCALL_SETSOCKOPT = 6,
+    TP_SYSCALL_GETSOCKNAME = 7,
+    TP_SYSCALL_GETPEERNAME = 8,
+    TP_SYSCALL_RECV = 9,
+    TP_SYSCALL_SEND = 10,
+    TP_SYSCALL_SHUTDOWN = 11,
+    TP_SYSCALL_MMAP = 12,
+    TP_SYSCALL_IO_URING_SETUP = 13,
+    TP_SYSCALL_IO_URING_ENTER = 14,
+    TP_SYSCALL_IO_URING_REGISTER = 15,
+    TP_SYSCALL_EPOLL_CREATE = 16,
+    TP_SYSCALL_EPOLL_CTL = 17,
+    TP_SYSCALL_EPOLL_WAIT = 18,
+    TP_SYSCALL_SOCKETPAIR = 19,
+    TP_SYSCALL_PTHREAD_CREATE = 20,
+    TP_SYSCALL_TIMERFD = 21,
+};
+
+enum tp_operation {
+    TP_OPERATION_NONE = 0,
+    TP_OPERATION_SEND = 1,
+    TP_OPERATION_RETAIN = 2,
+    TP_OPERATION_RELEASE = 3,
+    TP_OPERATION_PAUSE = 4,
+    TP_OPERATION_UNPAUSE = 5,
+    TP_OPERATION_SHUTDOWN = 6,
+    TP_OPERATION_CLOSE = 7,
+    TP_OPERATION_ABORT = 8,
+    TP_OPERATION_WANT_DRAIN = 9,
+    TP_OPERATION_TIMER_START = 10,
+    TP_OPERATION_TIMER_STOP = 11,
+    TP_OPERATION_LISTENER_CLOSE = 12,
+};
+
+enum tp_event {
+    TP_EVENT_NONE = 0,
+    TP_EVENT_OPEN = 1,
+    TP_EVENT_DATA = 2,
+    TP_EVENT_END = 3,
+    TP_EVENT_DRAIN = 4,
+    TP_EVENT_CLOSED = 5,
+    TP_EVENT_TIMER = 6,
+    TP_EVENT_LISTENER_ERROR = 7,
+    TP_EVENT_LISTENER_CLOSED = 8,
+};
+
+enum tp_region {
+    TP_REGION_SHARED = 0,
+    TP_REGION_BUFFERS = 1,
+};
+
+struct tp_handle_entry {
+    uint8_t operation;
+    uint8_t flags;
+    uint16_t reserved;
+    uint32_t slot;
+    uint32_t generation;
+    uint32_t padding[5];
+};
+TP_ASSERT_SIZE(struct tp_handle_entry, 32);
+
+struct tp_send_entry {
+    uint8_t operation;
+    uint8_t flags;
+    uint16_t reserved;
+    uint32_t slot;
+    uint32_t generation;
+    uint32_t buffer;
+    uint32_t buffer_generation;
+    uint32_t offset;
+    uint32_t length;
+    uint32_t padding;
+};
+TP_ASSERT_SIZE(struct tp_send_entry, 32);
+
+struct tp_buffer_entry {
+    uint8_t operation;
+    uint8_t flags;
+    uint16_t reserved;
+    uint32_t padding[2];
+    uint32_t buffer;
+    uint32_t buffer_generation;
+    uint32_t tail[3];
+};
+TP_ASSERT_SIZE(struct tp_buffer_entry, 32);
+
+struct tp_timer_entry {
+    uint8_t operation;
+    uint8_t flags;
+    uint16_t reserved;
+    uint32_t slot;
+    uint32_t generation;
+    uint32_t padding;
+    double delay_us;
+    double period_us;
+};
+TP_ASSERT_SIZE(struct tp_timer_entry, 32);
+
+struct tp_completion {
+    uint32_t event;
+    uint32_t slot;
+    uint32_t generation;
+    int32_t result;
+    uint32_t buffer;
+    uint32_t buffer_generation;
+    uint32_t offset;
+    uint32_t length;
+};
+TP_ASSERT_SIZE(struct tp_completion, 32);
+
+struct tp_counters {
+    double turns;
+    double system_calls;
+    double sleeps;
+    double spins;
+    double transitions;
+    double accepted;
+    double connected;
+    double closed;
+    double received_bytes;
+    double sent_bytes;
+    double rejected;
+    double starved;
+};
+TP_ASSERT_SIZE(struct tp_counters, 96);
+
+struct tp_address {
+    uint32_t family;
+    uint32_t port;
+    uint32_t scope;
+    uint8_t bytes[16];
+};
+TP_ASSERT_SIZE(struct tp_address, 28);
+
+struct tp_header {
+    double now_us;
+    double next_timer_us;
+    struct tp_counters counters;
+    uint32_t result_generation;
+    uint32_t error_syscall;
+    uint32_t free_buffers;
+    uint32_t free_sends;
+    struct tp_address address;
+    uint32_t open_connections;
+    uint32_t open_listeners;
+    uint32_t padding;
+};
+TP_ASSERT_SIZE(struct tp_header, 168);
+
+struct tp_loop_options {
+    uint32_t size;
+    uint32_t backend;
+    uint32_t mode;
+    uint32_t clock;
+    uint32_t max_connections;
+    uint32_t max_listeners;
+    uint32_t max_timers;
+    uint32_t entries;
+    uint32_t buffer_size;
+    uint32_t receive_buffers;
+    uint32_t send_buffers;
+    uint32_t spin_ceiling_us;
+    uint32_t shared_bytes;
+    uint32_t buffers_bytes;
+    uint32_t submissions_offset;
+    uint32_t completions_offset;
+    uint32_t queued_offset;
+    uint32_t error_reason;
+    uint32_t error_errno;
+    uint32_t error_syscall;
+    uint32_t error_detail;
+    uint32_t granted_flags;
+    uint32_t rung;
+    uint32_t padding;
+};
+TP_ASSERT_SIZE(struct tp_loop_options, 96);
+
+struct tp_stream_options {
+    uint32_t no_delay;
+    uint32_t high_water_mark;
+    uint32_t linger_timeout_ms;
+    uint32_t allow_half_open;
+};
+TP_ASSERT_SIZE(struct tp_stream_options, 16);
+
+struct tp_listen_options {
+    uint32_t size;
+    struct tp_address address;
+    uint32_t backlog;
+    uint32_t reuse_port;
+    uint32_t ipv6_only;
+    struct tp_stream_options stream;
+};
+TP_ASSERT_SIZE(struct tp_listen_options, 60);
+
+struct tp_connect_options {
+    uint32_t size;
+    struct tp_address address;
+    uint32_t timeout_ms;
+    struct tp_stream_options stream;
+};
+TP_ASSERT_SIZE(struct tp_connect_options, 52);
+
+struct tp_backend_report {
+    uint32_t available;
+    uint32_t reason;
+    uint32_t error_errno;
+    uint32_t syscall;
+    uint32_t flags;
+    uint32_t features;
+    uint32_t rung;
+    uint32_t padding;
+};
+TP_ASSERT_SIZE(struct tp_backend_report, 32);
+
+struct tp_machine_report {
+    uint32_t size;
+    uint32_t page_bytes;
+    uint32_t cpus_online;
+    uint32_t cpus_allowed;
+    double memory_lock_limit;
+    double descriptor_limit;
+    uint32_t kernel_major;
+    uint32_t kernel_minor;
+    uint32_t kernel_patch;
+    uint32_t io_uring_disabled;
+    uint32_t threads;
+    uint32_t padding;
+    struct tp_backend_report io_uring;
+    struct tp_backend_report epoll;
+};
+TP_ASSERT_SIZE(struct tp_machine_report, 120);
+
+/*
+ * The library's `abi_version`.
+ */
+uint32_t tp_abi_version(void);
+
+/*
+ * The library's `layout_hash`.
+ */
+uint32_t tp_layout_hash(void);
+
+/*
+ * Fills a `MachineReport` whose `size` is set.
+ */
+int32_t tp_probe(uint8_t *report, uint32_t length);
+
+/*
+ * Opens a loop for the calling thread. A handle, or a negative status.
+ */
+int32_t tp_loop_open(uint8_t *options, uint32_t length);
+
+/*
+ * Resets every connection, closes every listener, gives the loop back.
+ */
+int32_t tp_loop_close(uint32_t loop);
+
+/*
+ * Start of a `Region`; stays mapped for the life of the process.
+ */
+uint8_t *tp_loop_region(uint32_t loop, uint32_t region);
+
+/*
+ * One turn: takes the submissions, enters the kernel once, leaves completions. Sleeps at most
+ * `wait_us`. The number of completions, or a negative status.
+ */
+int32_t tp_loop_turn(uint32_t loop, uint32_t submissions, uint32_t wait_us, uint32_t flags);
+
+/*
+ * Takes the submissions without completing a turn, when the array is full.
+ */
+int32_t tp_loop_submit(uint32_t loop, uint32_t submissions);
+
+/*
+ * Before the host sleeps: 1 when the wake descriptor will become readable at the next event, 0
+ * when there is work already.
+ */
+int32_t tp_loop_arm(uint32_t loop);
+
+/*
+ * A new stream descriptor, owned by the caller, that gets a byte per wake-up.
+ */
+int32_t tp_loop_wake_descriptor(uint32_t loop);
+
+/*
+ * Moves a virtual clock forward.
+ */
+int32_t tp_clock_advance(uint32_t loop, uint32_t us_low, uint32_t us_high);
+
+/*
+ * Listens (`ListenOptions`). The listener's slot, or a negative status.
+ */
+int32_t tp_listen(uint32_t loop, uint8_t *options, uint32_t length);
+
+/*
+ * Writes the bound address to `Header.address`.
+ */
+int32_t tp_listener_address(uint32_t loop, uint32_t slot, uint32_t generation);
+
+/*
+ * Starts to connect (`ConnectOptions`). The connection's slot, or a negative status.
+ */
+int32_t tp_connect(uint32_t loop, uint8_t *options, uint32_t length);
+
+/*
+ * Writes the local (0) or remote (1) address to `Header.address`.
+ */
+int32_t tp_connection_address(uint32_t loop, uint32_t slot, uint32_t generation, uint32_t remote);
+
+/*
+ * Takes a buffer for the script's own bytes: its index, or `exhausted`.
+ */
+int32_t tp_buffer_take(uint32_t loop);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,60 @@
+// Bundles TypeScript for Node, whose oldest supported version cannot run it: mod.ts and cli.ts for
+// the npm package, tests and benchmarks for running here. The folders of dist/ mirror the clone's.
+
+import { chmodSync, existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join, relative } from "node:path";
+import { dist, root } from "./paths.mjs";
+import { run, TaskError } from "./run.mjs";
+import { needRuntime } from "./tools.mjs";
+
+/**
+ * @param {string} folder Relative to the root of the clone.
+ * @param {string} [ending]
+ * @returns {string[]} Files below it, relative to the root, in alphabetical order.
+ */
+export function filesIn(folder, ending = ".ts") {
+  const path = join(root, folder);
+  if (!existsSync(path)) return [];
+  return readdirSync(path, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile() && entry.name.endsWith(ending))
+    .map((entry) => relative(root, join(entry.parentPath ?? entry.path, entry.name)))
+    .sort();
+}
+
+/**
+ * @param {string} source A TypeScript file, relative to the root.
+ * @returns {string} Its bundle.
+ */
+export function bundled(source) {
+  return join(dist, source.replace(/\.ts$/, ".js"));
+}
+
+/**
+ * @param {string[]} folders Bundled whole, beside mod.ts and cli.ts: each file on its own, so that
+ *   workers and child processes can name one.
+ * @returns {Promise<void>}
+ */
+export async function bundle(...folders) {
+  const sources = ["mod.ts", "cli.ts"].filter((file) => existsSync(join(root, file)))
+    .concat(folders.flatMap((folder) => filesIn(folder)));
+  if (sources.length === 0) return;
+  const bun = await needRuntime("bun");
+  const { code, output } = await run(bun, [
+    "build",
+    ...sources.map((source) => `./${source}`),
+    `--outdir=${dist}`,
+    `--root=${root}`,
+    "--target=node",
+    "--format=esm",
+    "--packages=external",
+  ], { limitMs: 120_000 });
+  if (code !== 0) throw new TaskError(`${output}\nBundling failed.`);
+  if (sources.includes("cli.ts")) makeExecutable(bundled("cli.ts"));
+}
+
+/** @param {string} path */
+function makeExecutable(path) {
+  const text = readFileSync(path, "utf8").replace(/^#!.*\n/, "");
+  writeFileSync(path, `#!/usr/bin/env node\n${text}`);
+  chmodSync(path, 0o755);
+}

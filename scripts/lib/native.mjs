@@ -1,0 +1,45 @@
+// The native side: everything goes through build.zig, whose cache makes an unchanged build a no-op.
+
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import process from "node:process";
+import { root } from "./paths.mjs";
+import { run, TaskError } from "./run.mjs";
+import { findZig } from "./tools.mjs";
+
+/** Where `zig build` puts the library. */
+export const library = join(root, "zig-out", "lib", "libtwinpoll.so");
+
+/**
+ * A bundle may lie deeper than the sources, so Node is told where the library is.
+ * @param {import("./tools.mjs").Runtime} runtime
+ * @returns {Record<string, string>}
+ */
+export function libraryEnvironment(runtime) {
+  return runtime === "node" && !process.env.TWINPOLL_LIBRARY ? { TWINPOLL_LIBRARY: library } : {};
+}
+
+/**
+ * @param {string[]} args
+ * @param {number} [limitMs]
+ * @returns {Promise<import("./run.mjs").RunResult>}
+ */
+export async function zig(args, limitMs = 900_000) {
+  const { path, env } = await findZig();
+  return await run(path, args, { env, limitMs });
+}
+
+/**
+ * Builds the library, or more.
+ * @param {...string} steps Names of steps in build.zig; none for the library.
+ * @returns {Promise<void>}
+ */
+export async function buildNative(...steps) {
+  const { code, output, ms } = await zig(["build", ...steps]);
+  if (code !== 0) throw new TaskError(`${output}\nzig build ${steps.join(" ")} failed.`);
+  // An unchanged build is quick and not worth a line.
+  if (ms > 2000) console.log(`setup: zig build ${steps.join(" ")} ${(ms / 1000).toFixed(1)} s`);
+  if (steps.length === 0 && !existsSync(library)) {
+    throw new TaskError(`zig build did not make ${library}.`);
+  }
+}

@@ -1,0 +1,84 @@
+// Runs stages one after the other and tells how each went.
+
+import { mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import process from "node:process";
+import { results } from "./paths.mjs";
+import { TaskError } from "./run.mjs";
+
+/** So much of a failed stage's output is shown; all of it is in the results folder. */
+const shownLines = 200;
+
+/**
+ * @param {import("./stages.mjs").Stage[]} stages
+ * @returns {Promise<boolean>} Whether nothing failed.
+ */
+export async function runStages(stages) {
+  mkdirSync(results, { recursive: true });
+  let passed = 0;
+  let failed = 0;
+  /** @type {{ stage: string, test: import("./results.mjs").TestCase }[]} */
+  const skipped = [];
+
+  for (const stage of stages) {
+    const started = performance.now();
+    const outcome = await attempt(stage);
+    if (outcome.absent !== undefined && process.env.CI) {
+      outcome.failed = 1;
+      outcome.output = `Absent: ${outcome.absent}. With CI set, every stage must run.`;
+    }
+    passed += outcome.passed;
+    failed += outcome.failed;
+    skipped.push(...outcome.skipped.map((test) => ({ stage: stage.name, test })));
+    writeFileSync(join(results, `${stage.name.replaceAll(" ", "-")}.log`), outcome.output);
+    console.log(line(stage, outcome, performance.now() - started));
+    if (outcome.failed > 0) console.log(tail(outcome.output));
+  }
+
+  // A runner may not pass on why it skipped; another one, for the same test, may.
+  /** @type {Map<string, string>} */
+  const reasons = new Map();
+  for (const { test } of skipped) if (test.reason) reasons.set(test.name, test.reason);
+  for (const { stage, test } of skipped) {
+    const reason = test.reason ?? reasons.get(test.name);
+    console.log(`skipped, ${stage}: ${test.name}${reason ? ` (${reason})` : ""}`);
+  }
+  console.log(`${passed} passed, ${failed} failed`);
+  return failed === 0;
+}
+
+/**
+ * @param {import("./stages.mjs").Stage} stage
+ * @returns {Promise<import("./stages.mjs").Outcome>}
+ */
+async function attempt(stage) {
+  try {
+    return await stage.run();
+  } catch (error) {
+    const text = error instanceof TaskError ? error.message : String(Object(error).stack ?? error);
+    return { passed: 0, failed: 1, skipped: [], output: text };
+  }
+}
+
+/**
+ * @param {import("./stages.mjs").Stage} stage
+ * @param {import("./stages.mjs").Outcome} outcome
+ * @param {number} ms
+ */
+function line(stage, outcome, ms) {
+  const verdict = outcome.failed > 0 ? "FAILED" : outcome.absent !== undefined ? "absent" : "ok";
+  const counts = [`${outcome.passed} passed`];
+  if (outcome.failed > 0) counts.push(`${outcome.failed} failed`);
+  if (outcome.skipped.length > 0) counts.push(`${outcome.skipped.length} skipped`);
+  const text = outcome.absent !== undefined ? `not found: ${outcome.absent}` : counts.join(", ");
+  const seconds = `${(ms / 1000).toFixed(1)} s`;
+  return `${verdict.padEnd(7)} ${stage.name.padEnd(16)} ${seconds.padStart(7)}  ${text}`;
+}
+
+/** @param {string} output */
+function tail(output) {
+  const lines = output.trimEnd().split("\n");
+  const hidden = lines.length - shownLines;
+  const head = hidden > 0 ? [`(${hidden} lines before this are in the log)`] : [];
+  return [...head, ...lines.slice(-shownLines)].map((text) => `    ${text}`).join("\n");
+}

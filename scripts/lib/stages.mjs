@@ -1,0 +1,260 @@
+// The stages of `npm test` and `npm run check`. A stage answers how many tests it ran and how they
+// ended; it does not throw for a failure of what it tests.
+
+import { mkdirSync, readFileSync, rmSync } from "node:fs";
+import { basename, join } from "node:path";
+import process from "node:process";
+import { bundle, bundled, filesIn } from "./bundle.mjs";
+import { libraryEnvironment, zig } from "./native.mjs";
+import { results } from "./paths.mjs";
+import { parseJunit, parseTap, parseZigSummary } from "./results.mjs";
+import { run } from "./run.mjs";
+import { tidy } from "../tidy.mjs";
+import { findRuntime } from "./tools.mjs";
+
+/**
+ * @typedef {object} Outcome
+ * @property {number} passed
+ * @property {number} failed
+ * @property {import("./results.mjs").TestCase[]} skipped
+ * @property {string} output Shown if something failed.
+ * @property {string} [absent] What this stage would need; it did not run.
+ */
+
+/**
+ * @typedef {object} Stage
+ * @property {"native" | "checks" | import("./tools.mjs").Runtime} group
+ * @property {string} name
+ * @property {() => Promise<Outcome>} run
+ */
+
+const checkLimitMs = 180_000;
+const nativeLimitMs = 900_000;
+/** For one test file; a slow machine may need more. */
+const fileLimitMs = Number(process.env.TWINPOLL_TEST_LIMIT_MS ?? 120_000);
+/** For all test files on one runtime. */
+const runtimeLimitMs = 5 * fileLimitMs;
+
+/**
+ * A stage that counts as one test.
+ * @param {import("./run.mjs").RunResult} result
+ * @param {number} limitMs
+ * @returns {Outcome}
+ */
+function single(result, limitMs) {
+  const ok = result.code === 0 && !result.timedOut;
+  const output = result.output + overdue(result, limitMs);
+  return { passed: ok ? 1 : 0, failed: ok ? 0 : 1, skipped: [], output };
+}
+
+/**
+ * @param {import("./run.mjs").RunResult} result
+ * @param {number} limitMs
+ */
+function overdue(result, limitMs) {
+  return result.timedOut ? `\nNo end after ${limitMs / 1000} s: killed.\n` : "";
+}
+
+/**
+ * @param {string} what
+ * @returns {Outcome}
+ */
+function absent(what) {
+  return { passed: 0, failed: 0, skipped: [], output: "", absent: what };
+}
+
+/**
+ * @param {"native" | "checks"} group
+ * @param {string} name
+ * @param {string[]} args
+ * @returns {Stage}
+ */
+function zigStage(group, name, args) {
+  return {
+    group,
+    name,
+    run: async () => single(await zig(args, nativeLimitMs), nativeLimitMs),
+  };
+}
+
+/** @returns {Promise<Outcome>} */
+async function zigTests() {
+  const result = await zig(["build", "test", "--summary", "all"], nativeLimitMs);
+  const counts = parseZigSummary(result.output) ?? { passed: 0, failed: 0, skipped: 0 };
+  const { passed } = counts;
+  let { failed } = counts;
+  let output = result.output + overdue(result, nativeLimitMs);
+  if (failed === 0 && (result.code !== 0 || passed === 0)) {
+    failed = 1;
+    if (result.code === 0) output += "\nNo tests were counted.\n";
+  }
+  const skipped = Array.from(output.matchAll(/^'?(.+?)'?\.\.\.\s*SKIP/gm), ([, name]) => name);
+  return {
+    passed,
+    failed,
+    skipped: Array.from({ length: counts.skipped }, (_, index) => ({
+      name: skipped[index] ?? `native test ${index + 1}`,
+      status: /** @type {const} */ ("skipped"),
+    })),
+    output,
+  };
+}
+
+/**
+ * @param {string} name
+ * @param {string[]} args
+ * @returns {Stage}
+ */
+function denoStage(name, args) {
+  return {
+    group: "checks",
+    name,
+    run: async () => {
+      const deno = await findRuntime("deno");
+      if (deno === undefined) return absent("deno");
+      return single(await run(deno, args, { limitMs: checkLimitMs }), checkLimitMs);
+    },
+  };
+}
+
+/** @type {Stage} */
+const tidyStage = {
+  group: "checks",
+  name: "tidy",
+  run: () => {
+    const complaints = tidy();
+    const ok = complaints.length === 0;
+    return Promise.resolve({
+      passed: ok ? 1 : 0,
+      failed: ok ? 0 : 1,
+      skipped: [],
+      output: complaints.join("\n"),
+    });
+  },
+};
+
+/**
+ * How each runtime runs a test file and reports to `report`.
+ * @type {Record<import("./tools.mjs").Runtime, (file: string, report: string) => string[]>}
+ */
+const commands = {
+  deno: (file, report) => ["test", "--allow-all", "--no-check", `--junit-path=${report}`, file],
+  bun: (file, report) => [
+    "test",
+    `--timeout=${fileLimitMs}`,
+    "--reporter=junit",
+    `--reporter-outfile=${report}`,
+    `./${file}`,
+  ],
+  node: (file, report) => [
+    "--test",
+    "--test-reporter=spec",
+    "--test-reporter-destination=stdout",
+    "--test-reporter=tap",
+    `--test-reporter-destination=${report}`,
+    bundled(file),
+  ],
+};
+
+/**
+ * @param {import("./tools.mjs").Runtime} runtime
+ * @param {string[]} chosen Test files; none for all.
+ * @returns {Stage}
+ */
+function runtimeStage(runtime, chosen) {
+  return {
+    group: runtime,
+    name: `tests on ${runtime}`,
+    run: async () => {
+      const executable = await findRuntime(runtime);
+      if (executable === undefined) return absent(runtime);
+      if (runtime === "node") {
+        if (await findRuntime("bun") === undefined) return absent("bun, to bundle for node");
+        await bundle("tests", "examples");
+      }
+      const files = chosen.length > 0 ? chosen : filesIn("tests", ".test.ts");
+      if (files.length === 0) return single({ ...nothing, output: "No test files." }, 0);
+
+      /** @type {Outcome} */
+      const total = { passed: 0, failed: 0, skipped: [], output: "" };
+      const deadline = performance.now() + runtimeLimitMs;
+      for (const file of files) {
+        const outcome = await testFile(runtime, executable, file, deadline - performance.now());
+        total.passed += outcome.passed;
+        total.failed += outcome.failed;
+        total.skipped.push(...outcome.skipped);
+        if (outcome.failed > 0) total.output += `${file} on ${runtime}:\n${outcome.output}\n`;
+      }
+      return total;
+    },
+  };
+}
+
+/** @type {import("./run.mjs").RunResult} */
+const nothing = { code: 1, output: "", timedOut: false, ms: 0 };
+
+/**
+ * Runs a file in a process of its own: one that crashes or hangs takes no other's results along.
+ * @param {import("./tools.mjs").Runtime} runtime
+ * @param {string} executable
+ * @param {string} file
+ * @param {number} leftMs What is left of the runtime's time.
+ * @returns {Promise<Outcome>}
+ */
+async function testFile(runtime, executable, file, leftMs) {
+  if (leftMs <= 0) return single({ ...nothing, output: "Not run: no time left." }, 0);
+  const limitMs = Math.min(leftMs, fileLimitMs);
+  const ending = runtime === "node" ? "tap" : "xml";
+  const report = join(results, `${runtime}-${basename(file, ".test.ts")}.${ending}`);
+  mkdirSync(results, { recursive: true });
+  rmSync(report, { force: true });
+  const result = await run(executable, commands[runtime](file, report), {
+    limitMs,
+    env: { DENO_NO_UPDATE_CHECK: "1", ...libraryEnvironment(runtime) },
+  });
+
+  /** @type {import("./results.mjs").TestCase[]} */
+  let cases = [];
+  let output = result.output + overdue(result, limitMs);
+  try {
+    const text = readFileSync(report, "utf8");
+    cases = runtime === "node" ? parseTap(text) : parseJunit(text);
+  } catch {
+    output += "\nThe runner left no report.\n";
+  }
+  const passed = cases.filter((test) => test.status === "passed").length;
+  const skipped = cases.filter((test) => test.status === "skipped");
+  let failed = cases.filter((test) => test.status === "failed").length;
+  if (result.timedOut) {
+    failed += 1;
+  } else if (failed === 0 && (result.code !== 0 || cases.length === 0)) {
+    // A crash, an error outside of any test, or a file that tests nothing.
+    failed = 1;
+    output += `\nExit code ${result.code}, ${cases.length} tests, none failed.\n`;
+  }
+  return { passed, failed, skipped, output };
+}
+
+/**
+ * @param {string[]} files Test files for the runtimes; none for all.
+ * @returns {Stage[]} In the order in which they run.
+ */
+export function allStages(files = []) {
+  return [
+    zigStage("checks", "zig fmt", ["fmt", "--check", "build.zig", "zig", "bench"]),
+    zigStage("native", "zig build", ["build"]),
+    zigStage("native", "generated files", ["build", "check-generated"]),
+    { group: "native", name: "zig tests", run: zigTests },
+    denoStage("deno fmt", ["fmt", "--check"]),
+    denoStage("deno lint", ["lint"]),
+    // The types of plain JavaScript are in comments, which the rules of deno.json do not see.
+    denoStage("lint of scripts", ["lint", "--no-config", "scripts"]),
+    denoStage("deno check", ["check"]),
+    denoStage("deno doc", ["doc", "--lint", "mod.ts"]),
+    denoStage("deno publish", ["publish", "--dry-run", "--allow-dirty"]),
+    tidyStage,
+    runtimeStage("deno", files),
+    runtimeStage("bun", files),
+    runtimeStage("node", files),
+  ];
+}

@@ -1,0 +1,43 @@
+// Which runtime runs the tests, and how a test starts a child process on the same one.
+//
+// Node runs bundles in dist/ whose folders mirror the clone's, so a test names a program by its
+// path from the root of the clone instead of relative to itself.
+
+import { existsSync } from "node:fs";
+import { dirname, join } from "node:path";
+import process from "node:process";
+import { fileURLToPath } from "node:url";
+
+/** The runtimes that the tests run on. */
+export type Runtime = "deno" | "bun" | "node";
+
+/** The runtime that runs this test. */
+export const runtime: Runtime = process.versions.bun
+  ? "bun"
+  : process.versions.deno
+  ? "deno"
+  : "node";
+
+/** The root of the clone, from source or from a bundle. */
+export const root: string = findRoot();
+
+function findRoot(): string {
+  let folder = dirname(fileURLToPath(import.meta.url));
+  while (!existsSync(join(folder, "build.zig"))) folder = dirname(folder);
+  return folder;
+}
+
+/**
+ * The command that runs a TypeScript program of this clone on this runtime.
+ *
+ * @param file Path from the root; one of `cli.ts`, `examples/**` or `tests/**`.
+ * @param permissions Deno's permission flags; default: everything is allowed.
+ */
+export function command(file: string, permissions: string[] = ["--allow-all"]): string[] {
+  const executable = process.execPath;
+  if (runtime === "deno") {
+    return [executable, "run", "--no-check", ...permissions, join(root, file)];
+  }
+  if (runtime === "bun") return [executable, join(root, file)];
+  return [executable, join(root, "dist", file.replace(/\.ts$/, ".js"))];
+}

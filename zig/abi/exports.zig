@@ -1,0 +1,178 @@
+//! The exported functions, as `layout.functions` declares them: arguments are checked here, handles
+//! become loops, errors become statuses. Nothing a caller passes reaches an assertion.
+
+const std = @import("std");
+const layout = @import("../layout.zig");
+const layout_hash: u32 = @import("layout_hash.zig").of(layout);
+const waker = @import("../loop/waker.zig");
+const options_module = @import("options.zig");
+const probe = @import("probe.zig");
+const registry = @import("registry.zig");
+
+fn status(value: layout.Status) i32 {
+    return @intFromEnum(value);
+}
+
+fn find_status(err: registry.FindError) i32 {
+    return switch (err) {
+        error.Stale => status(.stale_handle),
+        error.WrongThread => status(.wrong_thread),
+    };
+}
+
+/// The caller's struct, copied: it may lie at any address and is looked at only once. Null when its
+/// length or its `size` is not ours.
+fn read(comptime Struct: type, bytes: [*]const u8, length: u32) ?Struct {
+    if (length != @sizeOf(Struct)) return null;
+    var value: Struct = undefined;
+    @memcpy(std.mem.asBytes(&value), bytes[0..@sizeOf(Struct)]);
+    return if (value.size == @sizeOf(Struct)) value else null;
+}
+
+fn write(bytes: [*]u8, value: anytype) void {
+    @memcpy(bytes[0..@sizeOf(@TypeOf(value.*))], std.mem.asBytes(value));
+}
+
+fn tp_abi_version() callconv(.c) u32 {
+    return layout.abi_version;
+}
+
+fn tp_layout_hash() callconv(.c) u32 {
+    return layout_hash;
+}
+
+fn tp_probe(report: [*]u8, length: u32) callconv(.c) i32 {
+    var value = read(layout.MachineReport, report, length) orelse return status(.bad_layout);
+    probe.fill(&value);
+    write(report, &value);
+    return 0;
+}
+
+fn tp_loop_open(options: [*]u8, length: u32) callconv(.c) i32 {
+    var value = read(layout.LoopOptions, options, length) orelse return status(.bad_layout);
+    defer write(options, &value);
+    if (!options_module.complete(&value)) return status(.bad_argument);
+    return registry.open(&value);
+}
+
+fn tp_loop_close(loop: u32) callconv(.c) i32 {
+    registry.close(loop) catch |err| return find_status(err);
+    return 0;
+}
+
+fn tp_loop_region(loop: u32, region: u32) callconv(.c) ?[*]u8 {
+    const which = std.enums.fromInt(layout.Region, region) orelse return null;
+    const any = registry.find(loop) catch return null;
+    return switch (any) {
+        inline else => |instance| instance.region(which),
+    };
+}
+
+fn tp_loop_turn(loop: u32, submissions: u32, wait_us: u32, flags: u32) callconv(.c) i32 {
+    const any = registry.find(loop) catch |err| return find_status(err);
+    return switch (any) {
+        inline else => |instance| instance.turn(submissions, wait_us, flags),
+    };
+}
+
+fn tp_loop_submit(loop: u32, submissions: u32) callconv(.c) i32 {
+    const any = registry.find(loop) catch |err| return find_status(err);
+    return switch (any) {
+        inline else => |instance| instance.submit(submissions),
+    };
+}
+
+fn tp_loop_arm(loop: u32) callconv(.c) i32 {
+    const any = registry.find(loop) catch |err| return find_status(err);
+    switch (any) {
+        inline else => |instance| {
+            if (instance.loop.has_work(&instance.net)) return 0;
+            const rc = waker.arm(registry.slot_of(loop), instance.loop.next_wake_ns());
+            return if (rc < 0) rc else 1;
+        },
+    }
+}
+
+fn tp_loop_wake_descriptor(loop: u32) callconv(.c) i32 {
+    const any = registry.find(loop) catch |err| return find_status(err);
+    switch (any) {
+        inline else => |instance| {
+            var failed: layout.Syscall = .none;
+            const watched = instance.loop.backend.wake_descriptor();
+            const rc = waker.open(registry.slot_of(loop), watched, &failed);
+            if (rc < 0) instance.loop.channel.header.error_syscall = @intFromEnum(failed);
+            return rc;
+        },
+    }
+}
+
+fn tp_clock_advance(loop: u32, us_low: u32, us_high: u32) callconv(.c) i32 {
+    const any = registry.find(loop) catch |err| return find_status(err);
+    const us = @as(u64, us_high) << 32 | us_low;
+    switch (any) {
+        inline else => |instance| {
+            if (instance.loop.clock != .virtual) return status(.bad_argument);
+            instance.loop.advance_clock(us *| std.time.ns_per_us);
+            return 0;
+        },
+    }
+}
+
+fn tp_listen(loop: u32, options: [*]u8, length: u32) callconv(.c) i32 {
+    const any = registry.find(loop) catch |err| return find_status(err);
+    const value = read(layout.ListenOptions, options, length) orelse return status(.bad_layout);
+    return switch (any) {
+        inline else => |instance| instance.listen(&value),
+    };
+}
+
+fn tp_listener_address(loop: u32, slot: u32, generation: u32) callconv(.c) i32 {
+    const any = registry.find(loop) catch |err| return find_status(err);
+    return switch (any) {
+        inline else => |instance| instance.listener_address(slot, generation),
+    };
+}
+
+fn tp_connect(loop: u32, options: [*]u8, length: u32) callconv(.c) i32 {
+    const any = registry.find(loop) catch |err| return find_status(err);
+    const value = read(layout.ConnectOptions, options, length) orelse return status(.bad_layout);
+    return switch (any) {
+        inline else => |instance| instance.connect(&value),
+    };
+}
+
+fn tp_connection_address(loop: u32, slot: u32, generation: u32, remote: u32) callconv(.c) i32 {
+    const any = registry.find(loop) catch |err| return find_status(err);
+    return switch (any) {
+        inline else => |instance| instance.connection_address(slot, generation, remote),
+    };
+}
+
+fn tp_buffer_take(loop: u32) callconv(.c) i32 {
+    const any = registry.find(loop) catch |err| return find_status(err);
+    return switch (any) {
+        inline else => |instance| instance.take_buffer(),
+    };
+}
+
+comptime {
+    for (layout.functions) |function| {
+        const implementation = &@field(@This(), function.name);
+        check_signature(function, @TypeOf(implementation.*));
+        @export(implementation, .{ .name = function.name });
+    }
+}
+
+/// A compile error unless the implementation is what `layout.functions` says.
+fn check_signature(comptime function: layout.Function, comptime Actual: type) void {
+    const info = @typeInfo(Actual).@"fn";
+    if (info.params.len != function.parameters.len) @compileError(function.name);
+    for (info.params, function.parameters) |actual, declared| {
+        if (actual.type.? != declared[1].Zig()) @compileError(function.name ++ ": " ++ declared[0]);
+    }
+    if (info.return_type.? != function.result.Zig()) @compileError(function.name ++ ": result");
+}
+
+test {
+    std.testing.refAllDecls(@This());
+}

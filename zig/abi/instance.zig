@@ -1,0 +1,176 @@
+//! An open loop with all that is done with it: pool, loop, net. Made from the script's options.
+
+const std = @import("std");
+const layout = @import("../layout.zig");
+const contract = @import("../backend/contract.zig");
+const machine = @import("../sys/machine.zig");
+const mapped = @import("../memory/mapped.zig");
+const Pool = @import("../memory/pool.zig").Pool;
+const loop_module = @import("../loop/loop.zig");
+const ChannelLayout = @import("../loop/channel.zig").Layout;
+const Net = @import("../net/net.zig").Net;
+
+/// Sends that can wait, per entry of the submission array.
+const sends_per_entry = 4;
+/// Slots beyond `max_connections`, for what is accepted while a listener is told to stop.
+const reserve = 1024;
+/// Most entries of the backend's own submission queue; a full one is submitted early.
+const backend_entries_max = 4096;
+
+pub fn Instance(comptime Backend: type) type {
+    return struct {
+        const Self = @This();
+        pub const Loop = loop_module.Loop(Backend);
+
+        pool: Pool,
+        loop: Loop,
+        net: Net(Loop),
+
+        /// `options` are checked and complete; what was granted is written back to them.
+        /// `deny_flags`: set-up flags to do without (tests).
+        pub fn open(
+            options: *layout.LoopOptions,
+            deny_flags: u32,
+            failure: *contract.Failure,
+        ) contract.InitError!*Self {
+            const memory = try mapped.allocate(Self, 1);
+            errdefer mapped.free(Self, memory);
+            const self = &memory[0];
+            self.pool = try Pool.init(.{
+                .buffer_size = options.buffer_size,
+                .receive_count = options.receive_buffers,
+                .send_count = options.send_buffers,
+            });
+            errdefer self.pool.deinit();
+            const connections = options.max_connections + reserve;
+            const ports = connections + options.max_listeners;
+            try self.loop.init(.{
+                .backend = .{
+                    .entries = @min(options.entries, backend_entries_max),
+                    .ports = ports,
+                    .pool = &self.pool,
+                    .deny_flags = deny_flags,
+                },
+                .mode = @enumFromInt(options.mode),
+                .clock = @enumFromInt(options.clock),
+                .entries = options.entries,
+                .connections = connections,
+                .script_timers = options.max_timers,
+                .user_timers = ports,
+                .spin_ceiling_ns = @as(u64, options.spin_ceiling_us) * std.time.ns_per_us,
+                .cpus_online = machine.cpus_online(),
+            }, failure);
+            errdefer self.loop.deinit();
+            try self.net.init(&self.loop, .{
+                .connections = options.max_connections,
+                .reserve = reserve,
+                .listeners = options.max_listeners,
+                .sends = options.entries * sends_per_entry,
+            });
+            self.describe(options, connections);
+            return self;
+        }
+
+        fn describe(self: *Self, options: *layout.LoopOptions, connections: u32) void {
+            const shape: ChannelLayout = .{
+                .entries = options.entries,
+                .connections = connections,
+            };
+            const grant = self.loop.backend.grant();
+            options.backend = @intFromEnum(Backend.kind);
+            options.shared_bytes = shape.bytes();
+            options.buffers_bytes = self.pool.bytes();
+            options.submissions_offset = shape.submissions_offset();
+            options.completions_offset = shape.completions_offset();
+            options.queued_offset = shape.queued_offset();
+            options.granted_flags = grant.flags;
+            options.rung = grant.rung;
+        }
+
+        pub fn close(self: *Self) void {
+            self.net.close_all();
+            self.net.deinit();
+            self.loop.deinit();
+            self.pool.deinit();
+            const memory: [*]Self = @ptrCast(self);
+            mapped.free(Self, memory[0..1]);
+        }
+
+        pub fn region(self: *Self, which: layout.Region) [*]u8 {
+            return switch (which) {
+                .shared => self.loop.channel.region.ptr,
+                .buffers => self.pool.slab.ptr,
+            };
+        }
+
+        pub fn turn(self: *Self, submissions: u32, wait_us: u32, flags: u32) i32 {
+            if (submissions > self.loop.channel.submissions.len) return bad_argument;
+            return self.loop.turn(&self.net, submissions, wait_us, flags);
+        }
+
+        pub fn submit(self: *Self, submissions: u32) i32 {
+            if (submissions > self.loop.channel.submissions.len) return bad_argument;
+            self.loop.submit(&self.net, submissions);
+            return 0;
+        }
+
+        /// The index of a send buffer with one reference, its generation in the header.
+        pub fn take_buffer(self: *Self) i32 {
+            const header = self.loop.channel.header;
+            const buffer = self.pool.take_send() orelse
+                return @intFromEnum(layout.Status.exhausted);
+            header.result_generation = self.pool.states[buffer].generation;
+            header.free_buffers = self.pool.free_count;
+            return @intCast(buffer);
+        }
+
+        pub fn listen(self: *Self, options: *const layout.ListenOptions) i32 {
+            if (!valid_stream(self.pool.buffer_size, &options.stream)) return bad_argument;
+            if (options.backlog == 0 or options.backlog > 65_535) return bad_argument;
+            var failed: layout.Syscall = .none;
+            const slot = self.net.listeners.listen(options, &failed);
+            if (slot < 0) return self.refuse(slot, failed);
+            const listener = &self.net.listeners.listeners[@intCast(slot)];
+            self.loop.channel.header.result_generation = listener.generation;
+            self.net.publish();
+            return slot;
+        }
+
+        pub fn connect(self: *Self, options: *const layout.ConnectOptions) i32 {
+            if (!valid_stream(self.pool.buffer_size, &options.stream)) return bad_argument;
+            var failed: layout.Syscall = .none;
+            const slot = self.net.streams.connect(options, &failed);
+            if (slot < 0) return self.refuse(slot, failed);
+            const connection = &self.net.streams.connections[@intCast(slot)];
+            self.loop.channel.header.result_generation = connection.generation;
+            self.net.publish();
+            return slot;
+        }
+
+        pub fn listener_address(self: *Self, slot: u32, generation: u32) i32 {
+            var failed: layout.Syscall = .none;
+            return self.refuse(self.net.listener_address(slot, generation, &failed), failed);
+        }
+
+        pub fn connection_address(self: *Self, slot: u32, generation: u32, remote: u32) i32 {
+            var failed: layout.Syscall = .none;
+            const rc = self.net.connection_address(slot, generation, remote != 0, &failed);
+            return self.refuse(rc, failed);
+        }
+
+        fn refuse(self: *Self, status: i32, failed: layout.Syscall) i32 {
+            const kernel_said_no = status < 0 and status > -4096;
+            const syscall: layout.Syscall = if (kernel_said_no) failed else .none;
+            self.loop.channel.header.error_syscall = @intFromEnum(syscall);
+            return status;
+        }
+    };
+}
+
+const bad_argument = @intFromEnum(layout.Status.bad_argument);
+
+fn valid_stream(buffer_size: u32, options: *const layout.StreamOptions) bool {
+    return options.high_water_mark >= 2 * buffer_size and
+        options.high_water_mark <= 1 << 30 and
+        options.linger_timeout_ms <= 1 << 30;
+}

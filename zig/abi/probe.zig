@@ -1,0 +1,76 @@
+//! What this machine offers, found out by trying: each backend is set up small and torn down again.
+
+const std = @import("std");
+const linux = std.os.linux;
+const layout = @import("../layout.zig");
+const contract = @import("../backend/contract.zig");
+const Epoll = @import("../backend/epoll.zig").Epoll;
+const IoUring = @import("../backend/io_uring.zig").IoUring;
+const ring = @import("../backend/ring.zig");
+const host = @import("../sys/host.zig");
+const machine = @import("../sys/machine.zig");
+const Pool = @import("../memory/pool.zig").Pool;
+
+pub fn fill(report: *layout.MachineReport) void {
+    const release = machine.kernel_release();
+    report.* = .{
+        .size = @sizeOf(layout.MachineReport),
+        .page_bytes = std.heap.page_size_min,
+        .cpus_online = machine.cpus_online(),
+        .cpus_allowed = machine.cpus_allowed(),
+        .memory_lock_limit = machine.limit(.MEMLOCK),
+        .descriptor_limit = machine.limit(.NOFILE),
+        .kernel_major = release[0],
+        .kernel_minor = release[1],
+        .kernel_patch = release[2],
+        .io_uring_disabled = ring.disabled_by_sysctl(),
+        .threads = @intFromBool(host.has_threads()),
+        .padding = 0,
+        .io_uring = try_backend(IoUring),
+        .epoll = try_backend(Epoll),
+    };
+}
+
+fn try_backend(comptime Backend: type) layout.BackendReport {
+    var failure: contract.Failure = .{};
+    const grant = grant_of(Backend, &failure) catch |err| {
+        if (err == error.OutOfMemory) failure.reason = .out_of_resources;
+        return .{
+            .available = 0,
+            .reason = @intFromEnum(failure.reason),
+            .error_errno = failure.errno,
+            .syscall = @intFromEnum(failure.syscall),
+            .flags = 0,
+            .features = 0,
+            .rung = 0,
+            .padding = 0,
+        };
+    };
+    return .{
+        .available = 1,
+        .reason = 0,
+        .error_errno = 0,
+        .syscall = 0,
+        .flags = grant.flags,
+        .features = grant.features,
+        .rung = grant.rung,
+        .padding = 0,
+    };
+}
+
+fn grant_of(comptime Backend: type, failure: *contract.Failure) contract.InitError!contract.Grant {
+    var pool = try Pool.init(.{ .buffer_size = 512, .receive_count = 8, .send_count = 8 });
+    defer pool.deinit();
+    var backend: Backend = undefined;
+    try backend.init(.{ .entries = 8, .ports = 1, .pool = &pool }, failure);
+    defer backend.deinit();
+    return backend.grant();
+}
+
+test "this machine has at least epoll" {
+    var report: layout.MachineReport = undefined;
+    fill(&report);
+    try std.testing.expectEqual(@as(u32, 1), report.epoll.available);
+    try std.testing.expect(report.io_uring.available == 1 or report.io_uring.reason != 0);
+    try std.testing.expect(report.cpus_allowed >= 1);
+}

@@ -1,0 +1,110 @@
+//! The loops of this process by handle.
+//!
+//! A handle is slot + generation; only the thread that opened a loop may use it. Opening and closing
+//! take the lock; finding does not: it compares two atomic words, and what lies behind them was
+//! written by the very thread that reads it.
+
+const std = @import("std");
+const layout = @import("../layout.zig");
+const contract = @import("../backend/contract.zig");
+const Epoll = @import("../backend/epoll.zig").Epoll;
+const IoUring = @import("../backend/io_uring.zig").IoUring;
+const host = @import("../sys/host.zig");
+const Lock = @import("../sys/lock.zig").Lock;
+const waker = @import("../loop/waker.zig");
+const Instance = @import("instance.zig").Instance;
+
+pub const Any = union(enum) {
+    io_uring: *Instance(IoUring),
+    epoll: *Instance(Epoll),
+};
+
+const Slot = struct {
+    /// 0: nobody's. `reserved`: being opened or closed.
+    handle: std.atomic.Value(u32) = .init(0),
+    thread: std.atomic.Value(u32) = .init(0),
+    generation: u32 = 0,
+    any: Any = undefined,
+};
+
+const slots_max = waker.slots_max;
+const slot_bits = 8;
+const generation_max = (1 << (31 - slot_bits)) - 1;
+/// No handle has its top bit set.
+const reserved: u32 = 1 << 31;
+
+var lock: Lock = .{};
+var slots: [slots_max]Slot = @splat(.{});
+
+comptime {
+    std.debug.assert(slots_max == 1 << slot_bits);
+}
+
+pub const FindError = error{ Stale, WrongThread };
+
+pub fn slot_of(handle: u32) u32 {
+    return handle & (slots_max - 1);
+}
+
+pub fn find(handle: u32) FindError!Any {
+    const slot = &slots[slot_of(handle)];
+    if (handle == 0 or slot.handle.load(.acquire) != handle) return error.Stale;
+    if (slot.thread.load(.monotonic) != host.thread_number()) return error.WrongThread;
+    return slot.any;
+}
+
+/// Opens a loop with the first backend that works of those asked for. A handle, or a negative status.
+pub fn open(options: *layout.LoopOptions) i32 {
+    const index = reserve_slot() orelse return @intFromEnum(layout.Status.exhausted);
+    const slot = &slots[index];
+    slot.any = open_backend(options) catch |err| {
+        slot.handle.store(0, .release);
+        return switch (err) {
+            error.Unavailable => @intFromEnum(layout.Status.backend_unavailable),
+            error.OutOfMemory => @intFromEnum(layout.Status.exhausted),
+        };
+    };
+    slot.generation = if (slot.generation == generation_max) 1 else slot.generation + 1;
+    const handle = slot.generation << slot_bits | index;
+    slot.thread.store(host.thread_number(), .monotonic);
+    slot.handle.store(handle, .release);
+    return @intCast(handle);
+}
+
+fn reserve_slot() ?u32 {
+    lock.acquire();
+    defer lock.release();
+    for (&slots, 0..) |*slot, index| {
+        if (slot.handle.load(.monotonic) != 0) continue;
+        slot.handle.store(reserved, .monotonic);
+        return @intCast(index);
+    }
+    return null;
+}
+
+fn open_backend(options: *layout.LoopOptions) contract.InitError!Any {
+    const kind: layout.BackendKind = @enumFromInt(options.backend);
+    var failure: contract.Failure = .{};
+    defer {
+        options.error_reason = @intFromEnum(failure.reason);
+        options.error_errno = failure.errno;
+        options.error_syscall = @intFromEnum(failure.syscall);
+    }
+    if (kind != .epoll) {
+        if (Instance(IoUring).open(options, 0, &failure)) |instance| {
+            return .{ .io_uring = instance };
+        } else |err| if (kind == .io_uring) return err;
+    }
+    return .{ .epoll = try Instance(Epoll).open(options, 0, &failure) };
+}
+
+pub fn close(handle: u32) FindError!void {
+    const any = try find(handle);
+    const index = slot_of(handle);
+    slots[index].handle.store(reserved, .release);
+    waker.close(index);
+    switch (any) {
+        inline else => |instance| instance.close(),
+    }
+    slots[index].handle.store(0, .release);
+}

@@ -1,0 +1,108 @@
+//! What a backend is: it starts operations, enters the kernel, and hands out their completions.
+//!
+//! A *port* names a descriptor within a backend: a small number that the caller chooses and keeps
+//! while the descriptor is open. Per port there is at most one operation of each kind under way. The
+//! caller's *epoch* comes back in every completion, so that one that arrives after the port changed
+//! hands is recognised. `accept` and `receive` stay armed: they complete many times, and only a
+//! completion without `more` ends them. Every operation ends with exactly one such completion, also
+//! after `cancel`. A send may complete with fewer bytes than asked for, even with none: send again.
+//! Receive buffers belong to the backend from `provide` until a completion hands them out.
+
+const std = @import("std");
+const layout = @import("../layout.zig");
+const Pool = @import("../memory/pool.zig").Pool;
+
+pub const Kind = enum(u8) { accept, receive, send, connect };
+
+/// What `cancel` ends: everything under way on the port, or its receive.
+pub const Cancel = enum { all, receive };
+
+pub const no_buffer: u32 = std.math.maxInt(u32);
+
+pub const Completion = struct {
+    kind: Kind,
+    /// The operation goes on and will complete again.
+    more: bool,
+    port: u32,
+    epoch: u32,
+    /// Accept: a descriptor. Receive: bytes, 0 at the peer's end. Send: bytes. Else a negated errno.
+    result: i32,
+    /// Receive with a positive result: the buffer that was filled, now the caller's.
+    buffer: u32 = no_buffer,
+};
+
+pub const Segment = struct { pointer: [*]const u8, length: u32 };
+
+/// Most segments of one send.
+pub const segments_max = 16;
+
+pub const Options = struct {
+    /// Submission entries; a backend may round and clamp it.
+    entries: u32,
+    /// Ports are below this.
+    ports: u32,
+    pool: *Pool,
+    /// Set-up flags to do without, so that tests reach every rung of the ladder.
+    deny_flags: u32 = 0,
+};
+
+/// Why `init` failed; the three go into the error that the script sees.
+pub const Failure = struct {
+    reason: layout.Reason = .none,
+    errno: u32 = 0,
+    syscall: layout.Syscall = .none,
+};
+
+/// What `init` was granted.
+pub const Grant = struct { flags: u32 = 0, features: u32 = 0, rung: u32 = 0 };
+
+pub const InitError = error{ Unavailable, OutOfMemory };
+
+/// A compile error, with the missing name, unless `Backend` is one.
+pub fn check(comptime Backend: type) void {
+    const address = @import("../sys/sockets.zig").SocketAddress;
+    const declarations = .{
+        // Which backend it is.
+        .{ "kind", layout.BackendKind },
+        // Whether its descriptors must be non-blocking.
+        .{ "nonblocking", bool },
+        // `self` must stay where it is afterwards.
+        .{ "init", fn (*Backend, Options, *Failure) InitError!void },
+        .{ "deinit", fn (*Backend) void },
+        .{ "grant", fn (*const Backend) Grant },
+        // The operations; false when there is no room to start one now.
+        .{ "accept", fn (*Backend, u32, u32, i32) bool },
+        .{ "receive", fn (*Backend, u32, u32, i32) bool },
+        .{ "send", fn (*Backend, u32, u32, i32, []const Segment) bool },
+        .{ "connect", fn (*Backend, u32, u32, i32, *const address) bool },
+        .{ "cancel", fn (*Backend, u32, u32, i32, Cancel) bool },
+        // The port's operations have all ended and its descriptor is about to be closed.
+        .{ "forget", fn (*Backend, u32) void },
+        // Submits and waits until something completes, at most so many nanoseconds; 0 only looks.
+        // A negated errno when the kernel refused; an interrupted or timed-out wait is 0.
+        .{ "enter", fn (*Backend, u64) i32 },
+        // Whether `reap` has something now, without entering the kernel.
+        .{ "ready", fn (*Backend) bool },
+        .{ "reap", fn (*Backend, []Completion) u32 },
+        // A free receive buffer.
+        .{ "provide", fn (*Backend, u32) void },
+        // A descriptor that is readable while something waits to be reaped.
+        .{ "wake_descriptor", fn (*const Backend) i32 },
+        // System calls made so far.
+        .{ "system_calls", fn (*const Backend) u64 },
+        // The only clock.
+        .{ "now_ns", fn (*const Backend) u64 },
+    };
+    inline for (declarations) |declaration| {
+        const name, const Expected = declaration;
+        if (!@hasDecl(Backend, name)) {
+            @compileError(@typeName(Backend) ++ " lacks " ++ name);
+        }
+        const Actual = @TypeOf(@field(Backend, name));
+        if (Actual != Expected) {
+            @compileError(@typeName(Backend) ++ "." ++ name ++ " is " ++ @typeName(Actual) ++
+                ", the contract wants " ++ @typeName(Expected));
+        }
+    }
+    if (!@hasDecl(Backend, "sockets")) @compileError(@typeName(Backend) ++ " lacks sockets");
+}

@@ -1,0 +1,327 @@
+//! The io_uring backend: multishot accept and receive on a ring of provided buffers, one send in
+//! flight per port, cancellation by descriptor. Needs Linux 6.0 (multishot receive).
+//!
+//! Invariant: every entry carries kind, port and epoch in its user data, so nothing is kept per port.
+//! Used by the loop's thread only: the kernel refuses others (SINGLE_ISSUER).
+
+const std = @import("std");
+const linux = std.os.linux;
+const layout = @import("../layout.zig");
+const host = @import("../sys/host.zig");
+const kernel = @import("../sys/kernel.zig");
+const sockets_module = @import("../sys/sockets.zig");
+const uring = @import("../sys/uring.zig");
+const mapped = @import("../memory/mapped.zig");
+const Pool = @import("../memory/pool.zig").Pool;
+const contract = @import("contract.zig");
+const Ring = @import("ring.zig").Ring;
+
+/// Gathered sends whose headers wait for the kernel to copy them, between two entries.
+const gathers_max = 64;
+
+const Gather = struct {
+    header: linux.msghdr_const,
+    vectors: [contract.segments_max]std.posix.iovec_const,
+};
+
+/// Low byte of the user data.
+const Tag = enum(u8) { accept, receive, send, connect, cancel };
+
+pub const IoUring = struct {
+    pub const kind: layout.BackendKind = .io_uring;
+    /// A non-blocking descriptor would turn every wait into EAGAIN.
+    pub const nonblocking: bool = false;
+    pub const sockets = sockets_module;
+
+    ring: Ring,
+    pool: *Pool,
+    /// Entries shared with the kernel; `reserved` of the first is the tail.
+    buffer_ring: []uring.BufferRingEntry,
+    buffer_tail: u16,
+    gathers: []Gather,
+    gathers_used: u32,
+
+    pub fn init(
+        self: *IoUring,
+        options: contract.Options,
+        failure: *contract.Failure,
+    ) contract.InitError!void {
+        self.ring = try Ring.init(options.entries, options.deny_flags, failure);
+        errdefer self.ring.deinit();
+        self.pool = options.pool;
+        self.buffer_tail = 0;
+        self.gathers_used = 0;
+        self.gathers = try mapped.allocate(Gather, gathers_max);
+        errdefer mapped.free(Gather, self.gathers);
+        self.buffer_ring = try mapped.allocate(uring.BufferRingEntry, options.pool.receive_count);
+        errdefer mapped.free(uring.BufferRingEntry, self.buffer_ring);
+        try self.register_buffer_ring(failure);
+        try self.require_multishot_receive(failure);
+        for (0..options.pool.receive_count) |index| self.provide(@intCast(index));
+    }
+
+    pub fn deinit(self: *IoUring) void {
+        self.ring.deinit();
+        mapped.free(uring.BufferRingEntry, self.buffer_ring);
+        mapped.free(Gather, self.gathers);
+        self.* = undefined;
+    }
+
+    pub fn grant(self: *const IoUring) contract.Grant {
+        return self.ring.grant;
+    }
+
+    /// Provided-buffer rings are new in Linux 5.19.
+    fn register_buffer_ring(
+        self: *IoUring,
+        failure: *contract.Failure,
+    ) contract.InitError!void {
+        const registration: uring.BufferRingRegistration = .{
+            .ring_address = @intFromPtr(self.buffer_ring.ptr),
+            .ring_entries = @intCast(self.buffer_ring.len),
+            .group = 0,
+            .flags = 0,
+            .reserved = @splat(0),
+        };
+        const rc = uring.register(
+            self.ring.descriptor,
+            uring.register_pbuf_ring,
+            &registration,
+            1,
+        );
+        if (rc >= 0) return;
+        failure.* = .{
+            .reason = if (rc == kernel.negative(.INVAL)) .kernel_too_old else .out_of_resources,
+            .errno = kernel.errno_of(rc),
+            .syscall = .io_uring_register,
+        };
+        return error.Unavailable;
+    }
+
+    /// Multishot receive is new in Linux 6.0. The kernel checks an entry's flags before it looks at
+    /// its descriptor, so an entry without one tells: EBADF where the flag is known, EINVAL elsewhere.
+    fn require_multishot_receive(
+        self: *IoUring,
+        failure: *contract.Failure,
+    ) contract.InitError!void {
+        std.debug.assert(self.receive(0, 0, -1));
+        _ = self.ring.enter(true, std.time.ns_per_s);
+        const cqe = self.ring.take();
+        if (cqe != null and cqe.?.result == kernel.negative(.BADF)) return;
+        failure.* = .{ .reason = .kernel_too_old, .syscall = .io_uring_enter };
+        return error.Unavailable;
+    }
+
+    pub fn accept(self: *IoUring, port: u32, epoch: u32, descriptor: i32) bool {
+        const sqe = self.next_sqe() orelse return false;
+        sqe.* = .{
+            .opcode = .accept,
+            .ioprio = uring.accept_multishot,
+            .descriptor = descriptor,
+            .operation_flags = linux.SOCK.CLOEXEC,
+            .user_data = user_data(.accept, port, epoch),
+        };
+        return true;
+    }
+
+    pub fn receive(self: *IoUring, port: u32, epoch: u32, descriptor: i32) bool {
+        const sqe = self.next_sqe() orelse return false;
+        sqe.* = .{
+            .opcode = .recv,
+            .flags = uring.sqe_buffer_select,
+            .ioprio = uring.recv_multishot,
+            .descriptor = descriptor,
+            .user_data = user_data(.receive, port, epoch),
+        };
+        return true;
+    }
+
+    pub fn send(
+        self: *IoUring,
+        port: u32,
+        epoch: u32,
+        descriptor: i32,
+        segments: []const contract.Segment,
+    ) bool {
+        std.debug.assert(segments.len > 0 and segments.len <= contract.segments_max);
+        if (segments.len > 1) return self.send_gathered(port, epoch, descriptor, segments);
+        const sqe = self.next_sqe() orelse return false;
+        sqe.* = .{
+            .opcode = .send,
+            .descriptor = descriptor,
+            .address = @intFromPtr(segments[0].pointer),
+            .length = segments[0].length,
+            .operation_flags = linux.MSG.NOSIGNAL | linux.MSG.WAITALL,
+            .user_data = user_data(.send, port, epoch),
+        };
+        return true;
+    }
+
+    fn send_gathered(
+        self: *IoUring,
+        port: u32,
+        epoch: u32,
+        descriptor: i32,
+        segments: []const contract.Segment,
+    ) bool {
+        if (self.gathers_used == self.gathers.len and !self.flush()) return false;
+        const sqe = self.next_sqe() orelse return false;
+        const gather = &self.gathers[self.gathers_used];
+        self.gathers_used += 1;
+        for (segments, gather.vectors[0..segments.len]) |segment, *vector| {
+            vector.* = .{ .base = segment.pointer, .len = segment.length };
+        }
+        gather.header = std.mem.zeroInit(linux.msghdr_const, .{
+            .iov = &gather.vectors,
+            .iovlen = segments.len,
+        });
+        sqe.* = .{
+            .opcode = .sendmsg,
+            .descriptor = descriptor,
+            .address = @intFromPtr(&gather.header),
+            .length = 1,
+            .operation_flags = linux.MSG.NOSIGNAL | linux.MSG.WAITALL,
+            .user_data = user_data(.send, port, epoch),
+        };
+        return true;
+    }
+
+    pub fn connect(
+        self: *IoUring,
+        port: u32,
+        epoch: u32,
+        descriptor: i32,
+        address: *const sockets_module.SocketAddress,
+    ) bool {
+        const sqe = self.next_sqe() orelse return false;
+        sqe.* = .{
+            .opcode = .connect,
+            .descriptor = descriptor,
+            .offset = address.length(),
+            .address = @intFromPtr(address),
+            .user_data = user_data(.connect, port, epoch),
+        };
+        return true;
+    }
+
+    pub fn cancel(
+        self: *IoUring,
+        port: u32,
+        epoch: u32,
+        descriptor: i32,
+        what: contract.Cancel,
+    ) bool {
+        const sqe = self.next_sqe() orelse return false;
+        sqe.* = .{
+            .opcode = .async_cancel,
+            .descriptor = descriptor,
+            .user_data = user_data(.cancel, port, epoch),
+        };
+        switch (what) {
+            .all => sqe.operation_flags = uring.cancel_fd | uring.cancel_all,
+            .receive => sqe.address = user_data(.receive, port, epoch),
+        }
+        return true;
+    }
+
+    pub fn forget(self: *IoUring, port: u32) void {
+        _ = self;
+        _ = port;
+    }
+
+    pub fn enter(self: *IoUring, wait_ns: u64) i32 {
+        const nothing_to_do = self.ring.unsubmitted() == 0 and !self.ring.kernel_has_work();
+        if (nothing_to_do and (wait_ns == 0 or self.ring.has_completions())) return 0;
+        const limit: ?u64 = if (wait_ns == std.math.maxInt(u64)) null else wait_ns;
+        const rc = self.ring.enter(wait_ns > 0, limit);
+        if (self.ring.unsubmitted() == 0) self.gathers_used = 0;
+        return switch (rc) {
+            kernel.negative(.TIME), kernel.negative(.INTR) => 0,
+            // The completion queue overflowed or memory is short: reaping makes room.
+            kernel.negative(.BUSY), kernel.negative(.AGAIN) => 0,
+            else => rc,
+        };
+    }
+
+    pub fn ready(self: *IoUring) bool {
+        return self.ring.has_completions() or self.ring.kernel_has_work();
+    }
+
+    pub fn reap(self: *IoUring, out: []contract.Completion) u32 {
+        var count: u32 = 0;
+        while (count < out.len) {
+            const cqe = self.ring.take() orelse break;
+            const tag: Tag = @enumFromInt(@as(u8, @truncate(cqe.user_data)));
+            const completion = &out[count];
+            completion.* = .{
+                .kind = switch (tag) {
+                    .accept => .accept,
+                    .receive => .receive,
+                    .send => .send,
+                    .connect => .connect,
+                    .cancel => continue,
+                },
+                .more = cqe.flags & uring.cqe_more != 0,
+                .port = @as(u24, @truncate(cqe.user_data >> 8)),
+                .epoch = @truncate(cqe.user_data >> 32),
+                .result = cqe.result,
+            };
+            if (tag == .receive and cqe.flags & uring.cqe_buffer != 0) {
+                self.take_buffer(completion, cqe.flags >> uring.cqe_buffer_shift);
+            }
+            count += 1;
+        }
+        return count;
+    }
+
+    /// The kernel may pick a buffer for a receive that then ends or fails: that one goes back.
+    fn take_buffer(self: *IoUring, completion: *contract.Completion, buffer: u32) void {
+        if (completion.result > 0) {
+            completion.buffer = buffer;
+        } else {
+            self.provide(buffer);
+        }
+    }
+
+    pub fn provide(self: *IoUring, buffer: u32) void {
+        const mask: u16 = @intCast(self.buffer_ring.len - 1);
+        const entry = &self.buffer_ring[self.buffer_tail & mask];
+        entry.address = @intFromPtr(self.pool.pointer(buffer));
+        entry.length = self.pool.buffer_size;
+        entry.buffer = @intCast(buffer);
+        self.buffer_tail +%= 1;
+        @atomicStore(u16, &self.buffer_ring[0].reserved, self.buffer_tail, .release);
+    }
+
+    pub fn wake_descriptor(self: *const IoUring) i32 {
+        return self.ring.descriptor;
+    }
+
+    pub fn system_calls(self: *const IoUring) u64 {
+        return self.ring.system_calls;
+    }
+
+    pub fn now_ns(self: *const IoUring) u64 {
+        _ = self;
+        return host.now_ns();
+    }
+
+    /// A submission entry; a full queue is submitted first.
+    fn next_sqe(self: *IoUring) ?*uring.Sqe {
+        if (self.ring.next_sqe()) |sqe| return sqe;
+        if (!self.flush()) return null;
+        return self.ring.next_sqe();
+    }
+
+    fn flush(self: *IoUring) bool {
+        _ = self.ring.enter(false, null);
+        if (self.ring.unsubmitted() > 0) return false;
+        self.gathers_used = 0;
+        return true;
+    }
+};
+
+fn user_data(tag: Tag, port: u32, epoch: u32) u64 {
+    std.debug.assert(port < 1 << 24);
+    return @as(u64, epoch) << 32 | @as(u64, port) << 8 | @intFromEnum(tag);
+}

@@ -1,0 +1,560 @@
+//! What script and native share: entries, enums, status codes, options, function signatures.
+//!
+//! This is the only place where they are written. `zig/abi/generate.zig` reflects over this file and
+//! writes `src/native/abi.ts` and `include/twinpoll.h`; `layout_hash` covers all of it, so a library
+//! and bindings of different layouts refuse each other before any other symbol is used.
+//!
+//! Invariants: fixed-width fields in native byte order, no implicit padding, no pointer in an entry.
+
+const std = @import("std");
+
+/// Raised by hand when the meaning of something here changes without its shape changing.
+pub const abi_version: u32 = 1;
+
+/// What a loop was asked to wait with, and what it waits with.
+pub const BackendKind = enum(u32) {
+    /// Take `io_uring` where it works, else `epoll`. Never the kind of an open loop.
+    auto = 0,
+    io_uring = 1,
+    epoll = 2,
+};
+
+/// When a loop sleeps and when it polls.
+pub const Mode = enum(u32) {
+    /// Poll while work keeps coming, sleep once it stays away longer than polling pays.
+    adaptive = 0,
+    /// Always sleep.
+    event = 1,
+    /// Never sleep.
+    poll = 2,
+};
+
+/// Where a loop takes its time from.
+pub const ClockKind = enum(u32) {
+    monotonic = 0,
+    /// Stands still until `tp_clock_advance`; for tests.
+    virtual = 1,
+};
+
+/// Negative results of functions and of completions. Values above -4096 are negated errno values of
+/// the kernel; the values here are the library's own.
+pub const Status = enum(i32) {
+    ok = 0,
+    /// The handle names nothing: closed, released, or never given out.
+    stale_handle = -10001,
+    /// The loop belongs to another thread.
+    wrong_thread = -10002,
+    /// A field is out of its range; `LoopOptions.error_detail` or the header says which.
+    bad_argument = -10003,
+    /// No room now: buffers, slots or queue entries are all in use.
+    exhausted = -10004,
+    /// The backend cannot run here; the report says why.
+    backend_unavailable = -10005,
+    /// The struct's `size` field is not what this library expects.
+    bad_layout = -10006,
+    /// The loop is inside a turn already.
+    busy = -10007,
+    /// No thread can be started here, so a sleeping host cannot be woken.
+    no_threads = -10008,
+    /// The connection ended because this side asked for it with `abort`.
+    aborted = -10009,
+    /// The loop was closed while the handle was open.
+    loop_closed = -10010,
+    /// The peer did not answer within the connect time limit.
+    connect_timeout = -10011,
+};
+
+/// Why a backend cannot run, beside the errno of the call that failed.
+pub const Reason = enum(u32) {
+    none = 0,
+    /// The kernel does not have the system call (or a filter answers ENOSYS).
+    not_implemented = 1,
+    /// `kernel.io_uring_disabled` forbids it.
+    disabled_by_sysctl = 2,
+    /// A seccomp filter or security module refuses it.
+    not_permitted = 3,
+    /// The kernel has it, but an older one than 6.0, without multishot receive or buffer rings.
+    kernel_too_old = 4,
+    /// Locked-memory, descriptor or memory limit.
+    out_of_resources = 5,
+    other = 6,
+};
+
+/// The system call behind an error, for the error's text.
+pub const Syscall = enum(u32) {
+    none = 0,
+    socket = 1,
+    bind = 2,
+    listen = 3,
+    accept = 4,
+    connect = 5,
+    setsockopt = 6,
+    getsockname = 7,
+    getpeername = 8,
+    recv = 9,
+    send = 10,
+    shutdown = 11,
+    mmap = 12,
+    io_uring_setup = 13,
+    io_uring_enter = 14,
+    io_uring_register = 15,
+    epoll_create = 16,
+    epoll_ctl = 17,
+    epoll_wait = 18,
+    socketpair = 19,
+    pthread_create = 20,
+    timerfd = 21,
+};
+
+/// What a submission asks for.
+pub const Operation = enum(u8) {
+    none = 0,
+    /// `SendEntry`: queue `length` bytes of a buffer at `offset`.
+    send = 1,
+    /// `BufferEntry`: one more reference on a buffer.
+    retain = 2,
+    /// `BufferEntry`: one reference less; the last gives the buffer back.
+    release = 3,
+    /// `HandleEntry` of a connection: deliver no more data.
+    pause = 4,
+    /// `HandleEntry` of a connection: deliver data again.
+    unpause = 5,
+    /// `HandleEntry` of a connection: end our direction once everything queued is sent.
+    shutdown = 6,
+    /// `HandleEntry` of a connection: flush, end, wait for the peer's end within the linger limit.
+    close = 7,
+    /// `HandleEntry` of a connection: drop what is queued and reset.
+    abort = 8,
+    /// `HandleEntry` of a connection: a `drain` completion once there is room again.
+    want_drain = 9,
+    /// `TimerEntry`: start (or start again) a timer.
+    timer_start = 10,
+    /// `TimerEntry`: stop a timer.
+    timer_stop = 11,
+    /// `HandleEntry` of a listener.
+    listener_close = 12,
+};
+
+pub const send_flag_move: u8 = 1;
+
+/// 32 bytes. Common head of every submission: operation, flags, slot, generation.
+pub const HandleEntry = extern struct {
+    operation: Operation,
+    flags: u8,
+    reserved: u16,
+    slot: u32,
+    generation: u32,
+    padding: [5]u32,
+};
+
+pub const SendEntry = extern struct {
+    operation: Operation,
+    /// `send_flag_move`: the script's own reference on the buffer moves into the queue.
+    flags: u8,
+    reserved: u16,
+    /// The connection.
+    slot: u32,
+    generation: u32,
+    buffer: u32,
+    buffer_generation: u32,
+    /// Bytes from the buffer's start.
+    offset: u32,
+    length: u32,
+    padding: u32,
+};
+
+pub const BufferEntry = extern struct {
+    operation: Operation,
+    flags: u8,
+    reserved: u16,
+    padding: [2]u32,
+    buffer: u32,
+    buffer_generation: u32,
+    tail: [3]u32,
+};
+
+pub const TimerEntry = extern struct {
+    operation: Operation,
+    flags: u8,
+    reserved: u16,
+    /// The timer's slot, chosen by the script, below `LoopOptions.max_timers`.
+    slot: u32,
+    /// Chosen by the script; comes back in the completion.
+    generation: u32,
+    padding: u32,
+    /// From now, in microseconds: finite, not negative, at most 2^53.
+    delay_us: f64,
+    /// 0: one shot. Otherwise at least 1, in microseconds.
+    period_us: f64,
+};
+
+/// What a completion reports.
+pub const Event = enum(u32) {
+    none = 0,
+    /// A connection is open. `result`: its listener's slot, or -1 for one of our own connects.
+    open = 1,
+    /// `length` bytes arrived in `buffer` at `offset`; borrowed until the next turn.
+    data = 2,
+    /// The peer ended its direction; nothing more will arrive.
+    end = 3,
+    /// Room again after `want_drain`.
+    drain = 4,
+    /// The connection is gone and its slot may be given out again. `result`: 0 or a negative status.
+    closed = 5,
+    /// A timer fired. `slot`, `generation`: as given at its start.
+    timer = 6,
+    /// Accepting failed for now (`result`: a negative errno); the listener tries again by itself.
+    listener_error = 7,
+    /// A listener is gone and its slot may be given out again.
+    listener_closed = 8,
+};
+
+/// 32 bytes.
+pub const Completion = extern struct {
+    event: Event,
+    slot: u32,
+    generation: u32,
+    result: i32,
+    buffer: u32,
+    buffer_generation: u32,
+    offset: u32,
+    length: u32,
+};
+
+/// Counters since the loop was opened. Doubles, so that a script reads them without BigInt.
+pub const Counters = extern struct {
+    turns: f64,
+    /// System calls made by the backend and by sends and receives.
+    system_calls: f64,
+    /// Turns that slept in the kernel.
+    sleeps: f64,
+    /// Passes made while polling without finding work.
+    spins: f64,
+    /// Changes between sleeping and polling.
+    transitions: f64,
+    accepted: f64,
+    connected: f64,
+    closed: f64,
+    received_bytes: f64,
+    sent_bytes: f64,
+    /// Submissions that named nothing or were malformed, and were dropped.
+    rejected: f64,
+    /// Times receiving stopped because no buffer was free.
+    starved: f64,
+};
+
+pub const header_bytes: u32 = 512;
+
+/// Start of a loop's shared region. After it, at the offsets that it names: submissions,
+/// completions, then one u32 per connection slot with the bytes queued to send.
+pub const Header = extern struct {
+    /// Written by native code at each turn, in microseconds of the loop's clock.
+    now_us: f64,
+    /// The earliest timer, in microseconds of the loop's clock; negative when there is none.
+    next_timer_us: f64,
+    counters: Counters,
+    /// Generation that belongs to the slot or buffer that the last call returned.
+    result_generation: u32,
+    /// `Syscall` behind the last negative result.
+    error_syscall: u32,
+    /// Buffers that `tp_buffer_take` can still give out.
+    free_buffers: u32,
+    /// Sends that can still be queued in this loop.
+    free_sends: u32,
+    /// Address written by `tp_connection_address` and `tp_listener_address`.
+    address: Address,
+    /// Open connections and listeners.
+    open_connections: u32,
+    open_listeners: u32,
+    padding: u32,
+};
+
+/// An IPv4 or IPv6 socket address in host order.
+pub const Address = extern struct {
+    /// 4 or 6.
+    family: u32,
+    port: u32,
+    /// IPv6 scope (interface index), 0 for none.
+    scope: u32,
+    /// Network order; IPv4 uses the first four.
+    bytes: [16]u8,
+};
+
+pub const Region = enum(u32) {
+    /// `LoopOptions.shared_bytes` long.
+    shared = 0,
+    /// `LoopOptions.buffers_bytes` long: the pool's slab.
+    buffers = 1,
+};
+
+/// In: what is asked for, zero meaning the default. Out: what was granted, and after a failure why.
+pub const LoopOptions = extern struct {
+    /// `@sizeOf(LoopOptions)`.
+    size: u32,
+    backend: u32,
+    mode: u32,
+    clock: u32,
+    /// 1 to 1,048,576. Default 65,536.
+    max_connections: u32,
+    /// 1 to 4,096. Default 64.
+    max_listeners: u32,
+    /// 1 to 1,048,576. Default 65,536.
+    max_timers: u32,
+    /// Entries of the submission and of the completion array, a power of two, 64 to 65,536.
+    /// Default 4,096.
+    entries: u32,
+    /// Bytes of a buffer, a power of two, 512 to 1,048,576. Default 16,384.
+    buffer_size: u32,
+    /// Buffers for receiving, a power of two, 8 to 32,768. Default 1,024.
+    receive_buffers: u32,
+    /// Buffers for the script's own messages, 8 to 32,768. Default 1,024.
+    send_buffers: u32,
+    /// Longest time to poll before sleeping in adaptive mode, in microseconds. Default 50; at most
+    /// 1,000,000.
+    spin_ceiling_us: u32,
+    /// Out.
+    shared_bytes: u32,
+    buffers_bytes: u32,
+    submissions_offset: u32,
+    completions_offset: u32,
+    queued_offset: u32,
+    /// Out: `Reason`, errno and `Syscall` of a failure.
+    error_reason: u32,
+    error_errno: u32,
+    error_syscall: u32,
+    /// Out: index of the field of this struct (0 is `size`) that is out of range.
+    error_detail: u32,
+    /// Out: set-up flags that the kernel granted (io_uring), for `capabilities`.
+    granted_flags: u32,
+    /// Out: rung of the set-up ladder, 0 is the best.
+    rung: u32,
+    padding: u32,
+};
+
+pub const ListenOptions = extern struct {
+    size: u32,
+    address: Address,
+    /// 1 to 65,535. Default 4,096 (the kernel caps it at net.core.somaxconn).
+    backlog: u32,
+    /// 0 or 1 each.
+    reuse_port: u32,
+    ipv6_only: u32,
+    stream: StreamOptions,
+};
+
+pub const ConnectOptions = extern struct {
+    size: u32,
+    address: Address,
+    /// 0: the kernel's own limit (about two minutes).
+    timeout_ms: u32,
+    stream: StreamOptions,
+};
+
+/// What a connection is opened with; a listener gives it to each connection it accepts.
+pub const StreamOptions = extern struct {
+    /// 1: small messages leave at once (TCP_NODELAY).
+    no_delay: u32,
+    /// Bytes that may wait to be sent before `send` answers `full`. At least two buffers.
+    high_water_mark: u32,
+    /// How long a closed connection waits for the peer's end before it resets. Default 2,000.
+    linger_timeout_ms: u32,
+    /// 1: the script handles the peer's end itself; 0: the connection then closes by itself.
+    allow_half_open: u32,
+};
+
+/// What this machine offers, per backend.
+pub const BackendReport = extern struct {
+    available: u32,
+    reason: u32,
+    error_errno: u32,
+    syscall: u32,
+    /// io_uring: granted set-up flags, kernel feature bits, rung of the ladder.
+    flags: u32,
+    features: u32,
+    rung: u32,
+    padding: u32,
+};
+
+pub const MachineReport = extern struct {
+    size: u32,
+    page_bytes: u32,
+    cpus_online: u32,
+    /// CPUs that this thread may run on.
+    cpus_allowed: u32,
+    /// RLIMIT_MEMLOCK and RLIMIT_NOFILE, in bytes and descriptors; -1 for unlimited.
+    memory_lock_limit: f64,
+    descriptor_limit: f64,
+    kernel_major: u32,
+    kernel_minor: u32,
+    kernel_patch: u32,
+    /// kernel.io_uring_disabled: 0, 1 or 2; 3 when it cannot be read.
+    io_uring_disabled: u32,
+    threads: u32,
+    padding: u32,
+    io_uring: BackendReport,
+    epoll: BackendReport,
+};
+
+/// `tp_loop_turn`: polling before sleeping is allowed.
+pub const turn_flag_spin: u32 = 1;
+/// `wait_us` that means "until something happens".
+pub const wait_forever: u32 = 0xffff_ffff;
+/// No slot: the value of an absent slot or buffer.
+pub const no_slot: u32 = 0xffff_ffff;
+
+pub const Type = enum {
+    u32,
+    i32,
+    /// Bytes of the script, valid during the call.
+    buffer,
+    /// Address of native memory; null when there is none.
+    pointer,
+
+    pub fn Zig(comptime self: Type) type {
+        return switch (self) {
+            .u32 => u32,
+            .i32 => i32,
+            .buffer => [*]u8,
+            .pointer => ?[*]u8,
+        };
+    }
+};
+
+pub const Parameter = struct { []const u8, Type };
+
+pub const Function = struct {
+    name: []const u8,
+    parameters: []const Parameter,
+    result: Type,
+    about: []const u8,
+};
+
+/// Every exported function. At most four arguments, none of 64 bits: those would be a BigInt.
+pub const functions = [_]Function{
+    .{
+        .name = "tp_abi_version",
+        .parameters = &.{},
+        .result = .u32,
+        .about = "The library's `abi_version`.",
+    },
+    .{
+        .name = "tp_layout_hash",
+        .parameters = &.{},
+        .result = .u32,
+        .about = "The library's `layout_hash`.",
+    },
+    .{
+        .name = "tp_probe",
+        .parameters = &.{ .{ "report", .buffer }, .{ "length", .u32 } },
+        .result = .i32,
+        .about = "Fills a `MachineReport` whose `size` is set.",
+    },
+    .{
+        .name = "tp_loop_open",
+        .parameters = &.{ .{ "options", .buffer }, .{ "length", .u32 } },
+        .result = .i32,
+        .about = "Opens a loop for the calling thread. A handle, or a negative status.",
+    },
+    .{
+        .name = "tp_loop_close",
+        .parameters = &.{.{ "loop", .u32 }},
+        .result = .i32,
+        .about = "Resets every connection, closes every listener, gives the loop back.",
+    },
+    .{
+        .name = "tp_loop_region",
+        .parameters = &.{ .{ "loop", .u32 }, .{ "region", .u32 } },
+        .result = .pointer,
+        .about = "Start of a `Region`; stays mapped for the life of the process.",
+    },
+    .{
+        .name = "tp_loop_turn",
+        .parameters = &.{
+            .{ "loop", .u32 },
+            .{ "submissions", .u32 },
+            .{ "wait_us", .u32 },
+            .{ "flags", .u32 },
+        },
+        .result = .i32,
+        .about = "One turn: takes the submissions, enters the kernel once, leaves completions. " ++
+            "Sleeps at most `wait_us`. The number of completions, or a negative status.",
+    },
+    .{
+        .name = "tp_loop_submit",
+        .parameters = &.{ .{ "loop", .u32 }, .{ "submissions", .u32 } },
+        .result = .i32,
+        .about = "Takes the submissions without completing a turn, when the array is full.",
+    },
+    .{
+        .name = "tp_loop_arm",
+        .parameters = &.{.{ "loop", .u32 }},
+        .result = .i32,
+        .about = "Before the host sleeps: 1 when the wake descriptor will become readable at the " ++
+            "next event, 0 when there is work already.",
+    },
+    .{
+        .name = "tp_loop_wake_descriptor",
+        .parameters = &.{.{ "loop", .u32 }},
+        .result = .i32,
+        .about = "A new stream descriptor, owned by the caller, that gets a byte per wake-up.",
+    },
+    .{
+        .name = "tp_clock_advance",
+        .parameters = &.{ .{ "loop", .u32 }, .{ "us_low", .u32 }, .{ "us_high", .u32 } },
+        .result = .i32,
+        .about = "Moves a virtual clock forward.",
+    },
+    .{
+        .name = "tp_listen",
+        .parameters = &.{ .{ "loop", .u32 }, .{ "options", .buffer }, .{ "length", .u32 } },
+        .result = .i32,
+        .about = "Listens (`ListenOptions`). The listener's slot, or a negative status.",
+    },
+    .{
+        .name = "tp_listener_address",
+        .parameters = &.{ .{ "loop", .u32 }, .{ "slot", .u32 }, .{ "generation", .u32 } },
+        .result = .i32,
+        .about = "Writes the bound address to `Header.address`.",
+    },
+    .{
+        .name = "tp_connect",
+        .parameters = &.{ .{ "loop", .u32 }, .{ "options", .buffer }, .{ "length", .u32 } },
+        .result = .i32,
+        .about = "Starts to connect (`ConnectOptions`). The connection's slot, or a negative status.",
+    },
+    .{
+        .name = "tp_connection_address",
+        .parameters = &.{
+            .{ "loop", .u32 },
+            .{ "slot", .u32 },
+            .{ "generation", .u32 },
+            .{ "remote", .u32 },
+        },
+        .result = .i32,
+        .about = "Writes the local (0) or remote (1) address to `Header.address`.",
+    },
+    .{
+        .name = "tp_buffer_take",
+        .parameters = &.{.{ "loop", .u32 }},
+        .result = .i32,
+        .about = "Takes a buffer for the script's own bytes: its index, or `exhausted`.",
+    },
+};
+
+comptime {
+    for (.{ HandleEntry, SendEntry, BufferEntry, TimerEntry, Completion }) |Entry| {
+        std.debug.assert(@sizeOf(Entry) == 32);
+    }
+    std.debug.assert(@sizeOf(Header) <= header_bytes);
+    for (.{
+        HandleEntry, SendEntry,   BufferEntry,   TimerEntry,     Completion,    Counters,      Header,
+        Address,     LoopOptions, ListenOptions, ConnectOptions, StreamOptions, BackendReport, MachineReport,
+    }) |Struct| {
+        var end: usize = 0;
+        for (@typeInfo(Struct).@"struct".fields) |field| {
+            std.debug.assert(@offsetOf(Struct, field.name) == end);
+            end += @sizeOf(field.type);
+        }
+        std.debug.assert(end == @sizeOf(Struct));
+    }
+}

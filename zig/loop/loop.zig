@@ -1,0 +1,401 @@
+//! A loop: one backend, one pool, one clock, one channel to the script, and the turn over them.
+//!
+//! Invariants: used by the thread that opened it; no allocation after `init`; every pass of a turn is
+//! bounded by the channel's room. What is done with the loop (connections, …) is a *user*, a type
+//! with `apply`, `complete`, `attend`, `waiting`, `timer_fired` and `publish`, known at compile time.
+
+const std = @import("std");
+const layout = @import("../layout.zig");
+const contract = @import("../backend/contract.zig");
+const Pool = @import("../memory/pool.zig").Pool;
+const mapped = @import("../memory/mapped.zig");
+const channel_module = @import("channel.zig");
+const Channel = channel_module.Channel;
+const Policy = @import("policy.zig").Policy;
+const Timers = @import("timers.zig").Timers;
+
+/// Completions that a user may emit for one completion of the backend.
+pub const emitted_per_completion = 2;
+/// Completions reaped at once.
+const reap_batch = 256;
+/// Times a waiting turn looks again when all that happened concerned only the loop itself.
+const passes_max = 8;
+
+pub const Options = struct {
+    backend: contract.Options,
+    mode: layout.Mode,
+    clock: layout.ClockKind,
+    entries: u32,
+    /// Slots of connections, including those that only absorb a race.
+    connections: u32,
+    /// Timers of the script and of the loop's user.
+    script_timers: u32,
+    user_timers: u32,
+    spin_ceiling_ns: u64,
+    cpus_online: u32,
+};
+
+const ScriptTimer = struct { generation: u32, period_ns: u64, deadline_ns: u64 };
+
+pub fn Loop(comptime BackendType: type) type {
+    comptime contract.check(BackendType);
+    return struct {
+        const Self = @This();
+        pub const Backend = BackendType;
+
+        backend: Backend,
+        pool: *Pool,
+        channel: Channel,
+        policy: Policy,
+        timers: Timers,
+        script_timers: []ScriptTimer,
+        clock: layout.ClockKind,
+        virtual_ns: u64,
+        /// The loop's clock as of this turn.
+        now_ns: u64,
+        /// Receive buffers that the backend does not have.
+        buffers_out: u32,
+        counters: Counters,
+
+        pub const Counters = struct {
+            turns: u64 = 0,
+            sleeps: u64 = 0,
+            spins: u64 = 0,
+            accepted: u64 = 0,
+            connected: u64 = 0,
+            closed: u64 = 0,
+            received_bytes: u64 = 0,
+            sent_bytes: u64 = 0,
+            rejected: u64 = 0,
+            starved: u64 = 0,
+        };
+
+        /// `self` must stay where it is afterwards.
+        pub fn init(
+            self: *Self,
+            options: Options,
+            failure: *contract.Failure,
+        ) contract.InitError!void {
+            self.pool = options.backend.pool;
+            self.clock = options.clock;
+            self.virtual_ns = 0;
+            self.buffers_out = 0;
+            self.counters = .{};
+            self.policy = .init(.{
+                .mode = options.mode,
+                .ceiling_ns = options.spin_ceiling_ns,
+                .cpus_online = options.cpus_online,
+            });
+            self.channel = try Channel.init(.{
+                .entries = options.entries,
+                .connections = options.connections,
+            });
+            errdefer self.channel.deinit();
+            self.timers = try Timers.init(options.script_timers + options.user_timers);
+            errdefer self.timers.deinit();
+            self.script_timers = try mapped.allocate(ScriptTimer, options.script_timers);
+            errdefer mapped.free(ScriptTimer, self.script_timers);
+            try self.backend.init(options.backend, failure);
+            self.now_ns = self.clock_ns();
+            self.publish();
+        }
+
+        pub fn deinit(self: *Self) void {
+            self.backend.deinit();
+            mapped.free(ScriptTimer, self.script_timers);
+            self.timers.deinit();
+            self.channel.deinit();
+            self.* = undefined;
+        }
+
+        fn clock_ns(self: *const Self) u64 {
+            return switch (self.clock) {
+                .monotonic => self.backend.now_ns(),
+                .virtual => self.virtual_ns,
+            };
+        }
+
+        pub fn advance_clock(self: *Self, by_ns: u64) void {
+            self.virtual_ns +|= by_ns;
+            self.now_ns = self.clock_ns();
+            self.publish();
+        }
+
+        /// One turn. The number of completions, or a negated errno of the kernel.
+        pub fn turn(self: *Self, user: anytype, submissions: u32, wait_us: u32, flags: u32) i32 {
+            self.counters.turns += 1;
+            self.channel.count = 0;
+            self.take(user, submissions);
+            self.end_borrows();
+            self.now_ns = self.clock_ns();
+            self.fire_timers(user);
+            user.attend();
+            const rc = self.wait_and_reap(user, wait_us, flags);
+            self.publish();
+            user.publish();
+            return if (rc < 0 and self.channel.count == 0) rc else @intCast(self.channel.count);
+        }
+
+        /// Takes submissions in the middle of the script's dispatch.
+        pub fn submit(self: *Self, user: anytype, submissions: u32) void {
+            self.take(user, submissions);
+            self.publish();
+            user.publish();
+        }
+
+        /// One pass while the loop closes: nothing of it reaches the script.
+        pub fn discard_pass(self: *Self, user: anytype) void {
+            self.channel.count = 0;
+            self.end_borrows();
+            user.attend();
+            const wait_ns: u64 = if (user.waiting()) 0 else std.time.ns_per_ms;
+            if (self.backend.enter(wait_ns) < 0) return;
+            self.reap(user);
+            user.attend();
+        }
+
+        fn end_borrows(self: *Self) void {
+            for (self.channel.borrowed[0..self.channel.borrowed_count]) |buffer| {
+                self.release_buffer(buffer);
+            }
+            self.channel.borrowed_count = 0;
+        }
+
+        /// One reference less; a free receive buffer goes back to the backend.
+        pub fn release_buffer(self: *Self, buffer: u32) void {
+            if (!self.pool.release(buffer)) return;
+            self.backend.provide(buffer);
+            self.buffers_out -= 1;
+        }
+
+        pub fn receive_buffers_free(self: *const Self) u32 {
+            return self.pool.receive_count - self.buffers_out;
+        }
+
+        fn take(self: *Self, user: anytype, submissions: u32) void {
+            for (0..submissions) |index| {
+                const raw = self.channel.submissions[index];
+                const applied = switch (std.enums.fromInt(
+                    layout.Operation,
+                    @as(u8, @truncate(raw[0])),
+                ) orelse .none) {
+                    .none => false,
+                    .retain => self.apply_retain(@bitCast(raw)),
+                    .release => self.apply_release(@bitCast(raw)),
+                    .timer_start => self.apply_timer_start(@bitCast(raw)),
+                    .timer_stop => self.apply_timer_stop(@bitCast(raw)),
+                    else => |operation| user.apply(operation, &raw),
+                };
+                if (!applied) self.counters.rejected += 1;
+            }
+        }
+
+        fn apply_retain(self: *Self, entry: layout.BufferEntry) bool {
+            if (!self.pool.valid(entry.buffer, entry.buffer_generation)) return false;
+            return self.pool.retain(entry.buffer);
+        }
+
+        fn apply_release(self: *Self, entry: layout.BufferEntry) bool {
+            if (!self.pool.valid(entry.buffer, entry.buffer_generation)) return false;
+            self.release_buffer(entry.buffer);
+            return true;
+        }
+
+        fn apply_timer_start(self: *Self, entry: layout.TimerEntry) bool {
+            if (entry.slot >= self.script_timers.len) return false;
+            const delay_ns = nanoseconds(entry.delay_us) orelse return false;
+            const period_ns = nanoseconds(entry.period_us) orelse return false;
+            if (period_ns > 0 and period_ns < std.time.ns_per_us) return false;
+            const deadline_ns = self.clock_ns() +| delay_ns;
+            self.script_timers[entry.slot] = .{
+                .generation = entry.generation,
+                .period_ns = period_ns,
+                .deadline_ns = deadline_ns,
+            };
+            self.timers.start(entry.slot, deadline_ns);
+            return true;
+        }
+
+        fn apply_timer_stop(self: *Self, entry: layout.TimerEntry) bool {
+            if (entry.slot >= self.script_timers.len) return false;
+            if (self.script_timers[entry.slot].generation != entry.generation) return false;
+            self.timers.stop(entry.slot);
+            return true;
+        }
+
+        /// Starts a timer of the user, `id` below `Options.user_timers`.
+        pub fn start_user_timer(self: *Self, id: u32, delay_ms: u32) void {
+            const delay_ns = @as(u64, delay_ms) * std.time.ns_per_ms;
+            self.timers.start(self.user_timer(id), self.clock_ns() +| delay_ns);
+        }
+
+        pub fn stop_user_timer(self: *Self, id: u32) void {
+            self.timers.stop(self.user_timer(id));
+        }
+
+        fn user_timer(self: *const Self, id: u32) u32 {
+            return @as(u32, @intCast(self.script_timers.len)) + id;
+        }
+
+        fn fire_timers(self: *Self, user: anytype) void {
+            while (self.channel.room() >= emitted_per_completion) {
+                const id = self.timers.take_due(self.now_ns) orelse return;
+                if (id >= self.script_timers.len) {
+                    user.timer_fired(id - @as(u32, @intCast(self.script_timers.len)));
+                    continue;
+                }
+                const timer = &self.script_timers[id];
+                self.channel.emit(channel_module.plain(.timer, id, timer.generation, 0));
+                if (timer.period_ns == 0) continue;
+                timer.deadline_ns = next_deadline(timer.*, self.now_ns);
+                self.timers.start(id, timer.deadline_ns);
+            }
+        }
+
+        fn wait_and_reap(self: *Self, user: anytype, wait_us: u32, flags: u32) i32 {
+            const deadline_ns = self.wait_deadline(wait_us);
+            for (0..passes_max) |_| {
+                const may_wait = self.channel.count == 0 and !user.waiting();
+                const rc = if (may_wait)
+                    self.wait(deadline_ns, flags)
+                else
+                    self.backend.enter(0);
+                if (rc < 0) return rc;
+                self.reap(user);
+                self.now_ns = self.clock_ns();
+                if (self.channel.count == 0) self.fire_timers(user);
+                user.attend();
+                if (!may_wait or self.channel.count > 0) break;
+                if (deadline_ns == 0 or self.backend.now_ns() >= deadline_ns) break;
+            }
+            if (self.channel.count > 0) self.policy.work(self.backend.now_ns());
+            return 0;
+        }
+
+        /// Until when a turn may sleep, on the backend's clock; 0 when it may not.
+        fn wait_deadline(self: *const Self, wait_us: u32) u64 {
+            return switch (wait_us) {
+                0 => 0,
+                layout.wait_forever => std.math.maxInt(u64),
+                else => self.backend.now_ns() + @as(u64, wait_us) * std.time.ns_per_us,
+            };
+        }
+
+        /// Enters the kernel, and polls or sleeps as the policy says.
+        fn wait(self: *Self, deadline_ns: u64, flags: u32) i32 {
+            var now = self.backend.now_ns();
+            self.policy.idle(now);
+            if (flags & layout.turn_flag_spin != 0 and self.policy.polls(now)) {
+                const rc = self.poll(deadline_ns);
+                if (rc < 0 or self.backend.ready()) return rc;
+                now = self.backend.now_ns();
+                if (self.policy.mode == .poll) return rc;
+            }
+            const until = @min(deadline_ns, self.timer_deadline(now));
+            if (until <= now) return self.backend.enter(0);
+            self.counters.sleeps += 1;
+            const endless = until == std.math.maxInt(u64);
+            return self.backend.enter(if (endless) until else until - now);
+        }
+
+        /// Polls until something is ready, the policy has enough, or a timer or the turn is due.
+        fn poll(self: *Self, deadline_ns: u64) i32 {
+            while (true) {
+                self.counters.spins += 1;
+                const rc = self.backend.enter(0);
+                if (rc < 0 or self.backend.ready()) return rc;
+                const now = self.backend.now_ns();
+                if (!self.policy.polls(now)) return 0;
+                if (self.timer_deadline(now) <= now) return 0;
+                if (self.policy.mode == .poll and now >= deadline_ns) return 0;
+            }
+        }
+
+        /// When the next timer is due on the backend's clock. A virtual clock only moves when the
+        /// script moves it, so its timers never end a sleep.
+        fn timer_deadline(self: *const Self, now: u64) u64 {
+            if (self.clock == .virtual) return std.math.maxInt(u64);
+            return @max(self.timers.next_deadline_ns() orelse std.math.maxInt(u64), now);
+        }
+
+        fn reap(self: *Self, user: anytype) void {
+            var batch: [reap_batch]contract.Completion = undefined;
+            while (true) {
+                const fitting = self.channel.room() / emitted_per_completion;
+                const wanted = @min(reap_batch, fitting);
+                if (wanted == 0) return;
+                const count = self.backend.reap(batch[0..wanted]);
+                if (count == 0) return;
+                for (batch[0..count]) |completion| {
+                    if (completion.buffer != contract.no_buffer) {
+                        self.pool.first_reference(completion.buffer);
+                        self.buffers_out += 1;
+                    }
+                    user.complete(completion);
+                }
+                if (count < wanted) return;
+            }
+        }
+
+        /// Whether a turn would find something to do, so that the host must not sleep.
+        pub fn has_work(self: *Self, user: anytype) bool {
+            if (user.waiting() or self.channel.borrowed_count > 0) return true;
+            if (self.backend.ready()) return true;
+            const next = self.timers.next_deadline_ns() orelse return false;
+            return next <= self.clock_ns();
+        }
+
+        /// When the waker must wake the host for a timer, on the monotonic clock; null for never.
+        pub fn next_wake_ns(self: *const Self) ?u64 {
+            if (self.clock == .virtual) return null;
+            return self.timers.next_deadline_ns();
+        }
+
+        /// Writes what the script reads from the header.
+        fn publish(self: *Self) void {
+            const header = self.channel.header;
+            header.now_us = microseconds(self.now_ns);
+            const next = self.timers.next_deadline_ns();
+            header.next_timer_us = if (next) |deadline| microseconds(deadline) else -1;
+            header.free_buffers = self.pool.free_count;
+            inline for (std.meta.fields(Counters)) |field| {
+                @field(header.counters, field.name) =
+                    @floatFromInt(@field(self.counters, field.name));
+            }
+            header.counters.transitions = @floatFromInt(self.policy.transitions);
+            header.counters.system_calls = @floatFromInt(self.backend.system_calls());
+        }
+    };
+}
+
+/// The first multiple of the period that is still to come: a late loop skips, it does not catch up.
+fn next_deadline(timer: ScriptTimer, now_ns: u64) u64 {
+    const late_ns = now_ns -| timer.deadline_ns;
+    return timer.deadline_ns +| (late_ns / timer.period_ns +| 1) *| timer.period_ns;
+}
+
+/// Exact up to 2^53 microseconds; null for anything that is not a time.
+fn nanoseconds(time_us: f64) ?u64 {
+    const limit: f64 = 1 << 53;
+    if (!(time_us >= 0 and time_us <= limit)) return null;
+    return @intFromFloat(@min(time_us * std.time.ns_per_us, @as(f64, 1 << 62)));
+}
+
+fn microseconds(time_ns: u64) f64 {
+    return @as(f64, @floatFromInt(time_ns)) / std.time.ns_per_us;
+}
+
+test "a periodic timer keeps its beat and skips what it missed" {
+    const timer: ScriptTimer = .{ .generation = 0, .period_ns = 100, .deadline_ns = 1000 };
+    try std.testing.expectEqual(@as(u64, 1100), next_deadline(timer, 1000));
+    try std.testing.expectEqual(@as(u64, 1100), next_deadline(timer, 1099));
+    try std.testing.expectEqual(@as(u64, 1400), next_deadline(timer, 1350));
+}
+
+test "times from a script are checked" {
+    try std.testing.expectEqual(@as(?u64, 1500), nanoseconds(1.5));
+    try std.testing.expectEqual(@as(?u64, null), nanoseconds(-1));
+    try std.testing.expectEqual(@as(?u64, null), nanoseconds(std.math.nan(f64)));
+    try std.testing.expectEqual(@as(?u64, null), nanoseconds(std.math.inf(f64)));
+    try std.testing.expect(nanoseconds(1 << 53).? > 0);
+}

@@ -1,0 +1,32 @@
+//! Arrays in mapped memory: zeroed, committed page by page as they are touched, allocated when a
+//! loop opens and never afterwards.
+
+const std = @import("std");
+const kernel = @import("../sys/kernel.zig");
+
+pub const Error = error{OutOfMemory};
+
+/// An array of `count` zeroed elements. All-zero bytes must be a valid `Element`.
+pub fn allocate(comptime Element: type, count: usize) Error![]Element {
+    const bytes = kernel.round_to_page(@max(1, count * @sizeOf(Element)));
+    const memory = kernel.map(bytes) orelse return error.OutOfMemory;
+    const elements: [*]Element = @ptrCast(memory.ptr);
+    return elements[0..count];
+}
+
+/// Takes an array back; an empty one was never allocated.
+pub fn free(comptime Element: type, elements: []Element) void {
+    if (elements.len == 0) return;
+    const bytes = kernel.round_to_page(elements.len * @sizeOf(Element));
+    const start: [*]align(std.heap.page_size_min) u8 = @ptrCast(@alignCast(elements.ptr));
+    kernel.unmap(start[0..bytes]);
+}
+
+test "arrays are zeroed and their own" {
+    const first = try allocate(u64, 1000);
+    defer free(u64, first);
+    const second = try allocate(u64, 1000);
+    defer free(u64, second);
+    first[999] = 5;
+    try std.testing.expectEqual(@as(u64, 0), second[999]);
+}

@@ -1,0 +1,197 @@
+//! The state of one connection. What changes it is in `streams.zig`.
+
+const std = @import("std");
+const layout = @import("../layout.zig");
+const Pool = @import("../memory/pool.zig").Pool;
+const SocketAddress = @import("../sys/sockets.zig").SocketAddress;
+const Link = @import("list.zig").Link;
+const SendQueue = @import("send_queue.zig").SendQueue;
+
+pub const State = enum(u8) {
+    /// The slot is nobody's. Zero, so that fresh memory is free slots.
+    free = 0,
+    connecting,
+    open,
+    /// Closed by this side: what is queued goes out, what arrives is discarded.
+    lingering,
+    /// Waits for its operations to end; then it is reported closed.
+    ending,
+};
+
+pub const Connection = struct {
+    state: State,
+    descriptor: i32,
+    /// Changes when the slot is freed; the epoch of its operations.
+    generation: u32,
+    options: layout.StreamOptions,
+
+    /// Operations under way in the backend.
+    connecting: bool,
+    receiving: bool,
+    sending: bool,
+    /// The end of the receive, or of everything, has been asked for.
+    receive_cancelled: bool,
+    cancelled: bool,
+
+    /// The script wants no data now.
+    paused: bool,
+    /// Too much waits to be sent for reading on.
+    held_back: bool,
+    peer_ended: bool,
+    end_reported: bool,
+    shutdown_wanted: bool,
+    shutdown_done: bool,
+    drain_wanted: bool,
+    /// The descriptor is to be closed with a reset.
+    reset: bool,
+    /// Error that ends the connection once what arrived before it is delivered; 0 for none.
+    failure: i32,
+    /// What `closed` will report.
+    outcome: i32,
+
+    queue: SendQueue,
+    held: Held,
+    /// Bytes delivered to the script in turn `delivered_turn`.
+    delivered_bytes: u32,
+    delivered_turn: u64,
+
+    /// The peer of a connect under way; the kernel reads it when it takes the operation.
+    address: SocketAddress,
+
+    /// Something is to be done at the next chance.
+    attention: Link,
+    /// Receiving stopped for want of a buffer.
+    starved: Link,
+    /// `drain` is owed once there are send buffers.
+    bufferless: Link,
+
+    /// Makes a free slot a connection. Its links stay: the slot may still stand in lists.
+    pub fn open(
+        self: *Connection,
+        state: State,
+        descriptor: i32,
+        options: layout.StreamOptions,
+    ) void {
+        std.debug.assert(self.state == .free);
+        const kept = .{ self.attention, self.starved, self.bufferless };
+        self.* = .{
+            .state = state,
+            .descriptor = descriptor,
+            .generation = self.generation,
+            .options = options,
+            .connecting = false,
+            .receiving = false,
+            .sending = false,
+            .receive_cancelled = false,
+            .cancelled = false,
+            .paused = false,
+            .held_back = false,
+            .peer_ended = false,
+            .end_reported = false,
+            .shutdown_wanted = false,
+            .shutdown_done = false,
+            .drain_wanted = false,
+            .reset = false,
+            .failure = 0,
+            .outcome = 0,
+            .queue = .empty,
+            .held = .empty,
+            .delivered_bytes = 0,
+            .delivered_turn = 0,
+            .address = self.address,
+            .attention = kept[0],
+            .starved = kept[1],
+            .bufferless = kept[2],
+        };
+    }
+
+    pub fn has_operations(self: *const Connection) bool {
+        return self.connecting or self.receiving or self.sending;
+    }
+
+    /// Whether to stop taking bytes from the kernel.
+    pub fn reading_stopped(self: *const Connection) bool {
+        return self.paused or self.held_back or self.held.bytes > self.options.high_water_mark;
+    }
+
+    /// Reading stops above half the high-water mark and goes on below a quarter. After a failure
+    /// nothing will leave the queue any more, and what arrived before is still to be delivered.
+    pub fn update_hold(self: *Connection) void {
+        if (self.failure != 0) {
+            self.held_back = false;
+            return;
+        }
+        const divisor: u32 = if (self.held_back) 4 else 2;
+        self.held_back = self.queue.bytes > self.options.high_water_mark / divisor;
+    }
+
+    /// Whether `length` more bytes may be delivered in turn `turn`, and if so counts them.
+    pub fn may_deliver(self: *Connection, turn: u64, length: u32) bool {
+        if (self.delivered_turn != turn) {
+            self.delivered_turn = turn;
+            self.delivered_bytes = 0;
+        }
+        const limit = self.options.high_water_mark / 2;
+        if (self.delivered_bytes > 0 and self.delivered_bytes + length > limit) return false;
+        self.delivered_bytes += length;
+        return true;
+    }
+};
+
+/// Received buffers that the script has not been shown, in order, threaded through the pool.
+pub const Held = struct {
+    head: u32,
+    tail: u32,
+    count: u32,
+    bytes: u32,
+
+    pub const empty: Held = .{ .head = 0, .tail = 0, .count = 0, .bytes = 0 };
+
+    pub fn push(self: *Held, pool: *Pool, buffer: u32, length: u32) void {
+        pool.states[buffer].length = length;
+        if (self.count == 0) {
+            self.head = buffer;
+        } else {
+            pool.states[self.tail].next = buffer;
+        }
+        self.tail = buffer;
+        self.count += 1;
+        self.bytes += length;
+    }
+
+    /// The first buffer, which stays.
+    pub fn first(self: *const Held) ?u32 {
+        return if (self.count == 0) null else self.head;
+    }
+
+    pub fn pop(self: *Held, pool: *Pool) ?u32 {
+        if (self.count == 0) return null;
+        const buffer = self.head;
+        self.head = pool.states[buffer].next;
+        self.count -= 1;
+        self.bytes -= pool.states[buffer].length;
+        return buffer;
+    }
+};
+
+test "a turn delivers at most half the mark, but always something" {
+    var connection = std.mem.zeroes(Connection);
+    connection.options.high_water_mark = 1000;
+    try std.testing.expect(connection.may_deliver(1, 800));
+    try std.testing.expect(!connection.may_deliver(1, 1));
+    try std.testing.expect(connection.may_deliver(2, 300));
+    try std.testing.expect(connection.may_deliver(2, 200));
+    try std.testing.expect(!connection.may_deliver(2, 1));
+}
+
+test "reading stops above half the mark and goes on below a quarter" {
+    var connection = std.mem.zeroes(Connection);
+    connection.options.high_water_mark = 1000;
+    for ([_]struct { u32, bool }{
+        .{ 500, false }, .{ 501, true }, .{ 300, true }, .{ 250, false }, .{ 400, false },
+    }) |step| {
+        connection.queue.bytes = step[0];
+        connection.update_hold();
+        try std.testing.expectEqual(step[1], connection.held_back);
+    }
+}

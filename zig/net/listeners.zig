@@ -1,0 +1,271 @@
+//! The listeners of a loop. What they accept becomes a connection in `streams.zig`.
+//!
+//! Invariants: while there is a free slot a listener accepts; when there is none, or the kernel is
+//! out of descriptors or memory, connections wait in the backlog and accepting starts again by
+//! itself. Used by the loop's thread only.
+
+const std = @import("std");
+const layout = @import("../layout.zig");
+const contract = @import("../backend/contract.zig");
+const kernel = @import("../sys/kernel.zig");
+const mapped = @import("../memory/mapped.zig");
+const plain = @import("../loop/channel.zig").plain;
+const address_module = @import("address.zig");
+const linux = std.os.linux;
+const Link = @import("list.zig").Link;
+const List = @import("list.zig").List;
+
+const retry_first_ms = 10;
+const retry_longest_ms = 1000;
+
+const State = enum(u8) { free = 0, open, closing };
+
+const Listener = struct {
+    state: State,
+    descriptor: i32,
+    generation: u32,
+    stream: layout.StreamOptions,
+    accepting: bool,
+    cancelled: bool,
+    /// Accepting failed; a timer starts it again.
+    retrying: bool,
+    retry_ms: u32,
+    attention: Link,
+};
+
+pub fn Listeners(comptime Loop: type, comptime Streams: type) type {
+    return struct {
+        const Self = @This();
+        const sockets = Loop.Backend.sockets;
+
+        loop: *Loop,
+        streams: *Streams,
+        listeners: []Listener,
+        /// Ports of listeners follow those of connections; so do their timers.
+        first_port: u32,
+        open_count: u32,
+        attention: List(Listener, "attention"),
+
+        pub fn init(loop: *Loop, streams: *Streams, slots: u32) error{OutOfMemory}!Self {
+            return .{
+                .loop = loop,
+                .streams = streams,
+                .listeners = try mapped.allocate(Listener, slots),
+                .first_port = @intCast(streams.connections.len),
+                .open_count = 0,
+                .attention = .{},
+            };
+        }
+
+        pub fn deinit(self: *Self) void {
+            mapped.free(Listener, self.listeners);
+            self.* = undefined;
+        }
+
+        pub fn find(self: *Self, slot: u32, generation: u32) ?*Listener {
+            if (slot >= self.listeners.len) return null;
+            const listener = &self.listeners[slot];
+            if (listener.state != .open or listener.generation != generation) return null;
+            return listener;
+        }
+
+        /// The slot, or a negative status with `failed` naming the system call.
+        pub fn listen(
+            self: *Self,
+            options: *const layout.ListenOptions,
+            failed: *layout.Syscall,
+        ) i32 {
+            const address = address_module.to_kernel(&options.address) orelse
+                return @intFromEnum(layout.Status.bad_argument);
+            const slot = for (self.listeners, 0..) |listener, index| {
+                if (listener.state == .free) break index;
+            } else return @intFromEnum(layout.Status.exhausted);
+            failed.* = .socket;
+            const family = address_module.family(&address);
+            const descriptor = sockets.open_stream(family, Loop.Backend.nonblocking);
+            if (descriptor < 0) return descriptor;
+            const rc = prepare(descriptor, &address, options, failed);
+            if (rc < 0) {
+                sockets.close(descriptor);
+                return rc;
+            }
+            const listener = &self.listeners[slot];
+            listener.state = .open;
+            listener.descriptor = descriptor;
+            listener.stream = options.stream;
+            listener.accepting = false;
+            listener.cancelled = false;
+            listener.retrying = false;
+            listener.retry_ms = retry_first_ms;
+            self.open_count += 1;
+            self.attention.push(self.listeners, @intCast(slot));
+            return @intCast(slot);
+        }
+
+        fn prepare(
+            descriptor: i32,
+            address: *const sockets.SocketAddress,
+            options: *const layout.ListenOptions,
+            failed: *layout.Syscall,
+        ) i32 {
+            failed.* = .setsockopt;
+            const SOL = linux.SOL;
+            const SO = linux.SO;
+            var rc = sockets.set_option(descriptor, SOL.SOCKET, SO.REUSEADDR, 1);
+            if (rc < 0) return rc;
+            if (options.reuse_port != 0) {
+                rc = sockets.set_option(descriptor, SOL.SOCKET, SO.REUSEPORT, 1);
+                if (rc < 0) return rc;
+            }
+            if (address_module.family(address) == linux.AF.INET6) {
+                const only: u32 = @intFromBool(options.ipv6_only != 0);
+                rc = sockets.set_option(descriptor, SOL.IPV6, linux.IPV6.V6ONLY, only);
+                if (rc < 0) return rc;
+            }
+            // Accepted sockets inherit it, which saves a system call for each.
+            if (options.stream.no_delay != 0) {
+                rc = sockets.set_no_delay(descriptor);
+                if (rc < 0) return rc;
+            }
+            failed.* = .bind;
+            rc = sockets.bind(descriptor, address);
+            if (rc < 0) return rc;
+            failed.* = .listen;
+            return sockets.listen(descriptor, options.backlog);
+        }
+
+        pub fn close(self: *Self, slot: u32, generation: u32) bool {
+            const listener = self.find(slot, generation) orelse return false;
+            listener.state = .closing;
+            sockets.stop_listening(listener.descriptor);
+            self.loop.stop_user_timer(self.first_port + slot);
+            self.attention.push(self.listeners, slot);
+            return true;
+        }
+
+        pub fn complete(self: *Self, completion: contract.Completion) void {
+            const slot = completion.port - self.first_port;
+            const listener = &self.listeners[slot];
+            std.debug.assert(completion.kind == .accept);
+            if (!completion.more) {
+                listener.accepting = false;
+                listener.cancelled = false;
+                self.attention.push(self.listeners, slot);
+            }
+            if (completion.result >= 0) {
+                self.accepted(slot, listener, completion.result);
+            } else {
+                self.failed_to_accept(slot, listener, completion.result);
+            }
+        }
+
+        fn accepted(self: *Self, slot: u32, listener: *Listener, descriptor: i32) void {
+            listener.retry_ms = retry_first_ms;
+            if (listener.state != .open) return sockets.reset(descriptor);
+            if (!self.streams.open_accepted(descriptor, slot, listener.stream)) {
+                sockets.reset(descriptor);
+                self.report(slot, listener, @intFromEnum(layout.Status.exhausted));
+            }
+            if (!self.streams.accepts_more()) self.attention.push(self.listeners, slot);
+        }
+
+        fn failed_to_accept(self: *Self, slot: u32, listener: *Listener, result: i32) void {
+            switch (result) {
+                // Ours, or the peer's business: the connection went away before it was accepted.
+                kernel.negative(.CANCELED),
+                kernel.negative(.AGAIN),
+                kernel.negative(.INTR),
+                kernel.negative(.CONNABORTED),
+                kernel.negative(.PROTO),
+                => return,
+                else => {},
+            }
+            if (listener.state != .open) return;
+            self.report(slot, listener, result);
+            listener.retrying = true;
+            self.loop.start_user_timer(self.first_port + slot, listener.retry_ms);
+            listener.retry_ms = @min(listener.retry_ms * 2, retry_longest_ms);
+        }
+
+        fn report(self: *Self, slot: u32, listener: *const Listener, result: i32) void {
+            const channel = &self.loop.channel;
+            if (channel.room() == 0) return;
+            channel.emit(plain(.listener_error, slot, listener.generation, result));
+        }
+
+        pub fn timer_fired(self: *Self, slot: u32) void {
+            self.listeners[slot].retrying = false;
+            self.attention.push(self.listeners, slot);
+        }
+
+        /// A connection's slot and descriptor became free: accept again where that was missing.
+        pub fn room_again(self: *Self) void {
+            for (self.listeners, 0..) |*listener, slot| {
+                if (listener.state != .open or listener.accepting) continue;
+                if (listener.retrying) self.loop.stop_user_timer(self.first_port + @as(u32, @intCast(slot)));
+                listener.retrying = false;
+                self.attention.push(self.listeners, @intCast(slot));
+            }
+        }
+
+        pub fn waiting(self: *const Self) bool {
+            return self.attention.length > 0;
+        }
+
+        pub fn attend(self: *Self) void {
+            for (0..self.attention.length) |_| {
+                self.advance(self.attention.pop(self.listeners).?);
+            }
+        }
+
+        fn advance(self: *Self, slot: u32) void {
+            const listener = &self.listeners[slot];
+            switch (listener.state) {
+                .free => {},
+                .open => self.advance_open(slot, listener),
+                .closing => self.advance_closing(slot, listener),
+            }
+        }
+
+        fn advance_open(self: *Self, slot: u32, listener: *Listener) void {
+            const port = self.first_port + slot;
+            const generation = listener.generation;
+            if (listener.accepting) {
+                if (listener.cancelled or self.streams.accepts_more()) return;
+                listener.cancelled =
+                    self.loop.backend.cancel(port, generation, listener.descriptor, .all);
+            } else {
+                if (listener.retrying or !self.streams.accepts_more()) return;
+                listener.accepting = self.loop.backend.accept(port, generation, listener.descriptor);
+            }
+            if (!listener.accepting) self.attention.push(self.listeners, slot);
+        }
+
+        fn advance_closing(self: *Self, slot: u32, listener: *Listener) void {
+            if (listener.accepting) {
+                if (listener.cancelled) return;
+                listener.cancelled = self.loop.backend.cancel(
+                    self.first_port + slot,
+                    listener.generation,
+                    listener.descriptor,
+                    .all,
+                );
+                if (!listener.cancelled) self.attention.push(self.listeners, slot);
+                return;
+            }
+            if (self.loop.channel.room() == 0) return self.attention.push(self.listeners, slot);
+            self.loop.backend.forget(self.first_port + slot);
+            sockets.close(listener.descriptor);
+            self.loop.channel.emit(plain(.listener_closed, slot, listener.generation, 0));
+            listener.state = .free;
+            listener.generation +%= 1;
+            self.open_count -= 1;
+        }
+
+        pub fn close_all(self: *Self) void {
+            for (self.listeners, 0..) |*listener, slot| {
+                if (listener.state == .open) _ = self.close(@intCast(slot), listener.generation);
+            }
+        }
+    };
+}

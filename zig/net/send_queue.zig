@@ -1,0 +1,153 @@
+//! What waits to be sent: per connection a list of parts of buffers, all from one fixed set of nodes.
+//!
+//! Invariant: each node owns one reference on its buffer; `bytes` is the sum of the lengths.
+
+const std = @import("std");
+const mapped = @import("../memory/mapped.zig");
+const contract = @import("../backend/contract.zig");
+const Pool = @import("../memory/pool.zig").Pool;
+
+const none: u32 = std.math.maxInt(u32);
+
+const Node = struct { buffer: u32, offset: u32, length: u32, next: u32 };
+
+/// Nodes of all connections of a loop.
+pub const Nodes = struct {
+    nodes: []Node,
+    free_head: u32,
+    free_count: u32,
+
+    pub fn init(capacity: u32) error{OutOfMemory}!Nodes {
+        const nodes = try mapped.allocate(Node, capacity);
+        for (nodes, 1..) |*node, next| {
+            node.next = if (next == capacity) none else @intCast(next);
+        }
+        return .{ .nodes = nodes, .free_head = 0, .free_count = capacity };
+    }
+
+    pub fn deinit(self: *Nodes) void {
+        mapped.free(Node, self.nodes);
+        self.* = undefined;
+    }
+
+    fn take(self: *Nodes, node: Node) ?u32 {
+        const index = self.free_head;
+        if (index == none) return null;
+        self.free_head = self.nodes[index].next;
+        self.free_count -= 1;
+        self.nodes[index] = node;
+        return index;
+    }
+
+    fn give_back(self: *Nodes, index: u32) void {
+        self.nodes[index].next = self.free_head;
+        self.free_head = index;
+        self.free_count += 1;
+    }
+};
+
+pub const SendQueue = struct {
+    head: u32,
+    tail: u32,
+    bytes: u32,
+
+    pub const empty: SendQueue = .{ .head = none, .tail = none, .bytes = 0 };
+
+    /// Takes over one reference on `buffer`; false, and nothing taken, when there is no node or
+    /// the queue could not count the bytes.
+    pub fn push(self: *SendQueue, nodes: *Nodes, buffer: u32, offset: u32, length: u32) bool {
+        const bytes = std.math.add(u32, self.bytes, length) catch return false;
+        const index = nodes.take(.{
+            .buffer = buffer,
+            .offset = offset,
+            .length = length,
+            .next = none,
+        }) orelse return false;
+        if (self.head == none) {
+            self.head = index;
+        } else {
+            nodes.nodes[self.tail].next = index;
+        }
+        self.tail = index;
+        self.bytes = bytes;
+        return true;
+    }
+
+    /// The first parts, as far as `out` holds them.
+    pub fn segments(
+        self: *const SendQueue,
+        nodes: *const Nodes,
+        pool: *const Pool,
+        out: []contract.Segment,
+    ) []contract.Segment {
+        var count: u32 = 0;
+        var index = self.head;
+        while (index != none and count < out.len) : (count += 1) {
+            const node = nodes.nodes[index];
+            out[count] = .{
+                .pointer = pool.pointer(node.buffer) + node.offset,
+                .length = node.length,
+            };
+            index = node.next;
+        }
+        return out[0..count];
+    }
+
+    /// Drops the first `length` bytes, which were sent. Gives the buffer of the first node back once
+    /// all of it went, so call until it answers null.
+    pub fn take_sent(self: *SendQueue, nodes: *Nodes, length: *u32) ?u32 {
+        const index = self.head;
+        if (index == none) return null;
+        const node = &nodes.nodes[index];
+        if (length.* < node.length) {
+            node.offset += length.*;
+            node.length -= length.*;
+            self.bytes -= length.*;
+            length.* = 0;
+            return null;
+        }
+        length.* -= node.length;
+        return self.pop(nodes);
+    }
+
+    /// Drops the first part, sent or not; its buffer, or null when the queue is empty.
+    pub fn pop(self: *SendQueue, nodes: *Nodes) ?u32 {
+        const index = self.head;
+        if (index == none) return null;
+        const node = nodes.nodes[index];
+        self.head = node.next;
+        self.bytes -= node.length;
+        nodes.give_back(index);
+        return node.buffer;
+    }
+};
+
+test "parts leave in order, and a short send keeps the rest" {
+    var nodes = try Nodes.init(4);
+    defer nodes.deinit();
+    var queue: SendQueue = .empty;
+    try std.testing.expect(queue.push(&nodes, 1, 0, 10));
+    try std.testing.expect(queue.push(&nodes, 2, 100, 20));
+    try std.testing.expectEqual(@as(u32, 30), queue.bytes);
+    var sent: u32 = 15;
+    try std.testing.expectEqual(@as(?u32, 1), queue.take_sent(&nodes, &sent));
+    try std.testing.expectEqual(@as(?u32, null), queue.take_sent(&nodes, &sent));
+    try std.testing.expectEqual(@as(u32, 15), queue.bytes);
+    try std.testing.expectEqual(@as(u32, 105), nodes.nodes[queue.head].offset);
+    sent = 15;
+    try std.testing.expectEqual(@as(?u32, 2), queue.take_sent(&nodes, &sent));
+    try std.testing.expectEqual(@as(?u32, null), queue.take_sent(&nodes, &sent));
+    try std.testing.expectEqual(@as(u32, 4), nodes.free_count);
+}
+
+test "without a free node nothing is taken" {
+    var nodes = try Nodes.init(1);
+    defer nodes.deinit();
+    var queue: SendQueue = .empty;
+    try std.testing.expect(queue.push(&nodes, 1, 0, 1));
+    try std.testing.expect(!queue.push(&nodes, 2, 0, 1));
+    try std.testing.expectEqual(@as(u32, 1), queue.bytes);
+    try std.testing.expectEqual(@as(?u32, 1), queue.pop(&nodes));
+    try std.testing.expectEqual(@as(?u32, null), queue.pop(&nodes));
+    try std.testing.expect(queue.push(&nodes, 2, 0, std.math.maxInt(u32)));
+}

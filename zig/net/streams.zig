@@ -1,0 +1,582 @@
+//! The connections of a loop: from accept or connect to `closed`, and every byte between.
+//!
+//! Invariants: each connection is reported closed exactly once, after its last operation ended; its
+//! buffers go back then at the latest; a slot is given out again only afterwards, with another
+//! generation. `advance` takes every step that is possible and is harmless at any time: whatever
+//! changes a connection calls it, or asks for it with `attention`.
+
+const std = @import("std");
+const layout = @import("../layout.zig");
+const contract = @import("../backend/contract.zig");
+const kernel = @import("../sys/kernel.zig");
+const mapped = @import("../memory/mapped.zig");
+const channel_module = @import("../loop/channel.zig");
+const address_module = @import("address.zig");
+const Connection = @import("connection.zig").Connection;
+const List = @import("list.zig").List;
+const Nodes = @import("send_queue.zig").Nodes;
+
+const plain = channel_module.plain;
+
+const aborted = @intFromEnum(layout.Status.aborted);
+const exhausted = @intFromEnum(layout.Status.exhausted);
+const connect_timeout = @intFromEnum(layout.Status.connect_timeout);
+
+pub fn Streams(comptime Loop: type) type {
+    return struct {
+        const Self = @This();
+        const sockets = Loop.Backend.sockets;
+        const RawSubmission = channel_module.RawSubmission;
+
+        loop: *Loop,
+        connections: []Connection,
+        /// Connections at which accepting stops and connecting is refused.
+        limit: u32,
+        nodes: Nodes,
+        /// Slots from here on were never used; `free` holds those that were and are again.
+        fresh: u32,
+        free: []u32,
+        free_count: u32,
+        open_count: u32,
+        attention: List(Connection, "attention"),
+        starved: List(Connection, "starved"),
+        bufferless: List(Connection, "bufferless"),
+
+        pub const Options = struct {
+            slots: u32,
+            /// Slots that only take what a listener accepts while it is being told to stop.
+            reserve: u32,
+            sends: u32,
+        };
+
+        pub fn init(loop: *Loop, options: Options) error{OutOfMemory}!Self {
+            const connections = try mapped.allocate(Connection, options.slots);
+            errdefer mapped.free(Connection, connections);
+            const free = try mapped.allocate(u32, options.slots);
+            errdefer mapped.free(u32, free);
+            return .{
+                .loop = loop,
+                .connections = connections,
+                .limit = options.slots - options.reserve,
+                .nodes = try Nodes.init(options.sends),
+                .fresh = 0,
+                .free = free,
+                .free_count = 0,
+                .open_count = 0,
+                .attention = .{},
+                .starved = .{},
+                .bufferless = .{},
+            };
+        }
+
+        pub fn deinit(self: *Self) void {
+            self.nodes.deinit();
+            mapped.free(u32, self.free);
+            mapped.free(Connection, self.connections);
+            self.* = undefined;
+        }
+
+        /// The connection of a handle, or null when the handle is stale.
+        pub fn find(self: *Self, slot: u32, generation: u32) ?*Connection {
+            if (slot >= self.connections.len) return null;
+            const connection = &self.connections[slot];
+            if (connection.state == .free or connection.generation != generation) return null;
+            return connection;
+        }
+
+        fn take_slot(self: *Self) ?u32 {
+            if (self.free_count > 0) {
+                self.free_count -= 1;
+                return self.free[self.free_count];
+            }
+            if (self.fresh == self.connections.len) return null;
+            self.fresh += 1;
+            return self.fresh - 1;
+        }
+
+        pub fn accepts_more(self: *const Self) bool {
+            return self.open_count < self.limit;
+        }
+
+        /// A connection that a listener accepted; false, and the descriptor stays the caller's, when
+        /// there is no slot.
+        pub fn open_accepted(
+            self: *Self,
+            descriptor: i32,
+            listener: u32,
+            options: layout.StreamOptions,
+        ) bool {
+            const slot = self.take_slot() orelse return false;
+            const connection = &self.connections[slot];
+            connection.open(.open, descriptor, options);
+            self.open_count += 1;
+            self.loop.counters.accepted += 1;
+            self.loop.channel.queued[slot] = 0;
+            const generation = connection.generation;
+            self.loop.channel.emit(plain(.open, slot, generation, @intCast(listener)));
+            self.advance(slot);
+            return true;
+        }
+
+        /// Starts to connect. The slot, or a negative status with `failed` naming the system call.
+        pub fn connect(
+            self: *Self,
+            options: *const layout.ConnectOptions,
+            failed: *layout.Syscall,
+        ) i32 {
+            const address = address_module.to_kernel(&options.address) orelse
+                return @intFromEnum(layout.Status.bad_argument);
+            if (!self.accepts_more()) return exhausted;
+            const slot = self.take_slot() orelse return exhausted;
+            const descriptor = self.open_socket(&address, options, failed);
+            if (descriptor < 0) {
+                self.free[self.free_count] = slot;
+                self.free_count += 1;
+                return descriptor;
+            }
+            const connection = &self.connections[slot];
+            connection.open(.connecting, descriptor, options.stream);
+            connection.address = address;
+            self.open_count += 1;
+            self.loop.channel.queued[slot] = 0;
+            if (options.timeout_ms > 0) self.loop.start_user_timer(slot, options.timeout_ms);
+            self.advance(slot);
+            return @intCast(slot);
+        }
+
+        fn open_socket(
+            self: *Self,
+            address: *const sockets.SocketAddress,
+            options: *const layout.ConnectOptions,
+            failed: *layout.Syscall,
+        ) i32 {
+            _ = self;
+            failed.* = .socket;
+            const family = address_module.family(address);
+            const descriptor = sockets.open_stream(family, Loop.Backend.nonblocking);
+            if (descriptor < 0 or options.stream.no_delay == 0) return descriptor;
+            const rc = sockets.set_no_delay(descriptor);
+            if (rc >= 0) return descriptor;
+            failed.* = .setsockopt;
+            sockets.close(descriptor);
+            return rc;
+        }
+
+        /// Applies a submission; false when it is stale or malformed.
+        pub fn apply(
+            self: *Self,
+            operation: layout.Operation,
+            raw: *const RawSubmission,
+        ) bool {
+            if (operation == .send) return self.apply_send(@bitCast(raw.*));
+            const entry: layout.HandleEntry = @bitCast(raw.*);
+            const connection = self.find(entry.slot, entry.generation) orelse return false;
+            switch (operation) {
+                .pause => connection.paused = true,
+                .unpause => connection.paused = false,
+                .shutdown => connection.shutdown_wanted = true,
+                .want_drain => connection.drain_wanted = true,
+                .close => self.close(entry.slot),
+                .abort => self.end(entry.slot, aborted, true),
+                else => return false,
+            }
+            self.attention.push(self.connections, entry.slot);
+            return true;
+        }
+
+        fn apply_send(self: *Self, entry: layout.SendEntry) bool {
+            const pool = self.loop.pool;
+            if (!pool.valid(entry.buffer, entry.buffer_generation)) return self.refuse(entry.slot);
+            const moves = entry.flags & layout.send_flag_move != 0;
+            if (!moves and !pool.retain(entry.buffer)) return self.refuse(entry.slot);
+            // From here on one reference is ours, to queue or to give back.
+            if (self.queue_send(&entry)) return true;
+            self.loop.release_buffer(entry.buffer);
+            return self.refuse(entry.slot);
+        }
+
+        fn queue_send(self: *Self, entry: *const layout.SendEntry) bool {
+            const connection = self.find(entry.slot, entry.generation) orelse return false;
+            const size = self.loop.pool.buffer_size;
+            if (entry.length == 0 or entry.length > size) return false;
+            if (entry.offset > size - entry.length) return false;
+            switch (connection.state) {
+                .connecting, .open => {},
+                .free, .lingering, .ending => return false,
+            }
+            if (connection.shutdown_wanted) return false;
+            const queue = &connection.queue;
+            if (!queue.push(&self.nodes, entry.buffer, entry.offset, entry.length)) {
+                // The script was told how many there are: nothing may vanish from a stream.
+                self.end(entry.slot, exhausted, true);
+                return false;
+            }
+            self.attention.push(self.connections, entry.slot);
+            return true;
+        }
+
+        /// The script has counted bytes that will not be sent: it gets the true number back.
+        fn refuse(self: *Self, slot: u32) bool {
+            if (slot < self.connections.len) self.mirror(slot);
+            return false;
+        }
+
+        fn mirror(self: *Self, slot: u32) void {
+            self.loop.channel.queued[slot] = self.connections[slot].queue.bytes;
+        }
+
+        fn close(self: *Self, slot: u32) void {
+            const connection = &self.connections[slot];
+            switch (connection.state) {
+                .connecting => self.end(slot, aborted, false),
+                .open => {
+                    connection.state = .lingering;
+                    connection.shutdown_wanted = true;
+                    self.loop.start_user_timer(slot, connection.options.linger_timeout_ms);
+                },
+                .free, .lingering, .ending => {},
+            }
+        }
+
+        /// Ends a connection whatever is under way; `closed` follows when that has ended too.
+        fn end(self: *Self, slot: u32, outcome: i32, reset: bool) void {
+            const connection = &self.connections[slot];
+            if (connection.state == .ending) return;
+            connection.state = .ending;
+            connection.outcome = outcome;
+            connection.reset = reset;
+            self.loop.stop_user_timer(slot);
+            self.attention.push(self.connections, slot);
+        }
+
+        /// A completion of the backend for a connection's port.
+        pub fn complete(self: *Self, completion: contract.Completion) void {
+            const slot = completion.port;
+            const connection = &self.connections[slot];
+            if (connection.state == .free or connection.generation != completion.epoch) {
+                if (completion.buffer != contract.no_buffer) {
+                    self.loop.release_buffer(completion.buffer);
+                }
+                return;
+            }
+            switch (completion.kind) {
+                .receive => self.complete_receive(slot, connection, completion),
+                .send => self.complete_send(slot, connection, completion.result),
+                .connect => self.complete_connect(slot, connection, completion.result),
+                .accept => unreachable,
+            }
+        }
+
+        fn complete_receive(
+            self: *Self,
+            slot: u32,
+            connection: *Connection,
+            completion: contract.Completion,
+        ) void {
+            if (!completion.more) {
+                connection.receiving = false;
+                connection.receive_cancelled = false;
+            }
+            const result = completion.result;
+            if (result > 0) {
+                self.arrived(slot, connection, completion.buffer, @intCast(result));
+                if (completion.more) return;
+            } else if (result == 0) {
+                connection.peer_ended = true;
+            } else switch (result) {
+                kernel.negative(.CANCELED), kernel.negative(.AGAIN), kernel.negative(.INTR) => {},
+                kernel.negative(.NOBUFS) => {
+                    self.loop.counters.starved += 1;
+                    self.starved.push(self.connections, slot);
+                },
+                else => if (connection.failure == 0) {
+                    connection.failure = result;
+                },
+            }
+            self.attention.push(self.connections, slot);
+        }
+
+        /// Shows bytes to the script, or holds them back, or drops them when nobody wants them.
+        fn arrived(
+            self: *Self,
+            slot: u32,
+            connection: *Connection,
+            buffer: u32,
+            length: u32,
+        ) void {
+            self.loop.counters.received_bytes += length;
+            if (connection.state != .open) return self.loop.release_buffer(buffer);
+            const wanted = !connection.paused and !connection.held_back;
+            if (wanted and connection.held.count == 0 and self.deliver(slot, buffer, length)) return;
+            connection.held.push(self.loop.pool, buffer, length);
+            if (wanted) self.attention.push(self.connections, slot);
+        }
+
+        fn deliver(self: *Self, slot: u32, buffer: u32, length: u32) bool {
+            const connection = &self.connections[slot];
+            if (self.loop.channel.room() < 2) return false;
+            if (!connection.may_deliver(self.loop.counters.turns, length)) return false;
+            self.loop.channel.emit_data(.{
+                .event = .data,
+                .slot = slot,
+                .generation = connection.generation,
+                .result = 0,
+                .buffer = buffer,
+                .buffer_generation = self.loop.pool.states[buffer].generation,
+                .offset = 0,
+                .length = length,
+            });
+            return true;
+        }
+
+        fn complete_send(self: *Self, slot: u32, connection: *Connection, result: i32) void {
+            connection.sending = false;
+            if (result > 0) {
+                var sent: u32 = @intCast(result);
+                self.loop.counters.sent_bytes += sent;
+                while (connection.queue.take_sent(&self.nodes, &sent)) |buffer| {
+                    self.loop.release_buffer(buffer);
+                }
+                self.mirror(slot);
+                if (connection.state == .lingering) {
+                    self.loop.start_user_timer(slot, connection.options.linger_timeout_ms);
+                }
+            } else if (result < 0 and result != kernel.negative(.AGAIN) and
+                result != kernel.negative(.INTR) and result != kernel.negative(.CANCELED))
+            {
+                if (connection.failure == 0) connection.failure = result;
+            }
+            const settled = connection.state == .open and result > 0 and
+                connection.queue.bytes == 0 and !connection.drain_wanted and
+                !connection.held_back and !connection.shutdown_wanted;
+            if (!settled) self.attention.push(self.connections, slot);
+        }
+
+        fn complete_connect(self: *Self, slot: u32, connection: *Connection, result: i32) void {
+            connection.connecting = false;
+            self.attention.push(self.connections, slot);
+            if (connection.state != .connecting) return;
+            if (result < 0) return self.end(slot, result, false);
+            self.loop.stop_user_timer(slot);
+            connection.state = .open;
+            self.loop.counters.connected += 1;
+            self.loop.channel.emit(plain(.open, slot, connection.generation, -1));
+        }
+
+        /// The connect or the linger time limit of a connection passed.
+        pub fn timer_fired(self: *Self, slot: u32) void {
+            switch (self.connections[slot].state) {
+                .connecting => self.end(slot, connect_timeout, true),
+                .lingering => self.end(slot, kernel.negative(.TIMEDOUT), true),
+                .free, .open, .ending => {},
+            }
+        }
+
+        /// Whether something could be done for a connection right now.
+        pub fn waiting(self: *const Self) bool {
+            if (self.attention.length > 0) return true;
+            return self.starved.length > 0 and self.loop.receive_buffers_free() > 0;
+        }
+
+        /// Does what was asked for with `attention`, once for each that asked before.
+        pub fn attend(self: *Self) void {
+            var free_buffers = self.loop.receive_buffers_free();
+            while (free_buffers > 0) : (free_buffers -= 1) {
+                self.advance(self.starved.pop(self.connections) orelse break);
+            }
+            if (self.loop.pool.free_count > 0) {
+                for (0..self.bufferless.length) |_| {
+                    self.advance(self.bufferless.pop(self.connections).?);
+                }
+            }
+            for (0..self.attention.length) |_| {
+                self.advance(self.attention.pop(self.connections).?);
+            }
+        }
+
+        fn advance(self: *Self, slot: u32) void {
+            const connection = &self.connections[slot];
+            switch (connection.state) {
+                .free => {},
+                .connecting => self.start_connect(slot, connection),
+                .open => self.advance_open(slot, connection),
+                .lingering => self.advance_lingering(slot, connection),
+                .ending => self.advance_ending(slot, connection),
+            }
+        }
+
+        fn advance_open(self: *Self, slot: u32, connection: *Connection) void {
+            connection.update_hold();
+            self.deliver_held(slot, connection);
+            const undelivered = connection.held.count > 0 and !connection.paused;
+            if (connection.failure != 0 and !undelivered) {
+                return self.end_now(slot, connection.failure);
+            }
+            self.start_send(slot, connection);
+            self.start_receive(slot, connection);
+            self.shutdown_when_sent(connection);
+            self.report_drain(slot, connection);
+            if (connection.held.count == 0 and !connection.paused) self.report_end(slot, connection);
+            if (connection.state == .lingering) return self.advance_lingering(slot, connection);
+            if (connection.end_reported and connection.shutdown_done) self.end_now(slot, 0);
+        }
+
+        fn advance_lingering(self: *Self, slot: u32, connection: *Connection) void {
+            self.drop_held(connection);
+            if (connection.failure != 0) return self.end_now(slot, connection.failure);
+            self.start_send(slot, connection);
+            self.start_receive(slot, connection);
+            self.shutdown_when_sent(connection);
+            if (connection.peer_ended and connection.shutdown_done) self.end_now(slot, 0);
+        }
+
+        fn advance_ending(self: *Self, slot: u32, connection: *Connection) void {
+            self.drop_held(connection);
+            if (connection.has_operations()) {
+                if (connection.cancelled) return;
+                connection.cancelled = self.loop.backend.cancel(
+                    slot,
+                    connection.generation,
+                    connection.descriptor,
+                    .all,
+                );
+                if (!connection.cancelled) self.attention.push(self.connections, slot);
+            } else if (self.loop.channel.room() == 0) {
+                self.attention.push(self.connections, slot);
+            } else {
+                self.finish(slot, connection);
+            }
+        }
+
+        fn end_now(self: *Self, slot: u32, outcome: i32) void {
+            self.end(slot, outcome, outcome != 0);
+            self.advance_ending(slot, &self.connections[slot]);
+        }
+
+        fn finish(self: *Self, slot: u32, connection: *Connection) void {
+            while (connection.queue.pop(&self.nodes)) |buffer| self.loop.release_buffer(buffer);
+            self.loop.backend.forget(slot);
+            if (connection.reset) {
+                sockets.reset(connection.descriptor);
+            } else {
+                sockets.close(connection.descriptor);
+            }
+            const outcome = connection.outcome;
+            self.loop.channel.emit(plain(.closed, slot, connection.generation, outcome));
+            self.loop.counters.closed += 1;
+            connection.state = .free;
+            connection.generation +%= 1;
+            self.mirror(slot);
+            self.open_count -= 1;
+            self.free[self.free_count] = slot;
+            self.free_count += 1;
+        }
+
+        fn start_connect(self: *Self, slot: u32, connection: *Connection) void {
+            if (connection.connecting) return;
+            connection.connecting = self.loop.backend.connect(
+                slot,
+                connection.generation,
+                connection.descriptor,
+                &connection.address,
+            );
+            if (!connection.connecting) self.attention.push(self.connections, slot);
+        }
+
+        fn start_send(self: *Self, slot: u32, connection: *Connection) void {
+            if (connection.sending or connection.queue.bytes == 0) return;
+            if (connection.failure != 0) return;
+            var storage: [contract.segments_max]contract.Segment = undefined;
+            const segments = connection.queue.segments(&self.nodes, self.loop.pool, &storage);
+            connection.sending = self.loop.backend.send(
+                slot,
+                connection.generation,
+                connection.descriptor,
+                segments,
+            );
+            if (!connection.sending) self.attention.push(self.connections, slot);
+        }
+
+        fn start_receive(self: *Self, slot: u32, connection: *Connection) void {
+            const stopped = connection.state == .open and connection.reading_stopped();
+            if (connection.receiving) {
+                if (stopped and !connection.receive_cancelled) {
+                    self.cancel_receive(slot, connection);
+                }
+                return;
+            }
+            if (stopped or connection.peer_ended or connection.failure != 0) return;
+            if (connection.starved.linked) return;
+            connection.receiving = self.loop.backend.receive(
+                slot,
+                connection.generation,
+                connection.descriptor,
+            );
+            if (!connection.receiving) self.attention.push(self.connections, slot);
+        }
+
+        fn cancel_receive(self: *Self, slot: u32, connection: *Connection) void {
+            connection.receive_cancelled = self.loop.backend.cancel(
+                slot,
+                connection.generation,
+                connection.descriptor,
+                .receive,
+            );
+            if (!connection.receive_cancelled) self.attention.push(self.connections, slot);
+        }
+
+        fn shutdown_when_sent(self: *Self, connection: *Connection) void {
+            _ = self;
+            if (!connection.shutdown_wanted or connection.shutdown_done) return;
+            if (connection.queue.bytes > 0 or connection.sending) return;
+            connection.shutdown_done = true;
+            const rc = sockets.shutdown_send(connection.descriptor);
+            // ENOTCONN: the peer reset; the receive reports it with the true reason.
+            if (rc < 0 and rc != kernel.negative(.NOTCONN)) connection.failure = rc;
+        }
+
+        fn deliver_held(self: *Self, slot: u32, connection: *Connection) void {
+            while (!connection.paused and !connection.held_back) {
+                const buffer = connection.held.first() orelse return;
+                const length = self.loop.pool.states[buffer].length;
+                if (!self.deliver(slot, buffer, length)) {
+                    self.attention.push(self.connections, slot);
+                    return;
+                }
+                _ = connection.held.pop(self.loop.pool);
+            }
+        }
+
+        fn drop_held(self: *Self, connection: *Connection) void {
+            while (connection.held.pop(self.loop.pool)) |buffer| self.loop.release_buffer(buffer);
+        }
+
+        fn report_drain(self: *Self, slot: u32, connection: *Connection) void {
+            if (!connection.drain_wanted) return;
+            if (connection.queue.bytes > connection.options.high_water_mark / 2) return;
+            if (self.loop.pool.free_count == 0 or self.nodes.free_count == 0) {
+                return self.bufferless.push(self.connections, slot);
+            }
+            if (self.loop.channel.room() == 0) return self.attention.push(self.connections, slot);
+            connection.drain_wanted = false;
+            self.loop.channel.emit(plain(.drain, slot, connection.generation, 0));
+        }
+
+        /// The peer's end, once everything before it is delivered. A script that does not handle it
+        /// has its side closed too.
+        fn report_end(self: *Self, slot: u32, connection: *Connection) void {
+            if (!connection.peer_ended or connection.end_reported) return;
+            if (self.loop.channel.room() == 0) return self.attention.push(self.connections, slot);
+            connection.end_reported = true;
+            self.loop.channel.emit(plain(.end, slot, connection.generation, 0));
+            if (connection.options.allow_half_open == 0) self.close(slot);
+        }
+
+        /// Ends every connection with a reset; their operations end in later turns.
+        pub fn end_all(self: *Self, outcome: i32) void {
+            for (self.connections[0..self.fresh], 0..) |*connection, slot| {
+                if (connection.state != .free) self.end(@intCast(slot), outcome, true);
+            }
+        }
+    };
+}

@@ -1,0 +1,195 @@
+//! The kernel's io_uring interface: the constants and structures that we use, and its three system
+//! calls. Source: include/uapi/linux/io_uring.h; `zig build test` compares every value here with it.
+
+const std = @import("std");
+const linux = std.os.linux;
+const kernel = @import("kernel.zig");
+
+pub const setup_cqsize: u32 = 1 << 3;
+pub const setup_clamp: u32 = 1 << 4;
+pub const setup_submit_all: u32 = 1 << 7;
+pub const setup_coop_taskrun: u32 = 1 << 8;
+pub const setup_taskrun_flag: u32 = 1 << 9;
+pub const setup_single_issuer: u32 = 1 << 12;
+pub const setup_defer_taskrun: u32 = 1 << 13;
+pub const setup_no_sqarray: u32 = 1 << 16;
+
+pub const feature_single_mmap: u32 = 1 << 0;
+pub const feature_nodrop: u32 = 1 << 1;
+pub const feature_submit_stable: u32 = 1 << 2;
+pub const feature_ext_arg: u32 = 1 << 8;
+
+pub const enter_getevents: u32 = 1 << 0;
+pub const enter_ext_arg: u32 = 1 << 3;
+
+pub const sq_cq_overflow: u32 = 1 << 1;
+pub const sq_taskrun: u32 = 1 << 2;
+
+pub const sqe_buffer_select: u8 = 1 << 5;
+
+pub const cqe_buffer: u32 = 1 << 0;
+pub const cqe_more: u32 = 1 << 1;
+pub const cqe_buffer_shift = 16;
+
+pub const recv_multishot: u16 = 1 << 1;
+pub const accept_multishot: u16 = 1 << 0;
+
+pub const cancel_all: u32 = 1 << 0;
+pub const cancel_fd: u32 = 1 << 1;
+
+pub const register_pbuf_ring: u32 = 22;
+
+pub const offset_sq_ring: i64 = 0;
+pub const offset_cq_ring: i64 = 0x8000000;
+pub const offset_sqes: i64 = 0x10000000;
+
+pub const Opcode = enum(u8) {
+    nop = 0,
+    sendmsg = 9,
+    accept = 13,
+    async_cancel = 14,
+    connect = 16,
+    send = 26,
+    recv = 27,
+};
+
+pub const Sqe = extern struct {
+    opcode: Opcode,
+    flags: u8 = 0,
+    ioprio: u16 = 0,
+    descriptor: i32,
+    offset: u64 = 0,
+    address: u64 = 0,
+    length: u32 = 0,
+    operation_flags: u32 = 0,
+    user_data: u64,
+    /// Buffer group with `sqe_buffer_select`.
+    buffer_group: u16 = 0,
+    personality: u16 = 0,
+    file_index: u32 = 0,
+    address_3: u64 = 0,
+    padding: u64 = 0,
+};
+
+pub const Cqe = extern struct {
+    user_data: u64,
+    result: i32,
+    flags: u32,
+};
+
+pub const SqOffsets = extern struct {
+    head: u32,
+    tail: u32,
+    ring_mask: u32,
+    ring_entries: u32,
+    flags: u32,
+    dropped: u32,
+    array: u32,
+    reserved: u32,
+    user_address: u64,
+};
+
+pub const CqOffsets = extern struct {
+    head: u32,
+    tail: u32,
+    ring_mask: u32,
+    ring_entries: u32,
+    overflow: u32,
+    cqes: u32,
+    flags: u32,
+    reserved: u32,
+    user_address: u64,
+};
+
+pub const Params = extern struct {
+    sq_entries: u32,
+    cq_entries: u32,
+    flags: u32,
+    sq_thread_cpu: u32,
+    sq_thread_idle: u32,
+    features: u32,
+    wq_fd: u32,
+    reserved: [3]u32,
+    sq_offsets: SqOffsets,
+    cq_offsets: CqOffsets,
+};
+
+/// An entry of a provided-buffer ring. The ring's tail overlays `reserved` of entry 0, so that field
+/// is never written through an entry.
+pub const BufferRingEntry = extern struct {
+    address: u64,
+    length: u32,
+    buffer: u16,
+    reserved: u16,
+};
+
+pub const BufferRingRegistration = extern struct {
+    ring_address: u64,
+    ring_entries: u32,
+    group: u16,
+    flags: u16,
+    reserved: [3]u64,
+};
+
+pub const GetEventsArgument = extern struct {
+    signal_mask: u64,
+    signal_mask_size: u32,
+    min_wait_us: u32,
+    /// Address of a `linux.kernel_timespec`.
+    timeout: u64,
+};
+
+pub fn setup(entries: u32, params: *Params) i32 {
+    return kernel.result(linux.syscall2(.io_uring_setup, entries, @intFromPtr(params)));
+}
+
+/// With `timeout_ns` null there is no limit to a wait.
+pub fn enter(descriptor: i32, submit: u32, wait: u32, flags: u32, timeout_ns: ?u64) i32 {
+    const limit = timeout_ns orelse return kernel.result(linux.syscall6(
+        .io_uring_enter,
+        @intCast(descriptor),
+        submit,
+        wait,
+        flags,
+        0,
+        0,
+    ));
+    const time: linux.kernel_timespec = .{
+        .sec = @intCast(limit / std.time.ns_per_s),
+        .nsec = @intCast(limit % std.time.ns_per_s),
+    };
+    const argument: GetEventsArgument = .{
+        .signal_mask = 0,
+        .signal_mask_size = 0,
+        .min_wait_us = 0,
+        .timeout = @intFromPtr(&time),
+    };
+    return kernel.result(linux.syscall6(
+        .io_uring_enter,
+        @intCast(descriptor),
+        submit,
+        wait,
+        flags | enter_ext_arg,
+        @intFromPtr(&argument),
+        @sizeOf(GetEventsArgument),
+    ));
+}
+
+pub fn register(descriptor: i32, operation: u32, argument: *const anyopaque, count: u32) i32 {
+    return kernel.result(linux.syscall4(
+        .io_uring_register,
+        @intCast(descriptor),
+        operation,
+        @intFromPtr(argument),
+        count,
+    ));
+}
+
+comptime {
+    std.debug.assert(@sizeOf(Sqe) == 64);
+    std.debug.assert(@sizeOf(Cqe) == 16);
+    std.debug.assert(@sizeOf(Params) == 120);
+    std.debug.assert(@sizeOf(BufferRingEntry) == 16);
+    std.debug.assert(@sizeOf(BufferRingRegistration) == 40);
+    std.debug.assert(@sizeOf(GetEventsArgument) == 24);
+}

@@ -1,0 +1,33 @@
+//! Root of the library: everything it exports is in `abi/exports.zig`.
+
+const std = @import("std");
+
+comptime {
+    _ = @import("abi/exports.zig");
+}
+
+test {
+    _ = @import("abi/exports.zig");
+    _ = @import("abi/instance_test.zig");
+    _ = @import("abi/layout_hash.zig");
+    _ = @import("abi/options.zig");
+    _ = @import("abi/probe.zig");
+    _ = @import("backend/epoll.zig");
+    _ = @import("backend/io_uring.zig");
+    _ = @import("loop/loop.zig");
+    _ = @import("loop/policy.zig");
+    _ = @import("loop/timers.zig");
+    _ = @import("loop/waker.zig");
+    _ = @import("memory/mapped.zig");
+    _ = @import("memory/pool.zig");
+    _ = @import("memory/regions.zig");
+    _ = @import("net/address.zig");
+    _ = @import("net/connection.zig");
+    _ = @import("net/list.zig");
+    _ = @import("net/send_queue.zig");
+    _ = @import("sys/host.zig");
+    _ = @import("sys/kernel.zig");
+    _ = @import("sys/lock.zig");
+    _ = @import("sys/machine.zig");
+    _ = @import("sys/sockets.zig");
+}
