@@ -45,6 +45,17 @@ fn native_tests(b: *std.Build, target: std.Build.ResolvedTarget) void {
         .optimize = .Debug,
         .link_libc = true,
     });
+    // The kernel's headers need a target whose headers the compiler brings along.
+    const uapi = b.addTranslateC(.{
+        .root_source_file = b.path("zig/sys/uapi.h"),
+        .target = b.resolveTargetQuery(.{
+            .cpu_arch = target.result.cpu.arch,
+            .os_tag = .linux,
+            .abi = .gnu,
+        }),
+        .optimize = .Debug,
+    });
+    root.addImport("uapi", uapi.createModule());
     const tests = b.addTest(.{ .root_module = root });
     b.step("test", "Run the native tests").dependOn(&b.addRunArtifact(tests).step);
 }

@@ -30,4 +30,5 @@ test {
     _ = @import("sys/lock.zig");
     _ = @import("sys/machine.zig");
     _ = @import("sys/sockets.zig");
+    _ = @import("sys/uring_test.zig");
 }

@@ -14,6 +14,8 @@ const sockets_module = @import("../sys/sockets.zig");
 const mapped = @import("../memory/mapped.zig");
 const Pool = @import("../memory/pool.zig").Pool;
 const contract = @import("contract.zig");
+const Port = @import("epoll_port.zig").Port;
+const Writer = @import("epoll_port.zig").Writer;
 
 /// Events taken from the kernel at once.
 const events_max = 512;
@@ -24,33 +26,6 @@ const receives_per_visit = 4;
 
 const none: u32 = std.math.maxInt(u32);
 const interest = linux.EPOLL.IN | linux.EPOLL.OUT | linux.EPOLL.RDHUP | linux.EPOLL.ET;
-
-const Port = struct {
-    descriptor: i32,
-    epoch: u32,
-    /// Next in the queue of ports with something to do.
-    next: u32,
-    queued: bool,
-    registered: bool,
-    /// What the kernel's edges said and no EAGAIN has taken back.
-    readable: bool,
-    writable: bool,
-    /// The peer's end or an error was announced: its edge will not come again, so a short read does
-    /// not mean that there is nothing more to read.
-    ending: bool,
-    /// Operations under way.
-    accepting: bool,
-    receiving: bool,
-    sending: bool,
-    connecting: bool,
-    /// Every operation is to end, or just the receive.
-    cancelled: bool,
-    receive_cancelled: bool,
-    /// Outcome of the send, unless it waits to become writable.
-    sent: ?i32,
-    /// Outcome of the connect, once known.
-    connected: ?i32,
-};
 
 pub const Epoll = struct {
     pub const kind: layout.BackendKind = .epoll;
@@ -204,8 +179,7 @@ pub const Epoll = struct {
 
     pub fn forget(self: *Epoll, port: u32) void {
         const state = &self.ports[port];
-        std.debug.assert(!state.accepting and !state.receiving);
-        std.debug.assert(!state.sending and !state.connecting);
+        std.debug.assert(!state.has_operations());
         // A queued port stays in the queue; a visit finds nothing to do. Closing the descriptor
         // takes it out of the kernel's set.
         state.registered = false;
@@ -259,7 +233,7 @@ pub const Epoll = struct {
         }
         if (failed or event.events & linux.EPOLL.RDHUP != 0) state.ending = true;
         if (failed or event.events & linux.EPOLL.OUT != 0) state.writable = true;
-        if (has_work(state)) self.enqueue(port);
+        if (state.has_work()) self.enqueue(port);
     }
 
     pub fn ready(self: *Epoll) bool {
@@ -272,7 +246,7 @@ pub const Epoll = struct {
         while (visits > 0 and out.len - count >= visit_completions_max) : (visits -= 1) {
             const port = self.dequeue();
             count += self.visit(port, out[count..]);
-            if (has_work(&self.ports[port])) self.enqueue(port);
+            if (self.ports[port].has_work()) self.enqueue(port);
         }
         return count;
     }
@@ -284,13 +258,13 @@ pub const Epoll = struct {
         const state = &self.ports[port];
         var writer: Writer = .{ .out = out, .port = port, .epoch = state.epoch };
         if (state.cancelled) {
-            end_all(state, &writer);
+            state.end_all(&writer);
             return writer.count;
         }
         if (state.receive_cancelled) {
             state.receive_cancelled = false;
             state.receiving = false;
-            writer.put(.receive, false, kernel.negative(.CANCELED), contract.no_buffer);
+            writer.put(.receive, false, kernel.negative(.CANCELED));
         }
         if (state.connecting) self.visit_connect(state, &writer);
         if (state.sending) visit_send(state, &writer);
@@ -307,14 +281,14 @@ pub const Epoll = struct {
         const outcome = state.connected orelse return;
         state.connecting = false;
         state.connected = null;
-        writer.put(.connect, false, outcome, contract.no_buffer);
+        writer.put(.connect, false, outcome);
     }
 
     fn visit_send(state: *Port, writer: *Writer) void {
         const outcome = state.sent orelse if (state.writable) 0 else return;
         state.sending = false;
         state.sent = null;
-        writer.put(.send, false, outcome, contract.no_buffer);
+        writer.put(.send, false, outcome);
     }
 
     fn visit_accept(self: *Epoll, state: *Port, writer: *Writer) void {
@@ -323,7 +297,7 @@ pub const Epoll = struct {
             self.calls += 1;
             const rc = kernel.result(linux.accept4(state.descriptor, null, null, flags));
             if (rc >= 0) {
-                writer.put(.accept, true, rc, contract.no_buffer);
+                writer.put(.accept, true, rc);
                 continue;
             }
             if (rc == kernel.negative(.INTR)) continue;
@@ -331,7 +305,7 @@ pub const Epoll = struct {
                 state.readable = false;
             } else {
                 state.accepting = false;
-                writer.put(.accept, false, rc, contract.no_buffer);
+                writer.put(.accept, false, rc);
             }
             return;
         }
@@ -341,7 +315,7 @@ pub const Epoll = struct {
         for (0..receives_per_visit) |_| {
             if (self.free_count == 0) {
                 state.receiving = false;
-                writer.put(.receive, false, kernel.negative(.NOBUFS), contract.no_buffer);
+                writer.put(.receive, false, kernel.negative(.NOBUFS));
                 return;
             }
             const buffer = self.free[self.free_count - 1];
@@ -357,7 +331,7 @@ pub const Epoll = struct {
             ));
             if (rc > 0) {
                 self.free_count -= 1;
-                writer.put(.receive, true, rc, buffer);
+                writer.put_buffer(.receive, true, rc, buffer);
                 // A stream that filled less than the buffer is empty; more, or the end, will be a
                 // new edge (epoll(7), question 9).
                 if (rc == size or state.ending) continue;
@@ -368,7 +342,7 @@ pub const Epoll = struct {
                 continue;
             } else {
                 state.receiving = false;
-                writer.put(.receive, false, rc, contract.no_buffer);
+                writer.put(.receive, false, rc);
             }
             return;
         }
@@ -438,48 +412,6 @@ pub const Epoll = struct {
         return port;
     }
 };
-
-/// Where a visit puts its completions.
-const Writer = struct {
-    out: []contract.Completion,
-    port: u32,
-    epoch: u32,
-    count: u32 = 0,
-
-    fn put(self: *Writer, kind: contract.Kind, more: bool, result: i32, buffer: u32) void {
-        self.out[self.count] = .{
-            .kind = kind,
-            .more = more,
-            .port = self.port,
-            .epoch = self.epoch,
-            .result = result,
-            .buffer = buffer,
-        };
-        self.count += 1;
-    }
-};
-
-/// Whether a visit of the port would complete something.
-fn has_work(state: *const Port) bool {
-    if (state.cancelled or state.receive_cancelled) return true;
-    if (state.readable and (state.accepting or state.receiving)) return true;
-    if (state.sending and (state.writable or state.sent != null)) return true;
-    return state.connecting and (state.writable or state.connected != null);
-}
-
-fn end_all(state: *Port, writer: *Writer) void {
-    const cancelled = kernel.negative(.CANCELED);
-    if (state.connecting) writer.put(.connect, false, cancelled, contract.no_buffer);
-    if (state.sending) writer.put(.send, false, state.sent orelse cancelled, contract.no_buffer);
-    if (state.accepting) writer.put(.accept, false, cancelled, contract.no_buffer);
-    if (state.receiving) writer.put(.receive, false, cancelled, contract.no_buffer);
-    state.connecting = false;
-    state.sending = false;
-    state.accepting = false;
-    state.receiving = false;
-    state.cancelled = false;
-    state.receive_cancelled = false;
-}
 
 fn send_now(descriptor: i32, segments: []const contract.Segment) i32 {
     const flags = linux.MSG.NOSIGNAL | linux.MSG.DONTWAIT;

@@ -1,4 +1,5 @@
-//! The connections of a loop: from accept or connect to `closed`, and every byte between.
+//! The connections of a loop: from accept or connect to `closed`. Their bytes are in `receiving.zig`
+//! and `sending.zig`.
 //!
 //! Invariants: each connection is reported closed exactly once, after its last operation ended; its
 //! buffers go back then at the latest; a slot is given out again only afterwards, with another
@@ -15,6 +16,8 @@ const address_module = @import("address.zig");
 const Connection = @import("connection.zig").Connection;
 const List = @import("list.zig").List;
 const Nodes = @import("send_queue.zig").Nodes;
+const Receiving = @import("receiving.zig").Receiving;
+const Sending = @import("sending.zig").Sending;
 
 const plain = channel_module.plain;
 
@@ -25,7 +28,9 @@ const connect_timeout = @intFromEnum(layout.Status.connect_timeout);
 pub fn Streams(comptime Loop: type) type {
     return struct {
         const Self = @This();
-        const sockets = Loop.Backend.sockets;
+        pub const sockets = Loop.Backend.sockets;
+        const Receive = Receiving(Self);
+        const Send = Sending(Self);
         const RawSubmission = channel_module.RawSubmission;
 
         loop: *Loop,
@@ -168,7 +173,7 @@ pub fn Streams(comptime Loop: type) type {
             operation: layout.Operation,
             raw: *const RawSubmission,
         ) bool {
-            if (operation == .send) return self.apply_send(@bitCast(raw.*));
+            if (operation == .send) return Send.apply(self, @bitCast(raw.*));
             const entry: layout.HandleEntry = @bitCast(raw.*);
             const connection = self.find(entry.slot, entry.generation) orelse return false;
             switch (operation) {
@@ -184,48 +189,8 @@ pub fn Streams(comptime Loop: type) type {
             return true;
         }
 
-        fn apply_send(self: *Self, entry: layout.SendEntry) bool {
-            const pool = self.loop.pool;
-            if (!pool.valid(entry.buffer, entry.buffer_generation)) return self.refuse(entry.slot);
-            const moves = entry.flags & layout.send_flag_move != 0;
-            if (!moves and !pool.retain(entry.buffer)) return self.refuse(entry.slot);
-            // From here on one reference is ours, to queue or to give back.
-            if (self.queue_send(&entry)) return true;
-            self.loop.release_buffer(entry.buffer);
-            return self.refuse(entry.slot);
-        }
-
-        fn queue_send(self: *Self, entry: *const layout.SendEntry) bool {
-            const connection = self.find(entry.slot, entry.generation) orelse return false;
-            const size = self.loop.pool.buffer_size;
-            if (entry.length == 0 or entry.length > size) return false;
-            if (entry.offset > size - entry.length) return false;
-            switch (connection.state) {
-                .connecting, .open => {},
-                .free, .lingering, .ending => return false,
-            }
-            if (connection.shutdown_wanted) return false;
-            const queue = &connection.queue;
-            if (!queue.push(&self.nodes, entry.buffer, entry.offset, entry.length)) {
-                // The script was told how many there are: nothing may vanish from a stream.
-                self.end(entry.slot, exhausted, true);
-                return false;
-            }
-            self.attention.push(self.connections, entry.slot);
-            return true;
-        }
-
-        /// The script has counted bytes that will not be sent: it gets the true number back.
-        fn refuse(self: *Self, slot: u32) bool {
-            if (slot < self.connections.len) self.mirror(slot);
-            return false;
-        }
-
-        fn mirror(self: *Self, slot: u32) void {
-            self.loop.channel.queued[slot] = self.connections[slot].queue.bytes;
-        }
-
-        fn close(self: *Self, slot: u32) void {
+        /// Flush, end our direction, wait for the peer's end.
+        pub fn close(self: *Self, slot: u32) void {
             const connection = &self.connections[slot];
             switch (connection.state) {
                 .connecting => self.end(slot, aborted, false),
@@ -239,7 +204,7 @@ pub fn Streams(comptime Loop: type) type {
         }
 
         /// Ends a connection whatever is under way; `closed` follows when that has ended too.
-        fn end(self: *Self, slot: u32, outcome: i32, reset: bool) void {
+        pub fn end(self: *Self, slot: u32, outcome: i32, reset: bool) void {
             const connection = &self.connections[slot];
             if (connection.state == .ending) return;
             connection.state = .ending;
@@ -260,96 +225,11 @@ pub fn Streams(comptime Loop: type) type {
                 return;
             }
             switch (completion.kind) {
-                .receive => self.complete_receive(slot, connection, completion),
-                .send => self.complete_send(slot, connection, completion.result),
+                .receive => Receive.complete(self, slot, connection, completion),
+                .send => Send.complete(self, slot, connection, completion.result),
                 .connect => self.complete_connect(slot, connection, completion.result),
                 .accept => unreachable,
             }
-        }
-
-        fn complete_receive(
-            self: *Self,
-            slot: u32,
-            connection: *Connection,
-            completion: contract.Completion,
-        ) void {
-            if (!completion.more) {
-                connection.receiving = false;
-                connection.receive_cancelled = false;
-            }
-            const result = completion.result;
-            if (result > 0) {
-                self.arrived(slot, connection, completion.buffer, @intCast(result));
-                if (completion.more) return;
-            } else if (result == 0) {
-                connection.peer_ended = true;
-            } else switch (result) {
-                kernel.negative(.CANCELED), kernel.negative(.AGAIN), kernel.negative(.INTR) => {},
-                kernel.negative(.NOBUFS) => {
-                    self.loop.counters.starved += 1;
-                    self.starved.push(self.connections, slot);
-                },
-                else => if (connection.failure == 0) {
-                    connection.failure = result;
-                },
-            }
-            self.attention.push(self.connections, slot);
-        }
-
-        /// Shows bytes to the script, or holds them back, or drops them when nobody wants them.
-        fn arrived(
-            self: *Self,
-            slot: u32,
-            connection: *Connection,
-            buffer: u32,
-            length: u32,
-        ) void {
-            self.loop.counters.received_bytes += length;
-            if (connection.state != .open) return self.loop.release_buffer(buffer);
-            const wanted = !connection.paused and !connection.held_back;
-            if (wanted and connection.held.count == 0 and self.deliver(slot, buffer, length)) return;
-            connection.held.push(self.loop.pool, buffer, length);
-            if (wanted) self.attention.push(self.connections, slot);
-        }
-
-        fn deliver(self: *Self, slot: u32, buffer: u32, length: u32) bool {
-            const connection = &self.connections[slot];
-            if (self.loop.channel.room() < 2) return false;
-            if (!connection.may_deliver(self.loop.counters.turns, length)) return false;
-            self.loop.channel.emit_data(.{
-                .event = .data,
-                .slot = slot,
-                .generation = connection.generation,
-                .result = 0,
-                .buffer = buffer,
-                .buffer_generation = self.loop.pool.states[buffer].generation,
-                .offset = 0,
-                .length = length,
-            });
-            return true;
-        }
-
-        fn complete_send(self: *Self, slot: u32, connection: *Connection, result: i32) void {
-            connection.sending = false;
-            if (result > 0) {
-                var sent: u32 = @intCast(result);
-                self.loop.counters.sent_bytes += sent;
-                while (connection.queue.take_sent(&self.nodes, &sent)) |buffer| {
-                    self.loop.release_buffer(buffer);
-                }
-                self.mirror(slot);
-                if (connection.state == .lingering) {
-                    self.loop.start_user_timer(slot, connection.options.linger_timeout_ms);
-                }
-            } else if (result < 0 and result != kernel.negative(.AGAIN) and
-                result != kernel.negative(.INTR) and result != kernel.negative(.CANCELED))
-            {
-                if (connection.failure == 0) connection.failure = result;
-            }
-            const settled = connection.state == .open and result > 0 and
-                connection.queue.bytes == 0 and !connection.drain_wanted and
-                !connection.held_back and !connection.shutdown_wanted;
-            if (!settled) self.attention.push(self.connections, slot);
         }
 
         fn complete_connect(self: *Self, slot: u32, connection: *Connection, result: i32) void {
@@ -407,31 +287,31 @@ pub fn Streams(comptime Loop: type) type {
 
         fn advance_open(self: *Self, slot: u32, connection: *Connection) void {
             connection.update_hold();
-            self.deliver_held(slot, connection);
+            Receive.deliver_held(self, slot, connection);
             const undelivered = connection.held.count > 0 and !connection.paused;
             if (connection.failure != 0 and !undelivered) {
                 return self.end_now(slot, connection.failure);
             }
-            self.start_send(slot, connection);
-            self.start_receive(slot, connection);
-            self.shutdown_when_sent(connection);
-            self.report_drain(slot, connection);
-            if (connection.held.count == 0 and !connection.paused) self.report_end(slot, connection);
+            Send.start(self, slot, connection);
+            Receive.start_or_stop(self, slot, connection);
+            Send.shutdown_when_sent(connection);
+            Send.report_drain(self, slot, connection);
+            Receive.report_end(self, slot, connection);
             if (connection.state == .lingering) return self.advance_lingering(slot, connection);
             if (connection.end_reported and connection.shutdown_done) self.end_now(slot, 0);
         }
 
         fn advance_lingering(self: *Self, slot: u32, connection: *Connection) void {
-            self.drop_held(connection);
+            Receive.drop_held(self, connection);
             if (connection.failure != 0) return self.end_now(slot, connection.failure);
-            self.start_send(slot, connection);
-            self.start_receive(slot, connection);
-            self.shutdown_when_sent(connection);
+            Send.start(self, slot, connection);
+            Receive.start_or_stop(self, slot, connection);
+            Send.shutdown_when_sent(connection);
             if (connection.peer_ended and connection.shutdown_done) self.end_now(slot, 0);
         }
 
         fn advance_ending(self: *Self, slot: u32, connection: *Connection) void {
-            self.drop_held(connection);
+            Receive.drop_held(self, connection);
             if (connection.has_operations()) {
                 if (connection.cancelled) return;
                 connection.cancelled = self.loop.backend.cancel(
@@ -454,7 +334,7 @@ pub fn Streams(comptime Loop: type) type {
         }
 
         fn finish(self: *Self, slot: u32, connection: *Connection) void {
-            while (connection.queue.pop(&self.nodes)) |buffer| self.loop.release_buffer(buffer);
+            Send.drop(self, connection);
             self.loop.backend.forget(slot);
             if (connection.reset) {
                 sockets.reset(connection.descriptor);
@@ -466,7 +346,7 @@ pub fn Streams(comptime Loop: type) type {
             self.loop.counters.closed += 1;
             connection.state = .free;
             connection.generation +%= 1;
-            self.mirror(slot);
+            Send.mirror(self, slot);
             self.open_count -= 1;
             self.free[self.free_count] = slot;
             self.free_count += 1;
@@ -481,95 +361,6 @@ pub fn Streams(comptime Loop: type) type {
                 &connection.address,
             );
             if (!connection.connecting) self.attention.push(self.connections, slot);
-        }
-
-        fn start_send(self: *Self, slot: u32, connection: *Connection) void {
-            if (connection.sending or connection.queue.bytes == 0) return;
-            if (connection.failure != 0) return;
-            var storage: [contract.segments_max]contract.Segment = undefined;
-            const segments = connection.queue.segments(&self.nodes, self.loop.pool, &storage);
-            connection.sending = self.loop.backend.send(
-                slot,
-                connection.generation,
-                connection.descriptor,
-                segments,
-            );
-            if (!connection.sending) self.attention.push(self.connections, slot);
-        }
-
-        fn start_receive(self: *Self, slot: u32, connection: *Connection) void {
-            const stopped = connection.state == .open and connection.reading_stopped();
-            if (connection.receiving) {
-                if (stopped and !connection.receive_cancelled) {
-                    self.cancel_receive(slot, connection);
-                }
-                return;
-            }
-            if (stopped or connection.peer_ended or connection.failure != 0) return;
-            if (connection.starved.linked) return;
-            connection.receiving = self.loop.backend.receive(
-                slot,
-                connection.generation,
-                connection.descriptor,
-            );
-            if (!connection.receiving) self.attention.push(self.connections, slot);
-        }
-
-        fn cancel_receive(self: *Self, slot: u32, connection: *Connection) void {
-            connection.receive_cancelled = self.loop.backend.cancel(
-                slot,
-                connection.generation,
-                connection.descriptor,
-                .receive,
-            );
-            if (!connection.receive_cancelled) self.attention.push(self.connections, slot);
-        }
-
-        fn shutdown_when_sent(self: *Self, connection: *Connection) void {
-            _ = self;
-            if (!connection.shutdown_wanted or connection.shutdown_done) return;
-            if (connection.queue.bytes > 0 or connection.sending) return;
-            connection.shutdown_done = true;
-            const rc = sockets.shutdown_send(connection.descriptor);
-            // ENOTCONN: the peer reset; the receive reports it with the true reason.
-            if (rc < 0 and rc != kernel.negative(.NOTCONN)) connection.failure = rc;
-        }
-
-        fn deliver_held(self: *Self, slot: u32, connection: *Connection) void {
-            while (!connection.paused and !connection.held_back) {
-                const buffer = connection.held.first() orelse return;
-                const length = self.loop.pool.states[buffer].length;
-                if (!self.deliver(slot, buffer, length)) {
-                    self.attention.push(self.connections, slot);
-                    return;
-                }
-                _ = connection.held.pop(self.loop.pool);
-            }
-        }
-
-        fn drop_held(self: *Self, connection: *Connection) void {
-            while (connection.held.pop(self.loop.pool)) |buffer| self.loop.release_buffer(buffer);
-        }
-
-        fn report_drain(self: *Self, slot: u32, connection: *Connection) void {
-            if (!connection.drain_wanted) return;
-            if (connection.queue.bytes > connection.options.high_water_mark / 2) return;
-            if (self.loop.pool.free_count == 0 or self.nodes.free_count == 0) {
-                return self.bufferless.push(self.connections, slot);
-            }
-            if (self.loop.channel.room() == 0) return self.attention.push(self.connections, slot);
-            connection.drain_wanted = false;
-            self.loop.channel.emit(plain(.drain, slot, connection.generation, 0));
-        }
-
-        /// The peer's end, once everything before it is delivered. A script that does not handle it
-        /// has its side closed too.
-        fn report_end(self: *Self, slot: u32, connection: *Connection) void {
-            if (!connection.peer_ended or connection.end_reported) return;
-            if (self.loop.channel.room() == 0) return self.attention.push(self.connections, slot);
-            connection.end_reported = true;
-            self.loop.channel.emit(plain(.end, slot, connection.generation, 0));
-            if (connection.options.allow_half_open == 0) self.close(slot);
         }
 
         /// Ends every connection with a reset; their operations end in later turns.

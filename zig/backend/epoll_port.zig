@@ -1,0 +1,89 @@
+//! What the epoll backend knows of one port: the kernel's last word on its readiness, and the
+//! operations under way.
+
+const contract = @import("contract.zig");
+const kernel = @import("../sys/kernel.zig");
+
+pub const Port = struct {
+    descriptor: i32,
+    epoch: u32,
+    /// Next in the queue of ports with something to do.
+    next: u32,
+    queued: bool,
+    registered: bool,
+    /// What the kernel's edges said and no EAGAIN has taken back.
+    readable: bool,
+    writable: bool,
+    /// The peer's end or an error was announced: its edge will not come again, so a short read does
+    /// not mean that there is nothing more to read.
+    ending: bool,
+    /// Operations under way.
+    accepting: bool,
+    receiving: bool,
+    sending: bool,
+    connecting: bool,
+    /// Every operation is to end, or just the receive.
+    cancelled: bool,
+    receive_cancelled: bool,
+    /// Outcome of the send, unless it waits to become writable.
+    sent: ?i32,
+    /// Outcome of the connect, once known.
+    connected: ?i32,
+
+    /// Whether a visit of the port would complete something.
+    pub fn has_work(self: *const Port) bool {
+        if (self.cancelled or self.receive_cancelled) return true;
+        if (self.readable and (self.accepting or self.receiving)) return true;
+        if (self.sending and (self.writable or self.sent != null)) return true;
+        return self.connecting and (self.writable or self.connected != null);
+    }
+
+    pub fn has_operations(self: *const Port) bool {
+        return self.accepting or self.receiving or self.sending or self.connecting;
+    }
+
+    /// Ends every operation; a send that has its outcome keeps it.
+    pub fn end_all(self: *Port, writer: *Writer) void {
+        const cancelled = kernel.negative(.CANCELED);
+        if (self.connecting) writer.put(.connect, false, cancelled);
+        if (self.sending) writer.put(.send, false, self.sent orelse cancelled);
+        if (self.accepting) writer.put(.accept, false, cancelled);
+        if (self.receiving) writer.put(.receive, false, cancelled);
+        self.connecting = false;
+        self.sending = false;
+        self.accepting = false;
+        self.receiving = false;
+        self.cancelled = false;
+        self.receive_cancelled = false;
+    }
+};
+
+/// Where a visit puts its completions.
+pub const Writer = struct {
+    out: []contract.Completion,
+    port: u32,
+    epoch: u32,
+    count: u32 = 0,
+
+    pub fn put(self: *Writer, kind: contract.Kind, more: bool, result: i32) void {
+        self.put_buffer(kind, more, result, contract.no_buffer);
+    }
+
+    pub fn put_buffer(
+        self: *Writer,
+        kind: contract.Kind,
+        more: bool,
+        result: i32,
+        buffer: u32,
+    ) void {
+        self.out[self.count] = .{
+            .kind = kind,
+            .more = more,
+            .port = self.port,
+            .epoch = self.epoch,
+            .result = result,
+            .buffer = buffer,
+        };
+        self.count += 1;
+    }
+};

@@ -1,0 +1,143 @@
+//! A connection's incoming bytes: from the backend to the script, or held back until it wants them.
+//!
+//! Invariants: bytes reach the script in order; a buffer is shown, held or given back, never two of
+//! these; the peer's end is reported after everything before it.
+
+const contract = @import("../backend/contract.zig");
+const kernel = @import("../sys/kernel.zig");
+const plain = @import("../loop/channel.zig").plain;
+const Connection = @import("connection.zig").Connection;
+
+pub fn Receiving(comptime Streams: type) type {
+    return struct {
+        /// A completion of the connection's receive.
+        pub fn complete(
+            streams: *Streams,
+            slot: u32,
+            connection: *Connection,
+            completion: contract.Completion,
+        ) void {
+            if (!completion.more) {
+                connection.receiving = false;
+                connection.receive_cancelled = false;
+            }
+            const result = completion.result;
+            if (result > 0) {
+                arrived(streams, slot, connection, completion.buffer, @intCast(result));
+                if (completion.more) return;
+            } else if (result == 0) {
+                connection.peer_ended = true;
+            } else switch (result) {
+                kernel.negative(.CANCELED), kernel.negative(.AGAIN), kernel.negative(.INTR) => {},
+                kernel.negative(.NOBUFS) => {
+                    streams.loop.counters.starved += 1;
+                    streams.starved.push(streams.connections, slot);
+                },
+                else => if (connection.failure == 0) {
+                    connection.failure = result;
+                },
+            }
+            streams.attention.push(streams.connections, slot);
+        }
+
+        /// Shows bytes to the script, or holds them back, or drops them when nobody wants them.
+        fn arrived(
+            streams: *Streams,
+            slot: u32,
+            connection: *Connection,
+            buffer: u32,
+            length: u32,
+        ) void {
+            streams.loop.counters.received_bytes += length;
+            if (connection.state != .open) return streams.loop.release_buffer(buffer);
+            const wanted = !connection.paused and !connection.held_back;
+            if (wanted and connection.held.count == 0) {
+                if (deliver(streams, slot, connection, buffer, length)) return;
+            }
+            connection.held.push(streams.loop.pool, buffer, length);
+            if (wanted) streams.attention.push(streams.connections, slot);
+        }
+
+        fn deliver(
+            streams: *Streams,
+            slot: u32,
+            connection: *Connection,
+            buffer: u32,
+            length: u32,
+        ) bool {
+            const channel = &streams.loop.channel;
+            if (channel.room() < 2) return false;
+            if (!connection.may_deliver(streams.loop.counters.turns, length)) return false;
+            channel.emit_data(.{
+                .event = .data,
+                .slot = slot,
+                .generation = connection.generation,
+                .result = 0,
+                .buffer = buffer,
+                .buffer_generation = streams.loop.pool.states[buffer].generation,
+                .offset = 0,
+                .length = length,
+            });
+            return true;
+        }
+
+        pub fn deliver_held(streams: *Streams, slot: u32, connection: *Connection) void {
+            const pool = streams.loop.pool;
+            while (!connection.paused and !connection.held_back) {
+                const buffer = connection.held.first() orelse return;
+                const length = pool.states[buffer].length;
+                if (!deliver(streams, slot, connection, buffer, length)) {
+                    return streams.attention.push(streams.connections, slot);
+                }
+                _ = connection.held.pop(pool);
+            }
+        }
+
+        pub fn drop_held(streams: *Streams, connection: *Connection) void {
+            while (connection.held.pop(streams.loop.pool)) |buffer| {
+                streams.loop.release_buffer(buffer);
+            }
+        }
+
+        /// Starts to receive, or stops, as the connection is ready for more bytes or not.
+        pub fn start_or_stop(streams: *Streams, slot: u32, connection: *Connection) void {
+            const stopped = connection.state == .open and connection.reading_stopped();
+            if (connection.receiving) {
+                if (stopped and !connection.receive_cancelled) cancel(streams, slot, connection);
+                return;
+            }
+            if (stopped or connection.peer_ended or connection.failure != 0) return;
+            if (connection.starved.linked) return;
+            connection.receiving = streams.loop.backend.receive(
+                slot,
+                connection.generation,
+                connection.descriptor,
+            );
+            if (!connection.receiving) streams.attention.push(streams.connections, slot);
+        }
+
+        fn cancel(streams: *Streams, slot: u32, connection: *Connection) void {
+            connection.receive_cancelled = streams.loop.backend.cancel(
+                slot,
+                connection.generation,
+                connection.descriptor,
+                .receive,
+            );
+            if (!connection.receive_cancelled) {
+                streams.attention.push(streams.connections, slot);
+            }
+        }
+
+        /// The peer's end, once everything before it is delivered. A script that does not handle it
+        /// has its side closed too.
+        pub fn report_end(streams: *Streams, slot: u32, connection: *Connection) void {
+            if (!connection.peer_ended or connection.end_reported) return;
+            if (connection.held.count > 0 or connection.paused) return;
+            const channel = &streams.loop.channel;
+            if (channel.room() == 0) return streams.attention.push(streams.connections, slot);
+            connection.end_reported = true;
+            channel.emit(plain(.end, slot, connection.generation, 0));
+            if (connection.options.allow_half_open == 0) streams.close(slot);
+        }
+    };
+}

@@ -1,0 +1,145 @@
+//! A connection's outgoing bytes: from the script's submission through the queue to the backend.
+//!
+//! Invariants: one send is under way per connection, so order is the queue's; the script's view of
+//! the bytes queued is put right whenever it could differ; a reference that moved with a refused
+//! send is given back.
+
+const layout = @import("../layout.zig");
+const contract = @import("../backend/contract.zig");
+const kernel = @import("../sys/kernel.zig");
+const plain = @import("../loop/channel.zig").plain;
+const Connection = @import("connection.zig").Connection;
+
+pub fn Sending(comptime Streams: type) type {
+    const sockets = Streams.sockets;
+    return struct {
+        /// Queues what the script sends; false when the submission is stale or malformed.
+        pub fn apply(streams: *Streams, entry: layout.SendEntry) bool {
+            const pool = streams.loop.pool;
+            if (!pool.valid(entry.buffer, entry.buffer_generation)) {
+                return refuse(streams, entry.slot);
+            }
+            const moves = entry.flags & layout.send_flag_move != 0;
+            if (!moves and !pool.retain(entry.buffer)) return refuse(streams, entry.slot);
+            // From here on one reference is ours, to queue or to give back.
+            if (queue(streams, &entry)) return true;
+            streams.loop.release_buffer(entry.buffer);
+            return refuse(streams, entry.slot);
+        }
+
+        fn queue(streams: *Streams, entry: *const layout.SendEntry) bool {
+            const connection = streams.find(entry.slot, entry.generation) orelse return false;
+            const size = streams.loop.pool.buffer_size;
+            if (entry.length == 0 or entry.length > size) return false;
+            if (entry.offset > size - entry.length) return false;
+            switch (connection.state) {
+                .connecting, .open => {},
+                .free, .lingering, .ending => return false,
+            }
+            if (connection.shutdown_wanted) return false;
+            const nodes = &streams.nodes;
+            if (!connection.queue.push(nodes, entry.buffer, entry.offset, entry.length)) {
+                // The script was told how many there are: nothing may vanish from a stream.
+                streams.end(entry.slot, @intFromEnum(layout.Status.exhausted), true);
+                return false;
+            }
+            streams.attention.push(streams.connections, entry.slot);
+            return true;
+        }
+
+        /// The script has counted bytes that will not be sent: it gets the true number back.
+        fn refuse(streams: *Streams, slot: u32) bool {
+            if (slot < streams.connections.len) mirror(streams, slot);
+            return false;
+        }
+
+        pub fn mirror(streams: *Streams, slot: u32) void {
+            streams.loop.channel.queued[slot] = streams.connections[slot].queue.bytes;
+        }
+
+        pub fn start(streams: *Streams, slot: u32, connection: *Connection) void {
+            if (connection.sending or connection.queue.bytes == 0) return;
+            if (connection.failure != 0) return;
+            var storage: [contract.segments_max]contract.Segment = undefined;
+            const pool = streams.loop.pool;
+            const segments = connection.queue.segments(&streams.nodes, pool, &storage);
+            connection.sending = streams.loop.backend.send(
+                slot,
+                connection.generation,
+                connection.descriptor,
+                segments,
+            );
+            if (!connection.sending) streams.attention.push(streams.connections, slot);
+        }
+
+        /// The connection's send completed with bytes sent, 0 for "try again", or a negated errno.
+        pub fn complete(
+            streams: *Streams,
+            slot: u32,
+            connection: *Connection,
+            result: i32,
+        ) void {
+            connection.sending = false;
+            if (result > 0) {
+                sent(streams, slot, connection, @intCast(result));
+            } else switch (result) {
+                0,
+                kernel.negative(.AGAIN),
+                kernel.negative(.INTR),
+                kernel.negative(.CANCELED),
+                => {},
+                else => if (connection.failure == 0) {
+                    connection.failure = result;
+                },
+            }
+            const settled = connection.state == .open and result > 0 and
+                connection.queue.bytes == 0 and !connection.drain_wanted and
+                !connection.held_back and !connection.shutdown_wanted;
+            if (!settled) streams.attention.push(streams.connections, slot);
+        }
+
+        fn sent(streams: *Streams, slot: u32, connection: *Connection, length: u32) void {
+            const loop = streams.loop;
+            loop.counters.sent_bytes += length;
+            var rest = length;
+            while (connection.queue.take_sent(&streams.nodes, &rest)) |buffer| {
+                loop.release_buffer(buffer);
+            }
+            mirror(streams, slot);
+            if (connection.state == .lingering) {
+                loop.start_user_timer(slot, connection.options.linger_timeout_ms);
+            }
+        }
+
+        /// Ends our direction once everything queued is sent.
+        pub fn shutdown_when_sent(connection: *Connection) void {
+            if (!connection.shutdown_wanted or connection.shutdown_done) return;
+            if (connection.queue.bytes > 0 or connection.sending) return;
+            connection.shutdown_done = true;
+            const rc = sockets.shutdown_send(connection.descriptor);
+            // ENOTCONN: the peer reset; the receive reports it with the true reason.
+            if (rc < 0 and rc != kernel.negative(.NOTCONN)) connection.failure = rc;
+        }
+
+        pub fn report_drain(streams: *Streams, slot: u32, connection: *Connection) void {
+            if (!connection.drain_wanted) return;
+            if (connection.queue.bytes > connection.options.high_water_mark / 2) return;
+            const loop = streams.loop;
+            if (loop.pool.free_count == 0 or streams.nodes.free_count == 0) {
+                return streams.bufferless.push(streams.connections, slot);
+            }
+            if (loop.channel.room() == 0) {
+                return streams.attention.push(streams.connections, slot);
+            }
+            connection.drain_wanted = false;
+            loop.channel.emit(plain(.drain, slot, connection.generation, 0));
+        }
+
+        /// Gives back what will not be sent.
+        pub fn drop(streams: *Streams, connection: *Connection) void {
+            while (connection.queue.pop(&streams.nodes)) |buffer| {
+                streams.loop.release_buffer(buffer);
+            }
+        }
+    };
+}
