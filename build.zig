@@ -1,5 +1,6 @@
-//! Steps: `install` (the library), `test`, `generate` and `check-generated` (TypeScript bindings and
-//! C header), `bench` (load generator and C peers), `tools` (what tests need beside the library).
+//! Steps: `install` (the library), `test`, `generate` and `check-generated` (TypeScript bindings
+//! and C header), `bench` (load generator and C peers), `tools` (what tests need beside the
+//! library).
 
 const std = @import("std");
 const bench = @import("bench/native/build.zig");

@@ -11,6 +11,8 @@ import { root } from "./lib/paths.mjs";
 const maxLines = 500;
 const maxColumns = 100;
 const generated = new Set(["src/native/abi.ts"]);
+/** One file on purpose: the only place where script and native agree on anything. */
+const whole = new Set(["zig/layout.zig"]);
 
 /** Spelled so that this file does not complain about itself. */
 const leftovers = new RegExp(["TO" + "DO", "FIX" + "ME"].map((word) => `\\b${word}\\b`).join("|"));
@@ -52,7 +54,7 @@ export function tidy() {
     /** @param {number} line @param {string} what */
     const complain = (line, what) => complaints.push(`${file}:${line}: ${what}`);
 
-    if (lines.length - 1 > maxLines && /\.(zig|ts|mjs)$/.test(file)) {
+    if (lines.length - 1 > maxLines && !whole.has(file) && /\.(zig|ts|mjs)$/.test(file)) {
       complain(lines.length, `more than ${maxLines} lines; is it two concepts?`);
     }
     if (!text.endsWith("\n")) complain(lines.length, "no newline at the end");

@@ -1,10 +1,11 @@
 //! What script and native share: entries, enums, status codes, options, function signatures.
 //!
-//! This is the only place where they are written. `zig/abi/generate.zig` reflects over this file and
-//! writes `src/native/abi.ts` and `include/twinpoll.h`; `layout_hash` covers all of it, so a library
-//! and bindings of different layouts refuse each other before any other symbol is used.
+//! This is the only place where they are written. `zig/abi/generate.zig` reflects over this file
+//! and writes `src/native/abi.ts` and `include/twinpoll.h`; `layout_hash` covers all of it, so a
+//! library and bindings of different layouts refuse each other before any other symbol is used.
 //!
-//! Invariants: fixed-width fields in native byte order, no implicit padding, no pointer in an entry.
+//! Invariants: fixed-width fields in native byte order, no implicit padding, no pointer in an
+//! entry.
 
 const std = @import("std");
 
@@ -199,7 +200,8 @@ pub const Event = enum(u32) {
     end = 3,
     /// Room again after `want_drain`.
     drain = 4,
-    /// The connection is gone and its slot may be given out again. `result`: 0 or a negative status.
+    /// The connection is gone and its slot may be given out again. `result`: 0 or a negative
+    /// status.
     closed = 5,
     /// A timer fired. `slot`, `generation`: as given at its start.
     timer = 6,
@@ -489,7 +491,7 @@ pub const functions = [_]Function{
         .name = "tp_loop_arm",
         .parameters = &.{.{ "loop", .u32 }},
         .result = .i32,
-        .about = "Before the host sleeps: 1 when the wake descriptor will become readable at the " ++
+        .about = "Before the host sleeps: 1 when the wake descriptor will be readable at the " ++
             "next event, 0 when there is work already.",
     },
     .{
@@ -520,7 +522,7 @@ pub const functions = [_]Function{
         .name = "tp_connect",
         .parameters = &.{ .{ "loop", .u32 }, .{ "options", .buffer }, .{ "length", .u32 } },
         .result = .i32,
-        .about = "Starts to connect (`ConnectOptions`). The connection's slot, or a negative status.",
+        .about = "Starts to connect (`ConnectOptions`). The connection's slot or a negative status.",
     },
     .{
         .name = "tp_connection_address",
@@ -547,8 +549,20 @@ comptime {
     }
     std.debug.assert(@sizeOf(Header) <= header_bytes);
     for (.{
-        HandleEntry, SendEntry,   BufferEntry,   TimerEntry,     Completion,    Counters,      Header,
-        Address,     LoopOptions, ListenOptions, ConnectOptions, StreamOptions, BackendReport, MachineReport,
+        HandleEntry,
+        SendEntry,
+        BufferEntry,
+        TimerEntry,
+        Completion,
+        Counters,
+        Header,
+        Address,
+        LoopOptions,
+        ListenOptions,
+        ConnectOptions,
+        StreamOptions,
+        BackendReport,
+        MachineReport,
     }) |Struct| {
         var end: usize = 0;
         for (@typeInfo(Struct).@"struct".fields) |field| {

@@ -138,7 +138,8 @@ fn Script(comptime Backend: type) type {
 
         fn port_of(self: *Self, listener: u32) !u32 {
             const generation = self.instance.net.listeners.listeners[listener].generation;
-            try testing.expectEqual(@as(i32, 0), self.instance.listener_address(listener, generation));
+            const rc = self.instance.listener_address(listener, generation);
+            try testing.expectEqual(@as(i32, 0), rc);
             return self.instance.loop.channel.header.address.port;
         }
     };

@@ -1,8 +1,8 @@
 //! The loops of this process by handle.
 //!
-//! A handle is slot + generation; only the thread that opened a loop may use it. Opening and closing
-//! take the lock; finding does not: it compares two atomic words, and what lies behind them was
-//! written by the very thread that reads it.
+//! A handle is slot + generation; only the thread that opened a loop may use it. Opening and
+//! closing take the lock; finding does not: it compares two atomic words, and what lies behind them
+//! was written by the very thread that reads it.
 
 const std = @import("std");
 const layout = @import("../layout.zig");
@@ -53,7 +53,8 @@ pub fn find(handle: u32) FindError!Any {
     return slot.any;
 }
 
-/// Opens a loop with the first backend that works of those asked for. A handle, or a negative status.
+/// Opens a loop with the first backend that works of those asked for. A handle, or a negative
+/// status.
 pub fn open(options: *layout.LoopOptions) i32 {
     const index = reserve_slot() orelse return @intFromEnum(layout.Status.exhausted);
     const slot = &slots[index];

@@ -1,12 +1,13 @@
 //! What a backend is: it starts operations, enters the kernel, and hands out their completions.
 //!
 //! A *port* names a descriptor within a backend: a small number that the caller chooses and keeps
-//! while the descriptor is open. Per port there is at most one operation of each kind under way. The
-//! caller's *epoch* comes back in every completion, so that one that arrives after the port changed
-//! hands is recognised. `accept` and `receive` stay armed: they complete many times, and only a
-//! completion without `more` ends them. Every operation ends with exactly one such completion, also
-//! after `cancel`. A send may complete with fewer bytes than asked for, even with none: send again.
-//! Receive buffers belong to the backend from `provide` until a completion hands them out.
+//! while the descriptor is open. Per port there is at most one operation of each kind under way.
+//! The caller's *epoch* comes back in every completion, so that one that arrives after the port
+//! changed hands is recognised. `accept` and `receive` stay armed: they complete many times, and
+//! only a completion without `more` ends them. Every operation ends with exactly one such
+//! completion, also after `cancel`. A send may complete with fewer bytes than asked for, even with
+//! none: send again. Receive buffers belong to the backend from `provide` until a completion hands
+//! them out.
 
 const std = @import("std");
 const layout = @import("../layout.zig");
@@ -25,7 +26,8 @@ pub const Completion = struct {
     more: bool,
     port: u32,
     epoch: u32,
-    /// Accept: a descriptor. Receive: bytes, 0 at the peer's end. Send: bytes. Else a negated errno.
+    /// Accept: a descriptor. Receive: bytes, 0 at the peer's end. Send: bytes. Else a negated
+    /// errno.
     result: i32,
     /// Receive with a positive result: the buffer that was filled, now the caller's.
     buffer: u32 = no_buffer,

@@ -1,8 +1,8 @@
 //! The epoll backend: readiness turned into completions.
 //!
 //! A descriptor is registered once, edge-triggered for both directions; what the edges said is kept
-//! per port until a call answers EAGAIN. Ports with something to do stand in one queue, each at most
-//! once, and are visited at most once per `reap`, so that a busy one cannot starve the others.
+//! per port until a call answers EAGAIN. Ports with something to do stand in one queue, each at
+//! most once, and are visited at most once per `reap`, so that a busy one cannot starve the others.
 //! Used by the loop's thread only. Source: epoll(7).
 
 const std = @import("std");

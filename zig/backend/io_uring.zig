@@ -1,8 +1,8 @@
 //! The io_uring backend: multishot accept and receive on a ring of provided buffers, one send in
 //! flight per port, cancellation by descriptor. Needs Linux 6.0 (multishot receive).
 //!
-//! Invariant: every entry carries kind, port and epoch in its user data, so nothing is kept per port.
-//! Used by the loop's thread only: the kernel refuses others (SINGLE_ISSUER).
+//! Invariant: every entry carries kind, port and epoch in its user data, so nothing is kept per
+//! port. Used by the loop's thread only: the kernel refuses others (SINGLE_ISSUER).
 
 const std = @import("std");
 const linux = std.os.linux;
@@ -99,7 +99,8 @@ pub const IoUring = struct {
     }
 
     /// Multishot receive is new in Linux 6.0. The kernel checks an entry's flags before it looks at
-    /// its descriptor, so an entry without one tells: EBADF where the flag is known, EINVAL elsewhere.
+    /// its descriptor, so an entry without one tells: EBADF where the flag is known, EINVAL
+    /// elsewhere.
     fn require_multishot_receive(
         self: *IoUring,
         failure: *contract.Failure,

@@ -1,7 +1,7 @@
 //! The submission and completion queues of one io_uring: set-up ladder, index arithmetic, entering.
 //!
-//! Invariants: only the loop's thread touches it; queue indices wrap at 2^32; what the kernel took is
-//! read from its own head, never from the result of entering. Source: io_uring(7), liburing.
+//! Invariants: only the loop's thread touches it; queue indices wrap at 2^32; what the kernel took
+//! is read from its own head, never from the result of entering. Source: io_uring(7), liburing.
 
 const std = @import("std");
 const linux = std.os.linux;

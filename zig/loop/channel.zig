@@ -1,5 +1,5 @@
-//! The memory through which a loop and its script talk: submissions in, completions out, the header,
-//! and per connection the bytes queued to send.
+//! The memory through which a loop and its script talk: submissions in, completions out, the
+//! header, and per connection the bytes queued to send.
 //!
 //! The script may write anything anywhere in it, so native code only writes here, except for
 //! submissions, which it copies once before looking at them. Used by the loop's thread only.
@@ -52,7 +52,8 @@ pub const Channel = struct {
         errdefer mapped.free(u32, borrowed);
         const region = try regions.take(shape.bytes());
         const base = region.ptr;
-        const submissions: [*]RawSubmission = @ptrCast(@alignCast(base + shape.submissions_offset()));
+        const submissions: [*]RawSubmission =
+            @ptrCast(@alignCast(base + shape.submissions_offset()));
         const completions: [*]layout.Completion =
             @ptrCast(@alignCast(base + shape.completions_offset()));
         const queued: [*]u32 = @ptrCast(@alignCast(base + shape.queued_offset()));

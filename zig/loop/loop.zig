@@ -1,8 +1,9 @@
 //! A loop: one backend, one pool, one clock, one channel to the script, and the turn over them.
 //!
-//! Invariants: used by the thread that opened it; no allocation after `init`; every pass of a turn is
-//! bounded by the channel's room. What is done with the loop (connections, …) is a *user*, a type
-//! with `apply`, `complete`, `attend`, `waiting`, `timer_fired` and `publish`, known at compile time.
+//! Invariants: used by the thread that opened it; no allocation after `init`; every pass of a turn
+//! is bounded by the channel's room. What is done with the loop (connections, …) is a *user*, a
+//! type with `apply`, `complete`, `attend`, `waiting`, `timer_fired` and `publish`, known at
+//! compile time.
 
 const std = @import("std");
 const layout = @import("../layout.zig");

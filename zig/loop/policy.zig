@@ -25,7 +25,8 @@ const smoothing = 4;
 pub const Policy = struct {
     mode: layout.Mode,
     ceiling_ns: u64,
-    /// The usual gap. Starts beyond the ceiling: nothing is polled for before work was seen to come.
+    /// The usual gap. Starts beyond the ceiling: nothing is polled for before work was seen to
+    /// come.
     gap_ns: u64,
     /// Since when there has been no work; null while there is.
     idle_since_ns: ?u64,

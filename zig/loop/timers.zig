@@ -1,8 +1,8 @@
 //! Timers of one loop: a four-ary heap of deadlines over ids that the owner chooses.
 //!
 //! Start, stop and expiry cost O(log4 n) and no allocation; timers with equal deadlines fire in the
-//! order in which they were started. Invariant: `positions[id]` is 1 + the id's place in the heap, 0
-//! when it is not running. Used by the loop's thread only.
+//! order in which they were started. Invariant: `positions[id]` is 1 + the id's place in the heap,
+//! 0 when it is not running. Used by the loop's thread only.
 
 const std = @import("std");
 const mapped = @import("../memory/mapped.zig");
@@ -144,7 +144,9 @@ test "timers fire in order of deadline, then of start" {
     timers.start(4, 200);
     try std.testing.expectEqual(@as(?u64, 100), timers.next_deadline_ns());
     try std.testing.expectEqual(@as(?u32, null), timers.take_due(99));
-    for ([_]u32{ 2, 4, 1, 3 }) |id| try std.testing.expectEqual(@as(?u32, id), timers.take_due(300));
+    for ([_]u32{ 2, 4, 1, 3 }) |id| {
+        try std.testing.expectEqual(@as(?u32, id), timers.take_due(300));
+    }
     try std.testing.expectEqual(@as(?u32, null), timers.take_due(300));
 }
 

@@ -2,9 +2,10 @@
 //! descriptors of armed loops and writes one byte to a socket pair whose other end the host polls.
 //! It never runs JavaScript and never touches a loop's memory.
 //!
-//! Invariants: the table is only read and written under the lock, and a byte is written under it too,
-//! so none ever goes to a descriptor that was closed. Arming is level-triggered and one-shot: what
-//! happened before arming wakes as well, and a loop that is not armed costs the thread nothing.
+//! Invariants: the table is only read and written under the lock, and a byte is written under it
+//! too, so none ever goes to a descriptor that was closed. Arming is level-triggered and one-shot:
+//! what happened before arming wakes as well, and a loop that is not armed costs the thread
+//! nothing.
 
 const std = @import("std");
 const linux = std.os.linux;

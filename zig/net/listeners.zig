@@ -202,9 +202,10 @@ pub fn Listeners(comptime Loop: type, comptime Streams: type) type {
         pub fn room_again(self: *Self) void {
             for (self.listeners, 0..) |*listener, slot| {
                 if (listener.state != .open or listener.accepting) continue;
-                if (listener.retrying) self.loop.stop_user_timer(self.first_port + @as(u32, @intCast(slot)));
+                const index: u32 = @intCast(slot);
+                if (listener.retrying) self.loop.stop_user_timer(self.first_port + index);
                 listener.retrying = false;
-                self.attention.push(self.listeners, @intCast(slot));
+                self.attention.push(self.listeners, index);
             }
         }
 
@@ -236,7 +237,8 @@ pub fn Listeners(comptime Loop: type, comptime Streams: type) type {
                     self.loop.backend.cancel(port, generation, listener.descriptor, .all);
             } else {
                 if (listener.retrying or !self.streams.accepts_more()) return;
-                listener.accepting = self.loop.backend.accept(port, generation, listener.descriptor);
+                listener.accepting =
+                    self.loop.backend.accept(port, generation, listener.descriptor);
             }
             if (!listener.accepting) self.attention.push(self.listeners, slot);
         }

@@ -1,4 +1,5 @@
-//! What waits to be sent: per connection a list of parts of buffers, all from one fixed set of nodes.
+//! What waits to be sent: per connection a list of parts of buffers, all from one fixed set of
+//! nodes.
 //!
 //! Invariant: each node owns one reference on its buffer; `bytes` is the sum of the lengths.
 
@@ -93,8 +94,8 @@ pub const SendQueue = struct {
         return out[0..count];
     }
 
-    /// Drops the first `length` bytes, which were sent. Gives the buffer of the first node back once
-    /// all of it went, so call until it answers null.
+    /// Drops the first `length` bytes, which were sent. Gives the buffer of the first node back
+    /// once all of it went, so call until it answers null.
     pub fn take_sent(self: *SendQueue, nodes: *Nodes, length: *u32) ?u32 {
         const index = self.head;
         if (index == none) return null;

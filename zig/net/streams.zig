@@ -1,5 +1,5 @@
-//! The connections of a loop: from accept or connect to `closed`. Their bytes are in `receiving.zig`
-//! and `sending.zig`.
+//! The connections of a loop: from accept or connect to `closed`. Their bytes are in
+//! `receiving.zig` and `sending.zig`.
 //!
 //! Invariants: each connection is reported closed exactly once, after its last operation ended; its
 //! buffers go back then at the latest; a slot is given out again only afterwards, with another
@@ -103,8 +103,8 @@ pub fn Streams(comptime Loop: type) type {
             return self.open_count < self.limit;
         }
 
-        /// A connection that a listener accepted; false, and the descriptor stays the caller's, when
-        /// there is no slot.
+        /// A connection that a listener accepted; false, and the descriptor stays the caller's,
+        /// when there is no slot.
         pub fn open_accepted(
             self: *Self,
             descriptor: i32,

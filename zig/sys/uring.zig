@@ -1,5 +1,6 @@
 //! The kernel's io_uring interface: the constants and structures that we use, and its three system
-//! calls. Source: include/uapi/linux/io_uring.h; `zig build test` compares every value here with it.
+//! calls. Source: include/uapi/linux/io_uring.h; `zig build test` compares every value here with
+//! it.
 
 const std = @import("std");
 const linux = std.os.linux;
@@ -114,8 +115,8 @@ pub const Params = extern struct {
     cq_offsets: CqOffsets,
 };
 
-/// An entry of a provided-buffer ring. The ring's tail overlays `reserved` of entry 0, so that field
-/// is never written through an entry.
+/// An entry of a provided-buffer ring. The ring's tail overlays `reserved` of entry 0, so that
+/// field is never written through an entry.
 pub const BufferRingEntry = extern struct {
     address: u64,
     length: u32,
