@@ -15,6 +15,7 @@ pub fn build(b: *std.Build) void {
     library(b, target, optimize);
     native_tests(b, target);
     generator(b);
+    tools(b, target);
     bench.add(b, target);
 }
 
@@ -59,6 +60,34 @@ fn native_tests(b: *std.Build, target: std.Build.ResolvedTarget) void {
     root.addImport("uapi", uapi.createModule());
     const tests = b.addTest(.{ .root_module = root });
     b.step("test", "Run the native tests").dependOn(&b.addRunArtifact(tests).step);
+}
+
+/// What the TypeScript tests run beside the library, in `tools/` of the install prefix.
+fn tools(b: *std.Build, target: std.Build.ResolvedTarget) void {
+    const step = b.step("tools", "Build what the TypeScript tests need");
+    const deny = b.addExecutable(.{
+        .name = "deny-io-uring",
+        .root_module = b.createModule(.{
+            .root_source_file = b.path("tests/native/deny_io_uring.zig"),
+            .target = target,
+            .optimize = .ReleaseSafe,
+        }),
+    });
+    const other_abi = b.addLibrary(.{
+        .name = "other-abi",
+        .linkage = .dynamic,
+        .root_module = b.createModule(.{
+            .root_source_file = b.path("tests/native/other_abi.zig"),
+            .target = target,
+            .optimize = .ReleaseSafe,
+            .pic = true,
+        }),
+    });
+    for ([_]*std.Build.Step.Compile{ deny, other_abi }) |artifact| {
+        step.dependOn(&b.addInstallArtifact(artifact, .{
+            .dest_dir = .{ .override = .{ .custom = "tools" } },
+        }).step);
+    }
 }
 
 fn generator(b: *std.Build) void {
