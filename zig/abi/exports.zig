@@ -86,7 +86,7 @@ fn tp_loop_arm(loop: u32) callconv(.c) i32 {
     const any = registry.find(loop) catch |err| return find_status(err);
     switch (any) {
         inline else => |instance| {
-            if (instance.loop.has_work(&instance.net)) return 0;
+            if (!instance.loop.arm(&instance.net)) return 0;
             const rc = waker.arm(registry.slot_of(loop), instance.loop.next_wake_ns());
             return if (rc < 0) rc else 1;
         },
@@ -99,7 +99,10 @@ fn tp_loop_wake_descriptor(loop: u32) callconv(.c) i32 {
         inline else => |instance| {
             var failed: layout.Syscall = .none;
             const watched = instance.loop.backend.wake_descriptor();
-            const rc = waker.open(registry.slot_of(loop), watched, &failed);
+            const rc = if (watched < 0)
+                watched
+            else
+                waker.open(registry.slot_of(loop), watched, &failed);
             if (rc < 0) instance.loop.channel.header.error_syscall = @intFromEnum(failed);
             return rc;
         },

@@ -88,8 +88,11 @@ pub fn check(comptime Backend: type) void {
         .{ "reap", fn (*Backend, []Completion) u32 },
         // A free receive buffer.
         .{ "provide", fn (*Backend, u32) void },
-        // A descriptor that is readable while something waits to be reaped.
-        .{ "wake_descriptor", fn (*const Backend) i32 },
+        // A descriptor that becomes readable when something happens between `arm` and `disarm`, or a
+        // negated errno. What happened before `arm` is seen by `ready`.
+        .{ "wake_descriptor", fn (*Backend) i32 },
+        .{ "arm", fn (*Backend) void },
+        .{ "disarm", fn (*Backend) void },
         // System calls made so far.
         .{ "system_calls", fn (*const Backend) u64 },
         // The only clock.

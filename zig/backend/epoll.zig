@@ -353,8 +353,17 @@ pub const Epoll = struct {
         self.free_count += 1;
     }
 
-    pub fn wake_descriptor(self: *const Epoll) i32 {
+    pub fn wake_descriptor(self: *Epoll) i32 {
         return self.epoll;
+    }
+
+    /// The set is readable whenever it has events.
+    pub fn arm(self: *Epoll) void {
+        _ = self;
+    }
+
+    pub fn disarm(self: *Epoll) void {
+        _ = self;
     }
 
     pub fn system_calls(self: *const Epoll) u64 {

@@ -294,8 +294,18 @@ pub const IoUring = struct {
         @atomicStore(u16, &self.buffer_ring[0].reserved, self.buffer_tail, .release);
     }
 
-    pub fn wake_descriptor(self: *const IoUring) i32 {
-        return self.ring.descriptor;
+    /// An eventfd that the ring signals. Polling the ring itself would not do: with DEFER_TASKRUN it
+    /// becomes readable only once its thread has entered the kernel.
+    pub fn wake_descriptor(self: *IoUring) i32 {
+        return self.ring.event_descriptor();
+    }
+
+    pub fn arm(self: *IoUring) void {
+        self.ring.signal_events(true);
+    }
+
+    pub fn disarm(self: *IoUring) void {
+        self.ring.signal_events(false);
     }
 
     pub fn system_calls(self: *const IoUring) u64 {

@@ -47,6 +47,9 @@ pub const Ring = struct {
     cq_head: *u32,
     cq_tail: *u32,
     cq_mask: u32,
+    cq_flags: *u32,
+    /// Registered with the ring once somebody wants to be woken; -1 before.
+    eventfd: i32,
 
     system_calls: u64,
 
@@ -110,11 +113,14 @@ pub const Ring = struct {
             .cq_head = word(rings, cq.head),
             .cq_tail = word(rings, cq.tail),
             .cq_mask = word(rings, cq.ring_mask).*,
+            .cq_flags = word(rings, cq.flags),
+            .eventfd = -1,
             .system_calls = 0,
         };
     }
 
     pub fn deinit(self: *Ring) void {
+        if (self.eventfd >= 0) kernel.close(self.eventfd);
         kernel.unmap(self.entries_memory);
         kernel.unmap(self.rings);
         kernel.close(self.descriptor);
@@ -158,6 +164,36 @@ pub const Ring = struct {
         const count = self.unsubmitted();
         const rc = uring.enter(self.descriptor, count, minimum, uring.enter_getevents, limit);
         return @min(rc, 0);
+    }
+
+    /// A descriptor that becomes readable with completions while `signal_events` is on, or a negated
+    /// errno.
+    pub fn event_descriptor(self: *Ring) i32 {
+        if (self.eventfd >= 0) return self.eventfd;
+        const flags = linux.EFD.CLOEXEC | linux.EFD.NONBLOCK;
+        const descriptor = kernel.result(linux.eventfd(0, flags));
+        if (descriptor < 0) return descriptor;
+        self.signal_events(false);
+        const rc = uring.register(self.descriptor, uring.register_eventfd, &descriptor, 1);
+        if (rc < 0) {
+            kernel.close(descriptor);
+            return rc;
+        }
+        self.eventfd = descriptor;
+        return descriptor;
+    }
+
+    /// Off while the loop runs, so that a busy loop does not pay for signals that nobody waits for.
+    pub fn signal_events(self: *Ring, on: bool) void {
+        if (on) self.forget_signals();
+        const flags: u32 = if (on) 0 else uring.cq_eventfd_disabled;
+        // Sequentially consistent: the look at the queues that follows must not come before it.
+        @atomicStore(u32, self.cq_flags, flags, .seq_cst);
+    }
+
+    fn forget_signals(self: *Ring) void {
+        var count: u64 = 0;
+        _ = linux.read(self.eventfd, std.mem.asBytes(&count), @sizeOf(u64));
     }
 
     /// Takes one completion, or null.

@@ -56,6 +56,8 @@ pub fn Loop(comptime BackendType: type) type {
         now_ns: u64,
         /// Receive buffers that the backend does not have.
         buffers_out: u32,
+        /// The host may be asleep and is woken by what happens.
+        armed: bool,
         counters: Counters,
 
         pub const Counters = struct {
@@ -81,6 +83,7 @@ pub fn Loop(comptime BackendType: type) type {
             self.clock = options.clock;
             self.virtual_ns = 0;
             self.buffers_out = 0;
+            self.armed = false;
             self.counters = .{};
             self.policy = .init(.{
                 .mode = options.mode,
@@ -124,6 +127,7 @@ pub fn Loop(comptime BackendType: type) type {
 
         /// One turn. The number of completions, or a negated errno of the kernel.
         pub fn turn(self: *Self, user: anytype, submissions: u32, wait_us: u32, flags: u32) i32 {
+            self.disarm();
             self.counters.turns += 1;
             self.channel.count = 0;
             self.take(user, submissions);
@@ -338,8 +342,23 @@ pub fn Loop(comptime BackendType: type) type {
             }
         }
 
-        /// Whether a turn would find something to do, so that the host must not sleep.
-        pub fn has_work(self: *Self, user: anytype) bool {
+        /// From now on what happens makes the backend's wake descriptor readable; false when a turn
+        /// has something to do already, so that the host must not sleep.
+        pub fn arm(self: *Self, user: anytype) bool {
+            self.backend.arm();
+            self.armed = true;
+            if (!self.has_work(user)) return true;
+            self.disarm();
+            return false;
+        }
+
+        fn disarm(self: *Self) void {
+            if (!self.armed) return;
+            self.armed = false;
+            self.backend.disarm();
+        }
+
+        fn has_work(self: *Self, user: anytype) bool {
             if (user.waiting() or self.channel.borrowed_count > 0) return true;
             if (self.backend.ready()) return true;
             const next = self.timers.next_deadline_ns() orelse return false;

@@ -38,7 +38,10 @@ pub const accept_multishot: u16 = 1 << 0;
 pub const cancel_all: u32 = 1 << 0;
 pub const cancel_fd: u32 = 1 << 1;
 
+pub const register_eventfd: u32 = 4;
 pub const register_pbuf_ring: u32 = 22;
+
+pub const cq_eventfd_disabled: u32 = 1 << 0;
 
 pub const offset_sq_ring: i64 = 0;
 pub const offset_cq_ring: i64 = 0x8000000;
