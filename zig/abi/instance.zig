@@ -41,7 +41,7 @@ pub fn Instance(comptime Backend: type) type {
                 .receive_count = options.receive_buffers,
                 .send_count = options.send_buffers,
             });
-            errdefer self.pool.deinit();
+            errdefer self.pool.deinit(true);
             const connections = options.max_connections + reserve;
             const ports = connections + options.max_listeners;
             try self.loop.init(.{
@@ -88,10 +88,10 @@ pub fn Instance(comptime Backend: type) type {
         }
 
         pub fn close(self: *Self) void {
-            self.net.close_all();
+            const idle = self.net.close_all();
             self.net.deinit();
             self.loop.deinit();
-            self.pool.deinit();
+            self.pool.deinit(idle);
             const memory: [*]Self = @ptrCast(self);
             mapped.free(Self, memory[0..1]);
         }

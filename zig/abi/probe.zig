@@ -60,7 +60,7 @@ fn try_backend(comptime Backend: type) layout.BackendReport {
 
 fn grant_of(comptime Backend: type, failure: *contract.Failure) contract.InitError!contract.Grant {
     var pool = try Pool.init(.{ .buffer_size = 512, .receive_count = 8, .send_count = 8 });
-    defer pool.deinit();
+    defer pool.deinit(true);
     var backend: Backend = undefined;
     try backend.init(.{ .entries = 8, .ports = 1, .pool = &pool }, failure);
     defer backend.deinit();

@@ -100,7 +100,7 @@ pub const Epoll = struct {
     }
 
     pub fn accept(self: *Epoll, port: u32, epoch: u32, descriptor: i32) bool {
-        const state = self.open(port, epoch, descriptor) orelse return false;
+        const state = self.open(port, epoch, descriptor);
         std.debug.assert(!state.accepting);
         state.accepting = true;
         // Connections may have come before, and their edge went by unheard.
@@ -110,10 +110,10 @@ pub const Epoll = struct {
     }
 
     pub fn receive(self: *Epoll, port: u32, epoch: u32, descriptor: i32) bool {
-        const state = self.open(port, epoch, descriptor) orelse return false;
+        const state = self.open(port, epoch, descriptor);
         std.debug.assert(!state.receiving);
         state.receiving = true;
-        if (state.readable) self.enqueue(port);
+        if (state.has_work()) self.enqueue(port);
         return true;
     }
 
@@ -126,7 +126,7 @@ pub const Epoll = struct {
         descriptor: i32,
         segments: []const contract.Segment,
     ) bool {
-        const state = self.open(port, epoch, descriptor) orelse return false;
+        const state = self.open(port, epoch, descriptor);
         std.debug.assert(!state.sending);
         state.sending = true;
         state.sent = null;
@@ -150,7 +150,7 @@ pub const Epoll = struct {
     ) bool {
         self.calls += 1;
         const rc = kernel.result(linux.connect(descriptor, address.pointer(), address.length()));
-        const state = self.open(port, epoch, descriptor) orelse return false;
+        const state = self.open(port, epoch, descriptor);
         state.connecting = true;
         // An interrupted connect goes on by itself, as one in progress does.
         const under_way = rc == kernel.negative(.INPROGRESS) or rc == kernel.negative(.INTR);
@@ -168,7 +168,7 @@ pub const Epoll = struct {
         descriptor: i32,
         what: contract.Cancel,
     ) bool {
-        const state = self.open(port, epoch, descriptor) orelse return false;
+        const state = self.open(port, epoch, descriptor);
         switch (what) {
             .all => state.cancelled = true,
             .receive => state.receive_cancelled = state.receiving,
@@ -257,8 +257,9 @@ pub const Epoll = struct {
     fn visit(self: *Epoll, port: u32, out: []contract.Completion) u32 {
         const state = &self.ports[port];
         var writer: Writer = .{ .out = out, .port = port, .epoch = state.epoch };
-        if (state.cancelled) {
-            state.end_all(&writer);
+        if (state.cancelled or state.failure != 0) {
+            const result = if (state.cancelled) kernel.negative(.CANCELED) else state.failure;
+            state.end_all(&writer, result);
             return writer.count;
         }
         if (state.receive_cancelled) {
@@ -375,8 +376,8 @@ pub const Epoll = struct {
         return host.now_ns();
     }
 
-    /// The port's state, registered with the kernel at its first use; null when the kernel refuses.
-    fn open(self: *Epoll, port: u32, epoch: u32, descriptor: i32) ?*Port {
+    /// The port's state, registered with the kernel at its first use.
+    fn open(self: *Epoll, port: u32, epoch: u32, descriptor: i32) *Port {
         const state = &self.ports[port];
         if (state.registered) {
             std.debug.assert(state.epoch == epoch and state.descriptor == descriptor);
@@ -393,8 +394,9 @@ pub const Epoll = struct {
         };
         self.calls += 1;
         const rc = linux.epoll_ctl(self.epoll, linux.EPOLL.CTL_ADD, descriptor, &event);
-        if (kernel.result(rc) < 0) return null;
+        state.failure = @min(kernel.result(rc), 0);
         state.registered = true;
+        if (state.failure != 0) self.enqueue(port);
         return state;
     }
 

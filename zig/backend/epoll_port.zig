@@ -2,7 +2,6 @@
 //! operations under way.
 
 const contract = @import("contract.zig");
-const kernel = @import("../sys/kernel.zig");
 
 pub const Port = struct {
     descriptor: i32,
@@ -17,6 +16,8 @@ pub const Port = struct {
     /// The peer's end or an error was announced: its edge will not come again, so a short read does
     /// not mean that there is nothing more to read.
     ending: bool,
+    /// Why the kernel would not watch the descriptor; every operation then ends with it.
+    failure: i32,
     /// Operations under way.
     accepting: bool,
     receiving: bool,
@@ -33,6 +34,7 @@ pub const Port = struct {
     /// Whether a visit of the port would complete something.
     pub fn has_work(self: *const Port) bool {
         if (self.cancelled or self.receive_cancelled) return true;
+        if (self.failure != 0) return self.has_operations();
         if (self.readable and (self.accepting or self.receiving)) return true;
         if (self.sending and (self.writable or self.sent != null)) return true;
         return self.connecting and (self.writable or self.connected != null);
@@ -42,13 +44,12 @@ pub const Port = struct {
         return self.accepting or self.receiving or self.sending or self.connecting;
     }
 
-    /// Ends every operation; a send that has its outcome keeps it.
-    pub fn end_all(self: *Port, writer: *Writer) void {
-        const cancelled = kernel.negative(.CANCELED);
-        if (self.connecting) writer.put(.connect, false, cancelled);
-        if (self.sending) writer.put(.send, false, self.sent orelse cancelled);
-        if (self.accepting) writer.put(.accept, false, cancelled);
-        if (self.receiving) writer.put(.receive, false, cancelled);
+    /// Ends every operation with `result`; a send that has its outcome keeps it.
+    pub fn end_all(self: *Port, writer: *Writer, result: i32) void {
+        if (self.connecting) writer.put(.connect, false, result);
+        if (self.sending) writer.put(.send, false, self.sent orelse result);
+        if (self.accepting) writer.put(.accept, false, result);
+        if (self.receiving) writer.put(.receive, false, result);
         self.connecting = false;
         self.sending = false;
         self.accepting = false;

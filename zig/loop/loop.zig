@@ -307,6 +307,7 @@ pub fn Loop(comptime BackendType: type) type {
         fn poll(self: *Self, deadline_ns: u64) i32 {
             while (true) {
                 self.counters.spins += 1;
+                std.atomic.spinLoopHint();
                 const rc = self.backend.enter(0);
                 if (rc < 0 or self.backend.ready()) return rc;
                 const now = self.backend.now_ns();

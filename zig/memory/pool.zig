@@ -55,8 +55,9 @@ pub const Pool = struct {
         return pool;
     }
 
-    pub fn deinit(self: *Pool) void {
-        regions.give_back(self.slab);
+    /// `idle`: nobody outside writes to the slab any more, so another loop may have it.
+    pub fn deinit(self: *Pool, idle: bool) void {
+        if (idle) regions.give_back(self.slab);
         mapped.free(State, self.states);
         self.* = undefined;
     }
@@ -128,7 +129,7 @@ pub const Pool = struct {
 
 test "a buffer is free only after its last reference, and its handle is stale then" {
     var pool = try Pool.init(.{ .buffer_size = 512, .receive_count = 8, .send_count = 2 });
-    defer pool.deinit();
+    defer pool.deinit(true);
     const index = pool.take_send().?;
     const generation = pool.states[index].generation;
     try std.testing.expect(pool.retain(index));
@@ -141,7 +142,7 @@ test "a buffer is free only after its last reference, and its handle is stale th
 
 test "no buffer is handed out twice, and exhaustion is null" {
     var pool = try Pool.init(.{ .buffer_size = 512, .receive_count = 8, .send_count = 8 });
-    defer pool.deinit();
+    defer pool.deinit(true);
     var seen: [16]bool = @splat(false);
     for (0..8) |_| {
         const index = pool.take_send().?;
@@ -154,7 +155,7 @@ test "no buffer is handed out twice, and exhaustion is null" {
 
 test "a receive buffer's last release asks for its return" {
     var pool = try Pool.init(.{ .buffer_size = 512, .receive_count = 8, .send_count = 8 });
-    defer pool.deinit();
+    defer pool.deinit(true);
     pool.first_reference(3);
     try std.testing.expect(pool.valid(3, 0));
     try std.testing.expect(pool.release(3));

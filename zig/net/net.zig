@@ -42,14 +42,15 @@ pub fn Net(comptime Loop: type) type {
         }
 
         /// Resets every connection, closes every listener, and waits for the kernel to let go of
-        /// their buffers.
-        pub fn close_all(self: *Self) void {
+        /// their buffers; false when it has not within the time limit.
+        pub fn close_all(self: *Self) bool {
             self.listeners.close_all();
             self.streams.end_all(@intFromEnum(layout.Status.loop_closed));
             for (0..close_passes_max) |_| {
                 self.loop.discard_pass(self);
-                if (self.streams.open_count == 0 and self.listeners.open_count == 0) return;
+                if (self.streams.open_count == 0 and self.listeners.open_count == 0) return true;
             }
+            return false;
         }
 
         pub fn apply(self: *Self, operation: layout.Operation, raw: *const RawSubmission) bool {
