@@ -175,7 +175,8 @@ fn small_options() layout.LoopOptions {
     return options;
 }
 
-/// Echoes `rounds` messages between two connections of one loop, closes, and checks the accounts.
+/// Echoes messages between two connections of one loop, closes, and checks the accounts. `rung`: the
+/// best that is left without the denied flags; an older kernel grants a lower one.
 fn check_echo(comptime Backend: type, deny_flags: u32, rung: u32) !void {
     var options = small_options();
     var failure: contract.Failure = .{};
@@ -184,7 +185,7 @@ fn check_echo(comptime Backend: type, deny_flags: u32, rung: u32) !void {
         return err;
     };
     defer instance.close();
-    try testing.expectEqual(rung, options.rung);
+    try testing.expect(options.rung >= rung);
     var script: Script(Backend) = .{ .instance = instance };
     const listener = try script.listen();
     const slot = try script.connect(try script.port_of(listener));
