@@ -1,0 +1,88 @@
+// `npm run bench`: lists the benchmarks, or runs one.
+
+import process from "node:process";
+import { parseArgs } from "node:util";
+import { echo } from "./echo.ts";
+import { jsonLines, text } from "./lib/report.ts";
+
+interface Benchmark {
+  readonly summary: string;
+  readonly run: (args: readonly string[]) => Promise<void>;
+}
+
+const benchmarks: Readonly<Record<string, Benchmark>> = {
+  echo: {
+    summary: "TCP echo: twinpoll on every backend and runtime, the runtimes' own servers, C",
+    run: runEcho,
+  },
+};
+
+const options = `options of echo:
+  --conns N          connections (64)
+  --size N           bytes per message (64)
+  --depth N          messages in flight per connection (1)
+  --seconds N        measured window per visit (1)
+  --rounds N         visits per contestant (5)
+  --contestants A,B  only these: names (twinpoll/io_uring, Bun.listen, c/epoll),
+                     labels (twinpoll/epoll@node) or runtimes (bun, native)
+  --json             one line of JSON per contestant instead of a table
+`;
+
+async function runEcho(args: readonly string[]): Promise<void> {
+  const { values } = parseArgs({
+    args: [...args],
+    options: {
+      conns: { type: "string", default: "64" },
+      size: { type: "string", default: "64" },
+      depth: { type: "string", default: "1" },
+      seconds: { type: "string", default: "1" },
+      rounds: { type: "string", default: "5" },
+      contestants: { type: "string", default: "" },
+      json: { type: "boolean", default: false },
+    },
+  });
+  const { title, parameters, comparison, absent } = await echo({
+    connections: positive("conns", values.conns, true),
+    size: positive("size", values.size, true),
+    depth: positive("depth", values.depth, true),
+    rounds: positive("rounds", values.rounds, true),
+    seconds: positive("seconds", values.seconds, false),
+    contestants: values.contestants.split(",").filter(Boolean),
+  });
+  process.stdout.write(
+    values.json
+      ? jsonLines("echo", parameters, comparison, absent)
+      : text(title, comparison, absent),
+  );
+}
+
+function positive(name: string, text: string, whole: boolean): number {
+  const value = Number(text);
+  if (value > 0 && Number.isFinite(value) && (!whole || Number.isInteger(value))) return value;
+  throw new Error(`--${name} must be a positive ${whole ? "integer" : "number"}, not ${text}`);
+}
+
+function usage(): string {
+  const lines = Object.entries(benchmarks).map(([name, { summary }]) =>
+    `  ${name.padEnd(8)} ${summary}`
+  );
+  return `npm run bench -- NAME [options]\n\n${lines.join("\n")}\n\n${options}`;
+}
+
+const [name, ...args] = process.argv.slice(2);
+const benchmark = name !== undefined && Object.hasOwn(benchmarks, name)
+  ? benchmarks[name]
+  : undefined;
+if (benchmark !== undefined) {
+  try {
+    await benchmark.run(args);
+  } catch (error) {
+    process.stderr.write(`FAILED: ${(error as Error).message}\n`);
+    process.exitCode = 1;
+  }
+} else if (name === undefined || name === "--help") {
+  process.stdout.write(usage());
+} else {
+  process.stderr.write(`There is no benchmark ${name}.\n\n${usage()}`);
+  process.exitCode = 2;
+}
