@@ -23,7 +23,7 @@ test {
     _ = @import("memory/regions.zig");
     _ = @import("net/address.zig");
     _ = @import("net/connection.zig");
-    _ = @import("net/list.zig");
+    _ = @import("memory/list.zig");
     _ = @import("net/send_queue.zig");
     _ = @import("sys/host.zig");
     _ = @import("sys/kernel.zig");

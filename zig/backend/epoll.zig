@@ -12,6 +12,7 @@ const host = @import("../sys/host.zig");
 const kernel = @import("../sys/kernel.zig");
 const sockets_module = @import("../sys/sockets.zig");
 const mapped = @import("../memory/mapped.zig");
+const List = @import("../memory/list.zig").List;
 const Pool = @import("../memory/pool.zig").Pool;
 const contract = @import("contract.zig");
 const Port = @import("epoll_port.zig").Port;
@@ -24,7 +25,6 @@ const accepts_per_visit = 16;
 /// Buffers filled from one connection per visit.
 const receives_per_visit = 4;
 
-const none: u32 = std.math.maxInt(u32);
 const interest = linux.EPOLL.IN | linux.EPOLL.OUT | linux.EPOLL.RDHUP | linux.EPOLL.ET;
 
 pub const Epoll = struct {
@@ -35,9 +35,8 @@ pub const Epoll = struct {
     epoll: i32,
     pool: *Pool,
     ports: []Port,
-    queue_head: u32,
-    queue_tail: u32,
-    queue_length: u32,
+    queue: List(Port, "queued"),
+    settled: List(Port, "settled"),
     /// Free receive buffers, the last used on top.
     free: []u32,
     free_count: u32,
@@ -63,9 +62,8 @@ pub const Epoll = struct {
             .epoll = epoll,
             .pool = options.pool,
             .ports = &.{},
-            .queue_head = none,
-            .queue_tail = none,
-            .queue_length = 0,
+            .queue = .{},
+            .settled = .{},
             .free = &.{},
             .free_count = 0,
             .calls = 0,
@@ -137,7 +135,7 @@ pub const Epoll = struct {
             return true;
         }
         state.sent = if (rc == kernel.negative(.INTR)) 0 else rc;
-        self.enqueue(port);
+        self.settled.push(self.ports, port);
         return true;
     }
 
@@ -186,7 +184,7 @@ pub const Epoll = struct {
     }
 
     pub fn enter(self: *Epoll, wait_ns: u64) i32 {
-        const limit: i32 = if (self.queue_length > 0) 0 else timeout_ms(wait_ns);
+        const limit: i32 = if (self.ready()) 0 else timeout_ms(wait_ns);
         self.calls += 1;
         const rc = self.wait(wait_ns, limit);
         if (rc == kernel.negative(.INTR)) return 0;
@@ -237,18 +235,34 @@ pub const Epoll = struct {
     }
 
     pub fn ready(self: *Epoll) bool {
-        return self.queue_length > 0;
+        return self.queue.length > 0 or self.settled.length > 0;
     }
 
     pub fn reap(self: *Epoll, out: []contract.Completion) u32 {
-        var count: u32 = 0;
-        var visits = self.queue_length;
+        var count = self.reap_settled(out);
+        var visits = self.queue.length;
         while (visits > 0 and out.len - count >= visit_completions_max) : (visits -= 1) {
-            const port = self.dequeue();
+            const port = self.queue.pop(self.ports).?;
             count += self.visit(port, out[count..]);
             if (self.ports[port].has_work()) self.enqueue(port);
         }
         return count;
+    }
+
+    fn reap_settled(self: *Epoll, out: []contract.Completion) u32 {
+        var writer: Writer = .{ .out = out, .port = 0, .epoch = 0 };
+        while (writer.count < out.len) {
+            const port = self.settled.pop(self.ports) orelse break;
+            const state = &self.ports[port];
+            // A cancelled send has been reported by its visit.
+            const outcome = state.sent orelse continue;
+            writer.port = port;
+            writer.epoch = state.epoch;
+            state.sending = false;
+            state.sent = null;
+            writer.put(.send, false, outcome);
+        }
+        return writer.count;
     }
 
     /// Most completions of one visit.
@@ -285,11 +299,11 @@ pub const Epoll = struct {
         writer.put(.connect, false, outcome);
     }
 
+    /// The edge came for a send that did not fit: the caller sends again.
     fn visit_send(state: *Port, writer: *Writer) void {
-        const outcome = state.sent orelse if (state.writable) 0 else return;
+        if (state.sent != null or !state.writable) return;
         state.sending = false;
-        state.sent = null;
-        writer.put(.send, false, outcome);
+        writer.put(.send, false, 0);
     }
 
     fn visit_accept(self: *Epoll, state: *Port, writer: *Writer) void {
@@ -383,11 +397,12 @@ pub const Epoll = struct {
             std.debug.assert(state.epoch == epoch and state.descriptor == descriptor);
             return state;
         }
-        const queued = state.queued;
-        const next = state.next;
-        state.* = std.mem.zeroInit(Port, .{ .descriptor = descriptor, .epoch = epoch });
-        state.queued = queued;
-        state.next = next;
+        state.* = std.mem.zeroInit(Port, .{
+            .descriptor = descriptor,
+            .epoch = epoch,
+            .queued = state.queued,
+            .settled = state.settled,
+        });
         var event: linux.epoll_event = .{
             .events = interest,
             .data = .{ .u64 = @as(u64, epoch) << 32 | port },
@@ -401,26 +416,7 @@ pub const Epoll = struct {
     }
 
     fn enqueue(self: *Epoll, port: u32) void {
-        const state = &self.ports[port];
-        if (state.queued) return;
-        state.queued = true;
-        state.next = none;
-        if (self.queue_head == none) {
-            self.queue_head = port;
-        } else {
-            self.ports[self.queue_tail].next = port;
-        }
-        self.queue_tail = port;
-        self.queue_length += 1;
-    }
-
-    fn dequeue(self: *Epoll) u32 {
-        const port = self.queue_head;
-        const state = &self.ports[port];
-        self.queue_head = state.next;
-        state.queued = false;
-        self.queue_length -= 1;
-        return port;
+        self.queue.push(self.ports, port);
     }
 };
 

@@ -2,13 +2,15 @@
 //! operations under way.
 
 const contract = @import("contract.zig");
+const Link = @import("../memory/list.zig").Link;
 
 pub const Port = struct {
     descriptor: i32,
     epoch: u32,
-    /// Next in the queue of ports with something to do.
-    next: u32,
-    queued: bool,
+    /// In the queue of ports that the kernel has something for.
+    queued: Link,
+    /// In the queue of ports whose send has its outcome.
+    settled: Link,
     registered: bool,
     /// What the kernel's edges said and no EAGAIN has taken back.
     readable: bool,
@@ -36,7 +38,7 @@ pub const Port = struct {
         if (self.cancelled or self.receive_cancelled) return true;
         if (self.failure != 0) return self.has_operations();
         if (self.readable and (self.accepting or self.receiving)) return true;
-        if (self.sending and (self.writable or self.sent != null)) return true;
+        if (self.sending and self.sent == null and self.writable) return true;
         return self.connecting and (self.writable or self.connected != null);
     }
 
@@ -50,6 +52,8 @@ pub const Port = struct {
         if (self.sending) writer.put(.send, false, self.sent orelse result);
         if (self.accepting) writer.put(.accept, false, result);
         if (self.receiving) writer.put(.receive, false, result);
+        self.connected = null;
+        self.sent = null;
         self.connecting = false;
         self.sending = false;
         self.accepting = false;

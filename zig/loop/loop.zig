@@ -339,7 +339,6 @@ pub fn Loop(comptime BackendType: type) type {
                     }
                     user.complete(completion);
                 }
-                if (count < wanted) return;
             }
         }
 

@@ -4,7 +4,7 @@ const std = @import("std");
 const layout = @import("../layout.zig");
 const Pool = @import("../memory/pool.zig").Pool;
 const SocketAddress = @import("../sys/sockets.zig").SocketAddress;
-const Link = @import("list.zig").Link;
+const Link = @import("../memory/list.zig").Link;
 const SendQueue = @import("send_queue.zig").SendQueue;
 
 pub const State = enum(u8) {

@@ -12,8 +12,8 @@ const mapped = @import("../memory/mapped.zig");
 const plain = @import("../loop/channel.zig").plain;
 const address_module = @import("address.zig");
 const linux = std.os.linux;
-const Link = @import("list.zig").Link;
-const List = @import("list.zig").List;
+const Link = @import("../memory/list.zig").Link;
+const List = @import("../memory/list.zig").List;
 
 const retry_first_ms = 10;
 const retry_longest_ms = 1000;

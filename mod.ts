@@ -1,0 +1,52 @@
+/**
+ * Event-and-poll I/O for TypeScript, on Deno, Bun and Node.
+ *
+ * A {@linkcode Loop} holds listeners, connections and timers. Its handlers are called in turns, each
+ * of which enters native code once; it sleeps while work is rare and polls while it is plenty.
+ *
+ * @example An echo server
+ * ```ts no-run
+ * import { Loop } from "./mod.ts";
+ *
+ * const loop = new Loop();
+ * const listener = loop.listen("tcp://127.0.0.1:7000", {
+ *   data(conn, lease) {
+ *     conn.send(lease);
+ *   },
+ * });
+ * console.log(`listening on ${listener.endpoint}`);
+ * await loop.run();
+ * ```
+ *
+ * @module
+ */
+
+export { Loop, type RunOptions } from "./src/loop.ts";
+export type {
+  BackendName,
+  Capabilities,
+  ClockName,
+  LoopMode,
+  LoopOptions,
+  PoolSizes,
+} from "./src/loop_options.ts";
+export type { LoopStats } from "./src/loop_stats.ts";
+export type { Listener, ListenerHandlers, ListenOptions } from "./src/listener.ts";
+export type {
+  Connection,
+  ConnectionHandlers,
+  ConnectionState,
+  ConnectOptions,
+  SendResult,
+  StreamOptions,
+} from "./src/connection.ts";
+export type { Lease } from "./src/lease.ts";
+export type { Timer, TimerOptions } from "./src/timer.ts";
+export type { Endpoint, SocketAddress } from "./src/endpoint.ts";
+export {
+  IoError,
+  type IoErrorCode,
+  type IoErrorOptions,
+  type LibraryErrorCode,
+} from "./src/io_error.ts";
+export { type BackendAvailability, type Machine, probe } from "./src/probe.ts";

@@ -1,0 +1,61 @@
+/**
+ * Opening a connection.
+ *
+ * @module
+ */
+
+import { ConnectionHandle, type ConnectionHandlers, type ConnectOptions } from "./connection.ts";
+import { type Endpoint, readAddress, resolveEndpoint, writeAddress } from "./endpoint.ts";
+import { errorOfStatus, IoError } from "./io_error.ts";
+import type { LoopState } from "./loop_state.ts";
+import { ConnectOptions as Layout, Header } from "./native/abi.ts";
+import { checkHandlers, integerOption } from "./options.ts";
+import { maxTimeoutMs, writeStreamOptions } from "./stream_options.ts";
+
+const defaultTimeoutMs = 10_000;
+
+/** Starts to connect; the result is reported to `open` or `close`. */
+export function connect(
+  loop: LoopState,
+  endpoint: string | Endpoint,
+  handlers: ConnectionHandlers,
+  options: ConnectOptions,
+): ConnectionHandle {
+  const resolved = resolveEndpoint(endpoint);
+  if (resolved.port === 0) {
+    throw new IoError("INVALID_ENDPOINT", `${resolved.text}: port 0 cannot be connected to`, {
+      advice: "Connect to the port in listener.endpoint.",
+    });
+  }
+  const attempt = `connect ${resolved.text}`;
+  loop.checkOpen(attempt);
+  checkHandlers(handlers, ["open", "data", "end", "drain", "close"]);
+  const { timeoutMs = defaultTimeoutMs, signal } = options;
+  const words = new Uint32Array(Layout.byte_length / 4);
+  words[Layout.size] = Layout.byte_length;
+  writeAddress(words, Layout.address, resolved);
+  words[Layout.timeout_ms] = integerOption("timeoutMs", timeoutMs, 0, maxTimeoutMs);
+  const mark = writeStreamOptions(words, Layout.stream, options, loop);
+
+  const { functions, handle } = loop;
+  const slot = functions.tp_connect(handle, new Uint8Array(words.buffer), words.byteLength);
+  if (slot < 0) throw errorOfStatus(slot, attempt, loop.words[Header.error_syscall]);
+  const generation = loop.words[Header.result_generation];
+  const conn = new ConnectionHandle(loop, slot, generation, handlers, null, mark);
+  conn.knownRemote = readAddress(words, Layout.address);
+  loop.addConnection(conn);
+  loop.wakeSoon();
+  if (signal !== undefined) watchSignal(conn, signal);
+  return conn;
+}
+
+/** Aborts `conn` with the signal, as long as it is connecting. */
+function watchSignal(conn: ConnectionHandle, signal: AbortSignal): void {
+  const abort = (): void => {
+    conn.abortReason = signal.reason;
+    conn.abort();
+  };
+  if (signal.aborted) return abort();
+  signal.addEventListener("abort", abort, { once: true });
+  conn.unwatchSignal = (): void => signal.removeEventListener("abort", abort);
+}

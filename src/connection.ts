@@ -1,0 +1,442 @@
+/**
+ * Connections: what the script sees of a stream, and the sends that it writes for it.
+ *
+ * A connection is a slot and a generation of native code. Invariants: `state` only moves forward;
+ * `close` is called exactly once, and nothing after it; a message is submitted whole or not at all.
+ *
+ * @module
+ */
+
+import { readAddress, type SocketAddress } from "./endpoint.ts";
+import { errorOfStatus, IoError, meaningOf } from "./io_error.ts";
+import { type Lease, LeaseHandle, staleLease } from "./lease.ts";
+import type { Listener } from "./listener.ts";
+import type { LoopState } from "./loop_state.ts";
+import { Header, Operation, send_flag_move, Status } from "./native/abi.ts";
+import type { Pool } from "./pool.ts";
+import type { SubmissionQueue } from "./submission_queue.ts";
+
+/**
+ * What became of a message.
+ *
+ * - `"sent"`: nothing was ahead of it; it goes to the kernel with this turn.
+ * - `"queued"`: earlier bytes are still on their way; order is kept.
+ * - `"full"`: nothing of it was taken. A `drain` follows.
+ */
+export type SendResult = "sent" | "queued" | "full";
+
+/** Where a connection is in its life. It only moves forward. */
+export type ConnectionState = "connecting" | "open" | "closing" | "closed";
+
+/**
+ * What happens on a connection. Handlers are called in a turn, one after the other; one that throws
+ * ends its connection with `ABORTED` and makes `run()` reject or `turn()` throw.
+ */
+export interface ConnectionHandlers {
+  /** The connection is open: it was accepted, or its connect succeeded. */
+  open?(conn: Connection): void;
+  /** Bytes arrived. The lease ends when this returns, unless it was retained or sent. */
+  data?(conn: Connection, lease: Lease): void;
+  /**
+   * The peer ended its direction; nothing more will arrive. Without this handler the connection
+   * then closes by itself.
+   */
+  end?(conn: Connection): void;
+  /** There is room again after `send` answered `"full"`. */
+  drain?(conn: Connection): void;
+  /** The connection is gone; called exactly once. `error` is null after an orderly end. */
+  close?(conn: Connection, error: IoError | null): void;
+}
+
+/** Options of a connection, however it comes about. */
+export interface StreamOptions {
+  /** Small messages leave at once (`TCP_NODELAY`). Default true. */
+  noDelay?: boolean;
+  /**
+   * Bytes that may wait to be sent before `send` answers `"full"`. At least two buffers of the pool,
+   * at most 1 GiB. Default 262,144.
+   */
+  highWaterMark?: number;
+  /**
+   * How long a closed connection waits for the peer's end before it is reset, in milliseconds: 1 to
+   * 3,600,000. Default 2,000.
+   */
+  lingerTimeoutMs?: number;
+}
+
+/** Options of `loop.connect`. */
+export interface ConnectOptions extends StreamOptions {
+  /**
+   * How long to wait for the peer's answer, in milliseconds: 1 to 3,600,000, or 0 for the kernel's
+   * own limit of about two minutes. Default 10,000.
+   */
+  timeoutMs?: number;
+  /** Aborts the connection while it is connecting; its `close` then gets `ABORTED`. */
+  signal?: AbortSignal;
+}
+
+/**
+ * A stream of bytes to a peer.
+ *
+ * @example Echo, without a copy
+ * ```ts
+ * import { Loop } from "./mod.ts";
+ *
+ * const loop = new Loop();
+ * loop.listen("tcp://127.0.0.1:0", {
+ *   data(conn, lease) {
+ *     conn.send(lease);
+ *   },
+ * });
+ * loop.close();
+ * ```
+ */
+export interface Connection extends Disposable {
+  /** Where the connection is in its life. */
+  readonly state: ConnectionState;
+  /**
+   * This side's address, read from the kernel once.
+   *
+   * @throws {IoError} `STALE_HANDLE` when it was not read before the connection closed.
+   */
+  readonly localAddress: SocketAddress;
+  /**
+   * The peer's address, read from the kernel once.
+   *
+   * @throws {IoError} `STALE_HANDLE` when it was not read before the connection closed.
+   */
+  readonly remoteAddress: SocketAddress;
+  /** The listener that accepted it, or null for one of `loop.connect`. */
+  readonly listener: Listener | null;
+  /** Bytes that wait to be sent. */
+  readonly queuedBytes: number;
+  /** Bytes that may wait before `send` answers `"full"`. */
+  readonly highWaterMark: number;
+  /** True between `pause()` and `resume()`. */
+  readonly paused: boolean;
+  /** The application's own state; undefined at first. */
+  context: unknown;
+  /**
+   * Sends a message whole, or none of it.
+   *
+   * A lease moves with `"sent"` and `"queued"` (one of its references, if it has several) and stays
+   * with the caller after `"full"`. Bytes and strings (as UTF-8) are copied into buffers of the pool.
+   * While nothing waits, any message that the pool can hold is taken, also one above the mark. While
+   * connecting, messages are queued.
+   *
+   * @throws {IoError} `STALE_HANDLE` when closing or closed, `EPIPE` after `shutdown()`,
+   *   `STALE_LEASE`, `WRONG_LOOP`, `MESSAGE_TOO_LARGE` when it can never fit, `INVALID_ARGUMENT` for
+   *   anything else than a lease, bytes or a string.
+   */
+  send(data: Lease | Uint8Array | string): SendResult;
+  /**
+   * Stops delivery from the next turn on; the kernel's buffers then hold the peer back. What this
+   * turn has already received may still be delivered.
+   *
+   * @throws {IoError} `STALE_HANDLE` when closed.
+   */
+  pause(): void;
+  /**
+   * Delivers again.
+   *
+   * @throws {IoError} `STALE_HANDLE` when closed.
+   */
+  resume(): void;
+  /**
+   * Ends this side's direction once everything queued is sent; data still arrives.
+   *
+   * @throws {IoError} `STALE_HANDLE` when closing or closed.
+   */
+  shutdown(): void;
+  /**
+   * Closes in order: sends what is queued, ends this direction, and waits for the peer's end, at
+   * most `lingerTimeoutMs`. No data is delivered any more. Does nothing when closing or closed.
+   */
+  close(): void;
+  /** Drops what is queued and resets; `close` gets `ABORTED`. Does nothing when closed. */
+  abort(): void;
+  /** Lets the connection keep the loop running, which is how it starts. */
+  ref(): void;
+  /** Lets the loop end although the connection is open. */
+  unref(): void;
+  /** Same as `close()`. */
+  [Symbol.dispose](): void;
+}
+
+const encoder = new TextEncoder();
+
+/** The class behind every {@linkcode Connection}. */
+export class ConnectionHandle implements Connection {
+  readonly loop: LoopState;
+  readonly slot: number;
+  readonly generation: number;
+  readonly handlers: ConnectionHandlers;
+  readonly listener: Listener | null;
+  readonly highWaterMark: number;
+  state: ConnectionState;
+  context: unknown = undefined;
+  paused = false;
+  /** `shutdown` was asked for. */
+  isShut = false;
+  isAborted = false;
+  /** It was open once: its end is no failure to connect. */
+  wasOpened: boolean;
+  isRef = true;
+  /** A `drain` is owed and asked for. */
+  wantsDrain = false;
+  /** Why this side aborted, as the cause of the error. */
+  abortReason: unknown = undefined;
+  /** Ends the watch over an abort signal. */
+  unwatchSignal: (() => void) | null = null;
+  knownLocal: SocketAddress | null = null;
+  knownRemote: SocketAddress | null = null;
+
+  readonly #queue: SubmissionQueue;
+  readonly #pool: Pool;
+  readonly #words: Uint32Array;
+  /** Where native code keeps this connection's queued bytes. */
+  readonly #queuedAt: number;
+
+  constructor(
+    loop: LoopState,
+    slot: number,
+    generation: number,
+    handlers: ConnectionHandlers,
+    listener: Listener | null,
+    highWaterMark: number,
+  ) {
+    this.loop = loop;
+    this.slot = slot;
+    this.generation = generation;
+    this.handlers = handlers;
+    this.listener = listener;
+    this.highWaterMark = highWaterMark;
+    this.wasOpened = listener !== null;
+    this.state = this.wasOpened ? "open" : "connecting";
+    this.#queue = loop.queue;
+    this.#pool = loop.pool;
+    this.#words = loop.words;
+    this.#queuedAt = loop.queuedAt + slot;
+  }
+
+  get localAddress(): SocketAddress {
+    this.knownLocal ??= this.#readAddress(0);
+    return this.knownLocal;
+  }
+
+  get remoteAddress(): SocketAddress {
+    this.knownRemote ??= this.#readAddress(1);
+    return this.knownRemote;
+  }
+
+  get queuedBytes(): number {
+    return this.state === "closed" ? 0 : this.#words[this.#queuedAt];
+  }
+
+  send(data: Lease | Uint8Array | string): SendResult {
+    if (data instanceof LeaseHandle) return this.#sendLease(data);
+    this.#checkSendable();
+    if (typeof data === "string") return this.#sendText(data);
+    if (data instanceof Uint8Array) return this.#sendBytes(data);
+    throw new IoError("INVALID_ARGUMENT", "only a lease, a Uint8Array or a string can be sent", {
+      advice: "Pass a view: new Uint8Array(buffer).",
+    });
+  }
+
+  pause(): void {
+    this.#setPaused(true);
+  }
+
+  resume(): void {
+    this.#setPaused(false);
+  }
+
+  shutdown(): void {
+    if (this.state === "closing" || this.state === "closed") throw this.#stale();
+    if (this.isShut) return;
+    this.isShut = true;
+    this.#queue.handle(Operation.shutdown, this.slot, this.generation);
+  }
+
+  close(): void {
+    // There is nothing to flush before a connection is open.
+    if (this.state === "connecting") return this.abort();
+    if (this.state !== "open") return;
+    this.state = "closing";
+    this.#queue.handle(Operation.close, this.slot, this.generation);
+  }
+
+  abort(): void {
+    if (this.state === "closed" || this.isAborted) return;
+    this.isAborted = true;
+    this.state = "closing";
+    this.#queue.handle(Operation.abort, this.slot, this.generation);
+  }
+
+  ref(): void {
+    if (this.isRef || this.state === "closed") return;
+    this.isRef = true;
+    this.loop.addRef();
+  }
+
+  unref(): void {
+    if (!this.isRef || this.state === "closed") return;
+    this.isRef = false;
+    this.loop.dropRef();
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
+  }
+
+  /** A connect succeeded. */
+  opened(): void {
+    this.state = "open";
+    this.wasOpened = true;
+    this.#unwatch();
+  }
+
+  /** The last thing that happens to a connection. */
+  ended(error: IoError | null): void {
+    this.unref();
+    this.state = "closed";
+    this.#unwatch();
+    this.handlers.close?.(this, error);
+  }
+
+  #sendLease(lease: LeaseHandle): SendResult {
+    if (lease.pool !== this.#pool) throw new IoError("WRONG_LOOP", meaningOf("WRONG_LOOP"));
+    const isOwned = lease.references > 0;
+    if (!isOwned && !lease.isBorrowed) throw staleLease();
+    this.#checkSendable();
+    const words = this.#words;
+    const length = lease.size;
+    const queued = words[this.#queuedAt];
+    if (queued > 0 && queued + length > this.highWaterMark) return this.#full();
+    if (length === 0) {
+      lease.release();
+      return this.#taken(queued);
+    }
+    if (words[Header.free_sends] === 0) return this.#full();
+    this.#queue.send(
+      this.slot,
+      this.generation,
+      lease.buffer,
+      lease.bufferGeneration,
+      lease.offset,
+      length,
+      isOwned ? send_flag_move : 0,
+    );
+    words[this.#queuedAt] += length;
+    words[Header.free_sends] -= 1;
+    lease.move();
+    return this.#taken(queued);
+  }
+
+  #sendText(text: string): SendResult {
+    const scratch = this.loop.scratch;
+    // One UTF-16 unit is at most three bytes.
+    if (text.length * 3 > scratch.length) return this.#sendBytes(encoder.encode(text));
+    return this.#sendBytes(scratch.subarray(0, encoder.encodeInto(text, scratch).written));
+  }
+
+  #sendBytes(data: Uint8Array): SendResult {
+    const words = this.#words;
+    const length = data.length;
+    const bufferSize = this.#pool.bufferSize;
+    const parts = Math.ceil(length / bufferSize);
+    if (parts > this.#pool.sendBuffers) {
+      throw new IoError(
+        "MESSAGE_TOO_LARGE",
+        `a message of ${length} bytes: the pool holds ${this.#pool.sendBuffers * bufferSize}`,
+      );
+    }
+    if (length === 0) checkAttached(data);
+    const queued = words[this.#queuedAt];
+    if (queued > 0 && queued + length > this.highWaterMark) return this.#full();
+    if (words[Header.free_buffers] < parts || words[Header.free_sends] < parts) return this.#full();
+    for (let from = 0; from < length; from += bufferSize) {
+      const rest = length - from;
+      if (rest <= bufferSize) this.#sendPart(from === 0 ? data : data.subarray(from), rest);
+      else this.#sendPart(data.subarray(from, from + bufferSize), bufferSize);
+    }
+    return this.#taken(queued);
+  }
+
+  #sendPart(part: Uint8Array, length: number): void {
+    const pool = this.#pool;
+    const buffer = pool.take();
+    if (buffer < 0) {
+      // Half a message must not look like a whole one.
+      this.abort();
+      throw errorOfStatus(Status.exhausted, "take a buffer that was counted as free");
+    }
+    const bufferGeneration = pool.takenGeneration;
+    pool.fill(buffer, part);
+    this.#queue.send(
+      this.slot,
+      this.generation,
+      buffer,
+      bufferGeneration,
+      0,
+      length,
+      send_flag_move,
+    );
+    this.#words[this.#queuedAt] += length;
+    this.#words[Header.free_sends] -= 1;
+  }
+
+  /** The answer for a message that was taken behind `queued` bytes. */
+  #taken(queued: number): SendResult {
+    return queued === 0 && this.state === "open" ? "sent" : "queued";
+  }
+
+  #full(): SendResult {
+    if (!this.wantsDrain) {
+      this.wantsDrain = true;
+      this.#queue.handle(Operation.want_drain, this.slot, this.generation);
+    }
+    return "full";
+  }
+
+  #checkSendable(): void {
+    if (this.state === "closing" || this.state === "closed") throw this.#stale();
+    if (!this.isShut) return;
+    throw new IoError("EPIPE", "this side's direction was ended by shutdown()");
+  }
+
+  #setPaused(paused: boolean): void {
+    if (this.state === "closed") throw this.#stale();
+    if (this.paused === paused) return;
+    this.paused = paused;
+    if (this.state === "closing") return;
+    const operation = paused ? Operation.pause : Operation.unpause;
+    this.#queue.handle(operation, this.slot, this.generation);
+  }
+
+  #readAddress(remote: 0 | 1): SocketAddress {
+    if (this.state === "closed") throw this.#stale();
+    const { functions, handle } = this.loop;
+    const status = functions.tp_connection_address(handle, this.slot, this.generation, remote);
+    const words = this.#words;
+    if (status < 0) throw errorOfStatus(status, "read an address", words[Header.error_syscall]);
+    return readAddress(words, Header.address);
+  }
+
+  #stale(): IoError {
+    return new IoError("STALE_HANDLE", `the connection is ${this.state}`);
+  }
+
+  #unwatch(): void {
+    this.unwatchSignal?.();
+    this.unwatchSignal = null;
+  }
+}
+
+/** A detached view is empty, but it is a mistake and no empty message. */
+function checkAttached(data: Uint8Array): void {
+  if ((data.buffer as { detached?: boolean }).detached !== true) return;
+  throw new IoError("INVALID_ARGUMENT", "the bytes were transferred away", {
+    advice: "Send before the transfer, or send a copy.",
+  });
+}

@@ -1,0 +1,171 @@
+/**
+ * From completions to handlers.
+ *
+ * Reads the completions of a turn in order and calls one handler for each. Nothing here allocates
+ * for data. A handler may do anything, even close the loop: the cursor lives in the loop's state,
+ * and a completion whose handle has ended meanwhile is dropped.
+ *
+ * @module
+ */
+
+import { ConnectionHandle } from "./connection.ts";
+import { formatAddress } from "./endpoint.ts";
+import { errorOfStatus, type IoError } from "./io_error.ts";
+import type { LoopState } from "./loop_state.ts";
+import { Completion, Event, Operation, Status, Syscall } from "./native/abi.ts";
+
+const completionWords = Completion.byte_length / 4;
+
+/** Dispatches `count` completions. Errors of handlers go to `loop.fail`. */
+export function dispatch(loop: LoopState, count: number): void {
+  loop.cursor = loop.completionsAt;
+  loop.cursorEnd = loop.completionsAt + count * completionWords;
+  while (loop.cursor < loop.cursorEnd) {
+    try {
+      dispatchRest(loop);
+    } catch (error) {
+      loop.fail(error);
+      loop.currentLease?.expire();
+      loop.currentConnection?.abort();
+    }
+  }
+}
+
+function dispatchRest(loop: LoopState): void {
+  const words = loop.words;
+  while (loop.cursor < loop.cursorEnd) {
+    const at = loop.cursor;
+    loop.cursor = at + completionWords;
+    switch (words[at + Completion.event]) {
+      case Event.data:
+        data(loop, at);
+        break;
+      case Event.open:
+        open(loop, at);
+        break;
+      case Event.drain:
+        drain(loop, at);
+        break;
+      case Event.timer:
+        timer(loop, at);
+        break;
+      case Event.end:
+        end(loop, at);
+        break;
+      case Event.closed:
+        closed(loop, at);
+        break;
+      case Event.listener_error:
+        listenerError(loop, at);
+        break;
+      case Event.listener_closed:
+        listenerClosed(loop, at);
+        break;
+    }
+  }
+}
+
+/** The connection that a completion is about, which is then the one to abort if a handler throws. */
+function connectionAt(loop: LoopState, at: number): ConnectionHandle | null {
+  const conn = loop.connections[loop.words[at + Completion.slot]] ?? null;
+  if (conn === null || conn.generation !== loop.words[at + Completion.generation]) return null;
+  loop.currentConnection = conn;
+  return conn;
+}
+
+function data(loop: LoopState, at: number): void {
+  const conn = connectionAt(loop, at);
+  // A buffer that nobody is told of goes back with the next turn by itself.
+  if (conn === null || conn.state !== "open") return;
+  const handlers = conn.handlers;
+  if (handlers.data === undefined) return;
+  const words = loop.words;
+  const lease = loop.pool.borrow(
+    words[at + Completion.buffer],
+    words[at + Completion.buffer_generation],
+    words[at + Completion.offset],
+    words[at + Completion.length],
+  );
+  loop.currentLease = lease;
+  handlers.data(conn, lease);
+  lease.expire();
+}
+
+function drain(loop: LoopState, at: number): void {
+  const conn = connectionAt(loop, at);
+  if (conn === null) return;
+  conn.wantsDrain = false;
+  if (conn.state === "open" && !conn.isShut) conn.handlers.drain?.(conn);
+}
+
+function timer(loop: LoopState, at: number): void {
+  loop.currentConnection = null;
+  const words = loop.words;
+  const due = loop.timers.take(words[at + Completion.slot], words[at + Completion.generation]);
+  due?.callback(due);
+}
+
+function open(loop: LoopState, at: number): void {
+  const listenerSlot = loop.signed[at + Completion.result];
+  if (listenerSlot < 0) return connected(loop, at);
+  const slot = loop.words[at + Completion.slot];
+  const generation = loop.words[at + Completion.generation];
+  const listener = loop.listeners[listenerSlot] ?? null;
+  if (listener === null || listener.closed) {
+    // Accepted before the script closed the listener: nobody is waiting for it any more.
+    loop.queue.handle(Operation.abort, slot, generation);
+    return;
+  }
+  const { handlers, highWaterMark } = listener;
+  const conn = new ConnectionHandle(loop, slot, generation, handlers, listener, highWaterMark);
+  loop.addConnection(conn);
+  loop.currentConnection = conn;
+  handlers.open?.(conn);
+}
+
+function connected(loop: LoopState, at: number): void {
+  const conn = connectionAt(loop, at);
+  if (conn === null || conn.state !== "connecting") return;
+  conn.opened();
+  conn.handlers.open?.(conn);
+}
+
+function end(loop: LoopState, at: number): void {
+  const conn = connectionAt(loop, at);
+  if (conn === null || conn.state !== "open") return;
+  if (conn.handlers.end !== undefined) conn.handlers.end(conn);
+  else conn.close();
+}
+
+function closed(loop: LoopState, at: number): void {
+  const conn = connectionAt(loop, at);
+  if (conn === null) return;
+  loop.connections[conn.slot] = null;
+  const result = loop.signed[at + Completion.result];
+  conn.ended(result < 0 ? endError(conn, result) : null);
+}
+
+function endError(conn: ConnectionHandle, result: number): IoError {
+  const cause = result === Status.aborted ? conn.abortReason : undefined;
+  if (conn.wasOpened || conn.knownRemote === null) {
+    return errorOfStatus(result, "connection", Syscall.none, { cause });
+  }
+  const attempt = `connect ${formatAddress(conn.knownRemote)}`;
+  return errorOfStatus(result, attempt, Syscall.connect, { cause });
+}
+
+function listenerError(loop: LoopState, at: number): void {
+  loop.currentConnection = null;
+  const listener = loop.listeners[loop.words[at + Completion.slot]] ?? null;
+  if (listener === null || listener.generation !== loop.words[at + Completion.generation]) return;
+  const attempt = `accept on ${listener.endpoint}`;
+  listener.failed(errorOfStatus(loop.signed[at + Completion.result], attempt, Syscall.accept));
+}
+
+function listenerClosed(loop: LoopState, at: number): void {
+  const slot = loop.words[at + Completion.slot];
+  const listener = loop.listeners[slot] ?? null;
+  if (listener === null || listener.generation !== loop.words[at + Completion.generation]) return;
+  loop.listeners[slot] = null;
+  listener.ended();
+}

@@ -1,0 +1,131 @@
+/**
+ * Listeners: where connections are accepted.
+ *
+ * @module
+ */
+
+import type { ConnectionHandlers, StreamOptions } from "./connection.ts";
+import { formatAddress, type SocketAddress } from "./endpoint.ts";
+import type { IoError } from "./io_error.ts";
+import type { LoopState } from "./loop_state.ts";
+import { Operation } from "./native/abi.ts";
+
+/** What happens on a listener and on the connections that it accepts. */
+export interface ListenerHandlers extends ConnectionHandlers {
+  /**
+   * Accepting fails for now, for instance with `EMFILE`. The listener tries again by itself.
+   */
+  error?(listener: Listener, error: IoError): void;
+}
+
+/** Options of `loop.listen`. The stream options go to each accepted connection. */
+export interface ListenOptions extends StreamOptions {
+  /**
+   * Connections that may wait to be accepted: 1 to 65,535, capped by the kernel's
+   * `net.core.somaxconn`. Default 4,096.
+   */
+  backlog?: number;
+  /** Lets several listeners share the port (`SO_REUSEPORT`). Default false. */
+  reusePort?: boolean;
+  /** Keeps an IPv6 listener from accepting IPv4 (`IPV6_V6ONLY`). Default false. */
+  ipv6Only?: boolean;
+}
+
+/**
+ * An endpoint that accepts connections.
+ *
+ * @example A free port
+ * ```ts
+ * import { Loop } from "./mod.ts";
+ *
+ * const loop = new Loop();
+ * const listener = loop.listen("tcp://127.0.0.1:0", {});
+ * console.log(listener.endpoint); // tcp://127.0.0.1:41231
+ * loop.close();
+ * ```
+ */
+export interface Listener extends Disposable {
+  /** The bound address, with the port that was chosen. */
+  readonly address: SocketAddress;
+  /** The bound address as an endpoint, such as `tcp://127.0.0.1:41231`. */
+  readonly endpoint: string;
+  /** True once `close()` was called or the loop closed. */
+  readonly closed: boolean;
+  /** Stops accepting with the next turn; open connections stay. Does nothing when closed. */
+  close(): void;
+  /** Lets the listener keep the loop running, which is how it starts. */
+  ref(): void;
+  /** Lets the loop end although the listener is open. */
+  unref(): void;
+  /** Same as `close()`. */
+  [Symbol.dispose](): void;
+}
+
+/** The class behind every {@linkcode Listener}. */
+export class ListenerHandle implements Listener {
+  readonly loop: LoopState;
+  readonly slot: number;
+  readonly generation: number;
+  readonly handlers: ListenerHandlers;
+  readonly address: SocketAddress;
+  /** What its connections get. */
+  readonly highWaterMark: number;
+  closed = false;
+  /** Native code has let go of it. */
+  isGone = false;
+  isRef = true;
+
+  constructor(
+    loop: LoopState,
+    slot: number,
+    generation: number,
+    handlers: ListenerHandlers,
+    address: SocketAddress,
+    highWaterMark: number,
+  ) {
+    this.loop = loop;
+    this.slot = slot;
+    this.generation = generation;
+    this.handlers = handlers;
+    this.address = address;
+    this.highWaterMark = highWaterMark;
+  }
+
+  get endpoint(): string {
+    return formatAddress(this.address);
+  }
+
+  close(): void {
+    if (this.closed) return;
+    this.closed = true;
+    this.loop.queue.handle(Operation.listener_close, this.slot, this.generation);
+  }
+
+  ref(): void {
+    if (this.isRef || this.isGone) return;
+    this.isRef = true;
+    this.loop.addRef();
+  }
+
+  unref(): void {
+    if (!this.isRef || this.isGone) return;
+    this.isRef = false;
+    this.loop.dropRef();
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
+  }
+
+  /** Accepting failed for now. */
+  failed(error: IoError): void {
+    if (!this.closed) this.handlers.error?.(this, error);
+  }
+
+  /** The last thing that happens to a listener. */
+  ended(): void {
+    this.unref();
+    this.isGone = true;
+    this.closed = true;
+  }
+}

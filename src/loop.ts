@@ -1,0 +1,285 @@
+/**
+ * The loop: what a program opens, gives work to, and drives.
+ *
+ * @module
+ */
+
+import { attach, detach } from "./attach.ts";
+import { connect } from "./connect.ts";
+import type { Connection, ConnectionHandlers, ConnectOptions } from "./connection.ts";
+import type { Endpoint } from "./endpoint.ts";
+import { errorOfStatus, IoError } from "./io_error.ts";
+import type { Lease } from "./lease.ts";
+import { listen } from "./listen.ts";
+import type { Listener, ListenerHandlers, ListenOptions } from "./listener.ts";
+import {
+  type BackendName,
+  type Capabilities,
+  describeLoop,
+  type LoopMode,
+  type LoopOptions,
+  openLoop,
+} from "./loop_options.ts";
+import { LoopState } from "./loop_state.ts";
+import { type LoopStats, readStats } from "./loop_stats.ts";
+import { Header, wait_forever } from "./native/abi.ts";
+import { loadLibrary } from "./native/library.ts";
+import { run } from "./run.ts";
+import { type Timer, TimerHandle, type TimerOptions } from "./timer.ts";
+
+/** Options of `loop.run`. */
+export interface RunOptions {
+  /** Ends the run, which then resolves. */
+  signal?: AbortSignal;
+}
+
+/**
+ * An event loop with its backend, its buffers and everything open on it.
+ *
+ * It belongs to the thread that opened it. Nothing happens on it but in a turn: drive it with
+ * `run()`, `attach()`, or `turn()` by hand.
+ *
+ * @example An echo server that owns the thread
+ * ```ts
+ * import { Loop } from "./mod.ts";
+ *
+ * const loop = new Loop();
+ * const listener = loop.listen("tcp://127.0.0.1:0", {
+ *   data(conn, lease) {
+ *     conn.send(lease);
+ *   },
+ * });
+ * loop.connect(listener.address, {
+ *   open: (conn) => void conn.send("hello"),
+ *   data(conn, lease) {
+ *     console.log(new TextDecoder().decode(lease.bytes)); // hello
+ *     conn.close();
+ *     listener.close();
+ *   },
+ * });
+ * await loop.run(); // ends with the last handle
+ * loop.close();
+ * ```
+ */
+export class Loop implements Disposable {
+  /** The backend that was chosen. */
+  readonly backend: BackendName;
+  /** When the loop sleeps and when it polls. */
+  readonly mode: LoopMode;
+  /** What the loop works with. */
+  readonly capabilities: Capabilities;
+
+  readonly #state: LoopState;
+
+  /**
+   * Opens a loop. The first one of a thread loads the native library.
+   *
+   * @param options What is asked for; what is left out has a default.
+   * @throws {IoError} `INVALID_OPTION`, `BACKEND_UNAVAILABLE` with the reason, `EXHAUSTED`, `ENOMEM`,
+   *   or `LIBRARY_NOT_FOUND`, `ABI_MISMATCH`, `PERMISSION_DENIED`, `UNSUPPORTED_RUNTIME` when the
+   *   library cannot be loaded.
+   */
+  constructor(options: LoopOptions = {}) {
+    const library = loadLibrary();
+    const opened = openLoop(library.functions, options);
+    try {
+      this.#state = new LoopState(library, opened);
+    } catch (error) {
+      library.functions.tp_loop_close(opened.handle);
+      throw error;
+    }
+    this.capabilities = describeLoop(opened.granted);
+    this.backend = this.capabilities.backend;
+    this.mode = this.capabilities.mode;
+  }
+
+  /** True once `close()` was called. */
+  get closed(): boolean {
+    return this.#state.isClosed;
+  }
+
+  /**
+   * Listens.
+   *
+   * @param endpoint Where, such as `tcp://127.0.0.1:7000`; port 0 takes a free one.
+   * @param handlers What to call for the connections that are accepted.
+   * @param options Of the listener and its connections.
+   * @throws {IoError} `INVALID_ENDPOINT`, `UNKNOWN_SCHEME`, `INVALID_OPTION`, `EXHAUSTED`,
+   *   `LOOP_CLOSED`, or what the system says, such as `EADDRINUSE` or `EACCES`.
+   */
+  listen(
+    endpoint: string | Endpoint,
+    handlers: ListenerHandlers,
+    options: ListenOptions = {},
+  ): Listener {
+    return listen(this.#state, endpoint, handlers, options);
+  }
+
+  /**
+   * Starts to connect. Success is reported to `open`, failure to `close`.
+   *
+   * @param endpoint The peer, such as `tcp://[::1]:7000`.
+   * @param handlers What to call.
+   * @param options Of the connection.
+   * @throws {IoError} `INVALID_ENDPOINT`, `UNKNOWN_SCHEME`, `INVALID_OPTION`, `EXHAUSTED`,
+   *   `LOOP_CLOSED`, or what the system says at once.
+   */
+  connect(
+    endpoint: string | Endpoint,
+    handlers: ConnectionHandlers,
+    options: ConnectOptions = {},
+  ): Connection {
+    return connect(this.#state, endpoint, handlers, options);
+  }
+
+  /**
+   * A buffer of the pool to fill in place and send: write to `lease.bytes`, set `lease.length`.
+   *
+   * @returns An owned lease, which must be sent or released; undefined when no buffer is free.
+   * @throws {IoError} `LOOP_CLOSED`.
+   */
+  allocate(): Lease | undefined {
+    this.#state.checkOpen("allocate");
+    return this.#state.pool.allocate() ?? undefined;
+  }
+
+  /**
+   * Starts a timer.
+   *
+   * @param callback Called with the timer each time it fires.
+   * @param options When.
+   * @throws {IoError} `INVALID_OPTION`, `EXHAUSTED`, `LOOP_CLOSED`.
+   */
+  startTimer(callback: (timer: Timer) => void, options: TimerOptions): Timer {
+    return new TimerHandle(this.#state, callback, options);
+  }
+
+  /**
+   * Calls back at the end of this turn, after its completions, or at the end of the next one when
+   * called outside a turn or by a deferral.
+   *
+   * @throws {IoError} `INVALID_ARGUMENT`, `LOOP_CLOSED`.
+   */
+  defer(callback: () => void): void {
+    if (typeof callback !== "function") {
+      throw new IoError("INVALID_ARGUMENT", "a deferral must be a function");
+    }
+    this.#state.checkOpen("defer");
+    this.#state.deferrals.add(callback);
+    this.#state.wakeSoon();
+  }
+
+  /**
+   * One turn by hand: takes what was submitted, enters the kernel once, calls the handlers.
+   *
+   * @param waitUs How long to wait for work, in microseconds; `Infinity` until there is some. By
+   *   default it does not wait.
+   * @returns The number of completions.
+   * @throws {IoError} `BUSY` inside a handler, `LOOP_CLOSED`, `WRONG_THREAD`; and what a handler
+   *   has thrown.
+   */
+  turn(waitUs = 0): number {
+    const count = this.#state.turn(checkWait(waitUs), waitUs > 0);
+    this.#state.throwFailure();
+    return count;
+  }
+
+  /**
+   * Drives the loop until it is stopped, closed or aborted, or nothing ref'd is left. It owns the
+   * thread; promises, timers and signals of the host still get their turn at least every millisecond.
+   *
+   * @param options How to end it.
+   * @returns Resolves at the end, also when aborted; rejects with what a handler has thrown.
+   * @throws {IoError} `BUSY` when the loop is driven already, `LOOP_CLOSED`.
+   */
+  run(options: RunOptions = {}): Promise<void> {
+    return run(this.#state, options.signal);
+  }
+
+  /**
+   * Lets the loop live in the host's event loop, beside whatever else the program does. The process
+   * stays alive while something ref'd is open. What a handler throws is an uncaught error.
+   *
+   * @throws {IoError} `BUSY` when the loop is driven already, `NO_THREADS`, `LOOP_CLOSED`.
+   */
+  attach(): void {
+    attach(this.#state);
+  }
+
+  /** Ends what `attach()` began; handles stay open. Does nothing when not attached. */
+  detach(): void {
+    detach(this.#state);
+  }
+
+  /** Ends `run()` after this turn; handles stay open. Does nothing when it does not run. */
+  stop(): void {
+    const { driver } = this.#state;
+    if (driver?.isRun) driver.stop();
+  }
+
+  /** Lets the loop keep the process alive, which is how it starts. */
+  ref(): void {
+    this.#state.setRef(true);
+  }
+
+  /** Lets the process end although something is open. */
+  unref(): void {
+    this.#state.setRef(false);
+  }
+
+  /** The loop's clock as of the last turn, in microseconds from an arbitrary start. */
+  now(): number {
+    return this.#state.doubles[Header.now_us];
+  }
+
+  /**
+   * Moves a virtual clock forward; timers that become due fire in the next turn.
+   *
+   * @param us A whole number of microseconds.
+   * @throws {IoError} `INVALID_ARGUMENT` unless the loop was opened with `clock: "virtual"`.
+   */
+  advance(us: number): void {
+    const { functions, handle } = this.#state;
+    this.#state.checkOpen("advance");
+    if (this.capabilities.clock !== "virtual") {
+      throw new IoError("INVALID_ARGUMENT", "only a virtual clock can be advanced", {
+        advice: 'Open the loop with clock: "virtual".',
+      });
+    }
+    if (!Number.isSafeInteger(us) || us < 0) {
+      throw new IoError("INVALID_ARGUMENT", `a clock cannot be advanced by ${us} microseconds`);
+    }
+    const status = functions.tp_clock_advance(handle, us >>> 0, Math.floor(us / 2 ** 32));
+    if (status < 0) throw errorOfStatus(status, "advance the clock");
+    this.#state.wakeSoon();
+  }
+
+  /** Counters since the loop was opened, as of the last turn. */
+  stats(): LoopStats {
+    return readStats(this.#state.words, this.#state.doubles);
+  }
+
+  /**
+   * Resets every connection, whose `close` then gets `LOOP_CLOSED`, closes every listener, stops
+   * every timer. Every handle and lease is stale afterwards. Does nothing when closed.
+   */
+  close(): void {
+    const state = this.#state;
+    state.close();
+    // Inside a turn or a run the error belongs to whoever called that.
+    if (!state.isTurning && state.driver === null) state.throwFailure();
+  }
+
+  /** Same as `close()`. */
+  [Symbol.dispose](): void {
+    this.close();
+  }
+}
+
+function checkWait(waitUs: number): number {
+  if (waitUs === Infinity) return wait_forever;
+  if (Number.isFinite(waitUs) && waitUs >= 0 && waitUs < wait_forever) return Math.ceil(waitUs);
+  throw new IoError("INVALID_ARGUMENT", `a turn cannot wait ${waitUs} microseconds`, {
+    advice: "Wait 0 to 4,294,967,294 microseconds, or Infinity.",
+  });
+}

@@ -1,0 +1,276 @@
+/**
+ * Options of a loop, and what a loop was granted for them.
+ *
+ * @module
+ */
+
+import { errorOfStatus, IoError, type IoErrorOptions, syscallName } from "./io_error.ts";
+import {
+  BackendKind,
+  ClockKind,
+  type Functions,
+  LoopOptions as Layout,
+  Mode,
+  Reason,
+  Status,
+} from "./native/abi.ts";
+import {
+  booleanOption,
+  choiceOption,
+  integerOption,
+  invalidOption,
+  powerOfTwoOption,
+} from "./options.ts";
+
+/** What waits for events: `io_uring`, or `epoll` where that is not to be had. */
+export type BackendName = "io_uring" | "epoll";
+
+/**
+ * When a loop sleeps and when it polls.
+ *
+ * - `"adaptive"`: polls while work keeps coming, sleeps once it stays away longer than polling pays.
+ * - `"event"`: always sleeps.
+ * - `"poll"`: never sleeps; takes a whole CPU for the lowest latency.
+ */
+export type LoopMode = "adaptive" | "event" | "poll";
+
+/** Where a loop takes its time from; `"virtual"` stands still until `advance`, for tests. */
+export type ClockName = "monotonic" | "virtual";
+
+/** Sizes of a loop's buffer pool. */
+export interface PoolSizes {
+  /** Bytes of a buffer, a power of two from 512 to 1,048,576. Default 16,384. */
+  bufferSize?: number;
+  /** Buffers for receiving, a power of two from 8 to 32,768. Default 1,024. */
+  receiveBuffers?: number;
+  /** Buffers for messages that the program sends, 8 to 32,768. Default 1,024. */
+  sendBuffers?: number;
+}
+
+/** Options of `new Loop`. */
+export interface LoopOptions {
+  /** Default `"auto"`: `io_uring` where it works, else `epoll`. */
+  backend?: "auto" | BackendName;
+  /** Default `"adaptive"`. */
+  mode?: LoopMode;
+  /** Default `"monotonic"`. */
+  clock?: ClockName;
+  /** 1 to 1,048,576. Default 65,536. */
+  maxConnections?: number;
+  /** 1 to 4,096. Default 64. */
+  maxListeners?: number;
+  /** 1 to 1,048,576. Default 65,536. */
+  maxTimers?: number;
+  /** Submissions and completions per turn, a power of two from 64 to 65,536. Default 4,096. */
+  entries?: number;
+  /** Longest time to poll before sleeping in adaptive mode, in microseconds: 1 to 1,000,000. Default 50. */
+  spinCeilingUs?: number;
+  /** Sizes of the buffer pool. */
+  pool?: PoolSizes;
+  /**
+   * Gives every delivery a lease object of its own, so that use of a lease after its handler is
+   * always found. Default false: objects of leases that were only borrowed are reused.
+   */
+  debug?: boolean;
+}
+
+/** What an open loop works with. */
+export interface Capabilities {
+  /** The backend that was chosen. */
+  readonly backend: BackendName;
+  /** When the loop sleeps and when it polls. */
+  readonly mode: LoopMode;
+  /** Where its time comes from. */
+  readonly clock: ClockName;
+  /** Rung of the backend's set-up ladder; 0 has every feature of a current kernel. */
+  readonly rung: number;
+  /** Set-up flags that the kernel granted (io_uring), such as `DEFER_TASKRUN`. */
+  readonly setupFlags: readonly string[];
+  /** Bytes of a buffer. */
+  readonly bufferSize: number;
+  /** Buffers for receiving. */
+  readonly receiveBuffers: number;
+  /** Buffers for messages that the program sends. */
+  readonly sendBuffers: number;
+  /** Most connections at a time. */
+  readonly maxConnections: number;
+  /** Most listeners at a time. */
+  readonly maxListeners: number;
+  /** Most running timers. */
+  readonly maxTimers: number;
+  /** Submissions and completions per turn. */
+  readonly entries: number;
+}
+
+/** Options by the index of their field in the native struct. */
+const namesByField: Readonly<Record<number, string>> = {
+  [Layout.backend]: "backend",
+  [Layout.mode]: "mode",
+  [Layout.clock]: "clock",
+  [Layout.max_connections]: "maxConnections",
+  [Layout.max_listeners]: "maxListeners",
+  [Layout.max_timers]: "maxTimers",
+  [Layout.entries]: "entries",
+  [Layout.buffer_size]: "pool.bufferSize",
+  [Layout.receive_buffers]: "pool.receiveBuffers",
+  [Layout.send_buffers]: "pool.sendBuffers",
+  [Layout.spin_ceiling_us]: "spinCeilingUs",
+};
+
+/** Flags of `io_uring_setup`, by bit. */
+const setupFlagNames: Readonly<Record<number, string>> = {
+  0: "IOPOLL",
+  1: "SQPOLL",
+  2: "SQ_AFF",
+  3: "CQSIZE",
+  4: "CLAMP",
+  5: "ATTACH_WQ",
+  6: "R_DISABLED",
+  7: "SUBMIT_ALL",
+  8: "COOP_TASKRUN",
+  9: "TASKRUN_FLAG",
+  10: "SQE128",
+  11: "CQE32",
+  12: "SINGLE_ISSUER",
+  13: "DEFER_TASKRUN",
+  14: "NO_MMAP",
+  15: "REGISTERED_FD_ONLY",
+  16: "NO_SQARRAY",
+  17: "HYBRID_IOPOLL",
+  18: "CQE_MIXED",
+  19: "SQE_MIXED",
+};
+
+/** A loop that native code has opened: its handle, and the options as granted. */
+export interface OpenedLoop {
+  readonly handle: number;
+  /** The native `LoopOptions`. */
+  readonly granted: Uint32Array;
+  readonly debug: boolean;
+}
+
+/** Checks the options and opens a loop. */
+export function openLoop(functions: Functions, options: LoopOptions): OpenedLoop {
+  if (typeof options !== "object" || options === null) {
+    throw new IoError("INVALID_ARGUMENT", "the options of a loop must be an object");
+  }
+  const granted = encode(options);
+  const debug = options.debug === undefined ? false : booleanOption("debug", options.debug);
+  const handle = functions.tp_loop_open(new Uint8Array(granted.buffer), granted.byteLength);
+  if (handle < 0) throw openError(handle, granted, options);
+  return { handle, granted, debug };
+}
+
+/** What `granted` says, for people. */
+export function describeLoop(granted: Uint32Array): Capabilities {
+  return {
+    backend: nameOf(BackendKind, granted[Layout.backend]) as BackendName,
+    mode: nameOf(Mode, granted[Layout.mode]),
+    clock: nameOf(ClockKind, granted[Layout.clock]),
+    rung: granted[Layout.rung],
+    setupFlags: flagNames(granted[Layout.granted_flags]),
+    bufferSize: granted[Layout.buffer_size],
+    receiveBuffers: granted[Layout.receive_buffers],
+    sendBuffers: granted[Layout.send_buffers],
+    maxConnections: granted[Layout.max_connections],
+    maxListeners: granted[Layout.max_listeners],
+    maxTimers: granted[Layout.max_timers],
+    entries: granted[Layout.entries],
+  };
+}
+
+/** The names of set-up flags of io_uring. */
+export function flagNames(flags: number): readonly string[] {
+  const names: string[] = [];
+  for (let bit = 0; bit < 32; bit++) {
+    if ((flags >>> bit & 1) === 1) names.push(setupFlagNames[bit] ?? `BIT_${bit}`);
+  }
+  return names;
+}
+
+/** Why a backend cannot run, as the end of a sentence, and what to do. */
+export function explainReason(reason: number): readonly [why: string, advice: string] {
+  switch (reason) {
+    case Reason.not_implemented:
+      return ["the kernel does not have it", "Run a kernel with io_uring, or use epoll."];
+    case Reason.disabled_by_sysctl:
+      return [
+        "kernel.io_uring_disabled forbids it",
+        "Set the sysctl kernel.io_uring_disabled to 0, or use epoll.",
+      ];
+    case Reason.not_permitted:
+      return [
+        "a seccomp filter or security module refuses it",
+        "Allow the io_uring system calls in the container's profile, or use epoll.",
+      ];
+    case Reason.kernel_too_old:
+      return ["it needs Linux 6.0 or newer", "Run a newer kernel, or use epoll."];
+    case Reason.out_of_resources:
+      return [
+        "a limit on locked memory, descriptors or memory is reached",
+        "Raise `ulimit -l` and `ulimit -n`, or ask for fewer entries and buffers.",
+      ];
+    default:
+      return ["it failed to start", 'Use backend: "auto".'];
+  }
+}
+
+function encode(options: LoopOptions): Uint32Array<ArrayBuffer> {
+  const words = new Uint32Array(Layout.byte_length / 4);
+  words[Layout.size] = Layout.byte_length;
+  words[Layout.backend] = choiceOption("backend", options.backend ?? "auto", BackendKind);
+  words[Layout.mode] = choiceOption("mode", options.mode ?? "adaptive", Mode);
+  words[Layout.clock] = choiceOption("clock", options.clock ?? "monotonic", ClockKind);
+  const { pool = {} } = options;
+  if (typeof pool !== "object" || pool === null) throw invalidOption("pool", pool, "an object");
+  const integers = [
+    [Layout.max_connections, options.maxConnections, 1, 1_048_576],
+    [Layout.max_listeners, options.maxListeners, 1, 4_096],
+    [Layout.max_timers, options.maxTimers, 1, 1_048_576],
+    [Layout.send_buffers, pool.sendBuffers, 8, 32_768],
+    [Layout.spin_ceiling_us, options.spinCeilingUs, 1, 1_000_000],
+  ] as const;
+  for (const [field, value, minimum, maximum] of integers) {
+    if (value !== undefined) {
+      words[field] = integerOption(namesByField[field], value, minimum, maximum);
+    }
+  }
+  const powers = [
+    [Layout.entries, options.entries, 64, 65_536],
+    [Layout.buffer_size, pool.bufferSize, 512, 1_048_576],
+    [Layout.receive_buffers, pool.receiveBuffers, 8, 32_768],
+  ] as const;
+  for (const [field, value, minimum, maximum] of powers) {
+    if (value !== undefined) {
+      words[field] = powerOfTwoOption(namesByField[field], value, minimum, maximum);
+    }
+  }
+  return words;
+}
+
+function openError(status: number, granted: Uint32Array, options: LoopOptions): IoError {
+  const errno = granted[Layout.error_errno];
+  const syscall = granted[Layout.error_syscall];
+  if (status === Status.backend_unavailable) {
+    const [why, advice] = explainReason(granted[Layout.error_reason]);
+    const details: IoErrorOptions = { advice, syscall: syscallName(syscall) };
+    if (errno !== 0) details.errno = errno;
+    const message = `backend ${options.backend ?? "auto"} is not available: ${why}`;
+    return new IoError("BACKEND_UNAVAILABLE", message, details);
+  }
+  if (status === Status.bad_argument) {
+    const name = namesByField[granted[Layout.error_detail]] ?? "of the loop";
+    return new IoError("INVALID_OPTION", `option ${name} is out of its range`);
+  }
+  return errorOfStatus(status, "open a loop", syscall, errno === 0 ? {} : { errno });
+}
+
+function nameOf<Names extends Readonly<Record<string, number>>>(
+  names: Names,
+  value: number,
+): keyof Names & string {
+  for (const name of Object.keys(names)) {
+    if (names[name] === value) return name;
+  }
+  return String(value);
+}

@@ -1,0 +1,245 @@
+/**
+ * The state of one open loop, which its parts share: regions, tables, and who drives it.
+ *
+ * Invariants: one turn at a time; every open handle is in its table; `refs` counts the handles that
+ * keep the loop running.
+ *
+ * @module
+ */
+
+import type { ConnectionHandle } from "./connection.ts";
+import { Deferrals } from "./deferral.ts";
+import { dispatch } from "./dispatch.ts";
+import { HostSleep } from "./host_sleep.ts";
+import { errorOfStatus, IoError, meaningOf } from "./io_error.ts";
+import type { LeaseHandle } from "./lease.ts";
+import type { ListenerHandle } from "./listener.ts";
+import type { OpenedLoop } from "./loop_options.ts";
+import {
+  type Functions,
+  Header,
+  LoopOptions as Layout,
+  Mode,
+  Region,
+  turn_flag_spin,
+} from "./native/abi.ts";
+import type { Library } from "./native/library.ts";
+import { Pool } from "./pool.ts";
+import { SubmissionQueue } from "./submission_queue.ts";
+import { TimerTable } from "./timer.ts";
+
+/** What drives a loop from the outside. */
+export interface Driver {
+  /** `run()` rather than `attach()`. */
+  readonly isRun: boolean;
+  /** The loop starts or stops keeping the process alive. */
+  refChanged(): void;
+  /** The loop was closed or asked to stop. */
+  stop(): void;
+}
+
+/** One open loop. */
+export class LoopState {
+  readonly functions: Functions;
+  readonly library: Library;
+  readonly handle: number;
+  readonly mode: number;
+  /** The shared region, once per kind of number. */
+  readonly words: Uint32Array;
+  readonly signed: Int32Array;
+  readonly doubles: Float64Array;
+  /** Words from the region's start to the completions, and to the queued bytes per connection. */
+  readonly completionsAt: number;
+  readonly queuedAt: number;
+  readonly queue: SubmissionQueue;
+  readonly pool: Pool;
+  readonly timers: TimerTable;
+  readonly deferrals: Deferrals = new Deferrals();
+  readonly sleep: HostSleep;
+  /** By slot; null where there is none. */
+  readonly connections: (ConnectionHandle | null)[] = [];
+  readonly listeners: (ListenerHandle | null)[] = [];
+  /** Where strings become bytes on their way to a buffer. */
+  readonly scratch: Uint8Array;
+  driver: Driver | null = null;
+  isClosed = false;
+  /** Inside a native turn, its dispatch or its deferrals. */
+  isTurning = false;
+  /** Words to the next completion and to the end of them. */
+  cursor = 0;
+  cursorEnd = 0;
+  /** What the handler that runs was given, for the case that it throws. */
+  currentConnection: ConnectionHandle | null = null;
+  currentLease: LeaseHandle | null = null;
+  /** The first error that a handler threw and that nobody has taken yet. */
+  failure: { readonly error: unknown } | null = null;
+  /** Whether the last turn found anything to do. */
+  hadWork = false;
+
+  #refs = 0;
+  #isRef = true;
+
+  constructor(library: Library, opened: OpenedLoop) {
+    const { functions } = library;
+    const { handle, granted, debug } = opened;
+    this.library = library;
+    this.functions = functions;
+    this.handle = handle;
+    this.mode = granted[Layout.mode];
+    const region = this.#map(Region.shared, granted[Layout.shared_bytes]);
+    this.words = new Uint32Array(region);
+    this.signed = new Int32Array(region);
+    this.doubles = new Float64Array(region, 0, region.byteLength >>> 3);
+    this.completionsAt = granted[Layout.completions_offset] / 4;
+    this.queuedAt = granted[Layout.queued_offset] / 4;
+    this.scratch = new Uint8Array(granted[Layout.buffer_size]);
+    this.queue = new SubmissionQueue({
+      functions,
+      loop: handle,
+      words: this.words,
+      doubles: this.doubles,
+      offset: granted[Layout.submissions_offset],
+      capacity: granted[Layout.entries],
+      wake: (): void => this.sleep.wakeSoon(),
+    });
+    this.pool = new Pool({
+      functions,
+      loop: handle,
+      words: this.words,
+      queue: this.queue,
+      bufferSize: granted[Layout.buffer_size],
+      receiveBuffers: granted[Layout.receive_buffers],
+      sendBuffers: granted[Layout.send_buffers],
+      mapSlab: () => new Uint8Array(this.#map(Region.buffers, granted[Layout.buffers_bytes])),
+      debug,
+    });
+    this.timers = new TimerTable(this, granted[Layout.max_timers]);
+    this.sleep = new HostSleep(this);
+  }
+
+  /** Whether the loop keeps the process alive while it is driven. */
+  get keepsAlive(): boolean {
+    return this.#isRef && this.#refs > 0;
+  }
+
+  /** Whether there is anything left to drive. */
+  get hasWork(): boolean {
+    return this.#refs > 0 || this.hasPending;
+  }
+
+  /** Whether the script has asked for something that only a turn does. */
+  get hasPending(): boolean {
+    return this.queue.count > 0 || this.deferrals.count > 0;
+  }
+
+  /** One turn with its dispatch and its deferrals. The number of completions. */
+  turn(waitUs: number, maySpin: boolean): number {
+    this.checkOpen("turn");
+    if (this.isTurning) throw new IoError("BUSY", "turn() inside a handler of the same loop");
+    const flags = maySpin && this.mode !== Mode.event ? turn_flag_spin : 0;
+    const wait = this.deferrals.count > 0 ? 0 : waitUs;
+    this.isTurning = true;
+    try {
+      const submissions = this.queue.take();
+      const count = this.functions.tp_loop_turn(this.handle, submissions, wait, flags);
+      if (count < 0) throw errorOfStatus(count, "turn", this.words[Header.error_syscall]);
+      this.hadWork = count > 0 || this.deferrals.count > 0;
+      if (count > 0) dispatch(this, count);
+      if (this.deferrals.count > 0) this.deferrals.run(this.fail);
+      return count;
+    } finally {
+      this.isTurning = false;
+    }
+  }
+
+  /** Remembers the first error of a handler. */
+  readonly fail = (error: unknown): void => {
+    this.failure ??= { error };
+  };
+
+  /** Throws what a handler has thrown, once. */
+  throwFailure(): void {
+    const { failure } = this;
+    if (failure === null) return;
+    this.failure = null;
+    throw failure.error;
+  }
+
+  /** Something was started beside the queue: a sleeping driver has to turn. */
+  wakeSoon(): void {
+    if (this.queue.isHostAsleep) this.sleep.wakeSoon();
+  }
+
+  /** Enters a connection that counts as ref'd. */
+  addConnection(conn: ConnectionHandle): void {
+    // Without holes the array stays a plain list, whatever slot native code begins with.
+    while (this.connections.length <= conn.slot) this.connections.push(null);
+    this.connections[conn.slot] = conn;
+    this.addRef();
+  }
+
+  /** Enters a listener that counts as ref'd. */
+  addListener(listener: ListenerHandle): void {
+    while (this.listeners.length <= listener.slot) this.listeners.push(null);
+    this.listeners[listener.slot] = listener;
+    this.addRef();
+  }
+
+  /** One more handle keeps the loop running. */
+  addRef(): void {
+    this.#refs += 1;
+    if (this.#refs === 1) this.driver?.refChanged();
+  }
+
+  /** One handle less keeps the loop running. */
+  dropRef(): void {
+    this.#refs -= 1;
+    if (this.#refs === 0) this.driver?.refChanged();
+  }
+
+  /** Lets the loop as a whole keep the process alive, or not. */
+  setRef(isRef: boolean): void {
+    if (this.#isRef === isRef) return;
+    this.#isRef = isRef;
+    this.driver?.refChanged();
+  }
+
+  /** Throws unless the loop is open. */
+  checkOpen(attempt: string): void {
+    if (!this.isClosed) return;
+    throw new IoError("LOOP_CLOSED", `${attempt}: ${meaningOf("LOOP_CLOSED")}`);
+  }
+
+  /** Resets every connection and gives the loop back. */
+  close(): void {
+    if (this.isClosed) return;
+    this.isClosed = true;
+    this.pool.isClosed = true;
+    // Completions that are not dispatched yet are void: their handles end here.
+    this.cursorEnd = 0;
+    this.queue.count = 0;
+    this.deferrals.clear();
+    const status = this.functions.tp_loop_close(this.handle);
+    this.timers.clear();
+    for (const listener of this.listeners) listener?.ended();
+    for (const conn of this.connections) {
+      if (conn === null) continue;
+      const error = new IoError("LOOP_CLOSED", "the loop was closed with the connection open");
+      try {
+        conn.ended(error);
+      } catch (error) {
+        this.fail(error);
+      }
+    }
+    this.listeners.length = 0;
+    this.connections.length = 0;
+    this.driver?.stop();
+    this.sleep.close();
+    if (status < 0) throw errorOfStatus(status, "close the loop");
+  }
+
+  #map(region: number, byteLength: number): ArrayBuffer {
+    const pointer = this.functions.tp_loop_region(this.handle, region);
+    return this.library.adapter.view(pointer, byteLength);
+  }
+}

@@ -1,0 +1,63 @@
+/**
+ * What a loop has done so far.
+ *
+ * @module
+ */
+
+import { Counters, Header } from "./native/abi.ts";
+
+/** Counters since the loop was opened, and what is open now. */
+export interface LoopStats {
+  /** Turns taken. */
+  readonly turns: number;
+  /** System calls made by the backend and by sends and receives. */
+  readonly systemCalls: number;
+  /** Turns that slept in the kernel. */
+  readonly sleeps: number;
+  /** Passes made while polling without finding work. */
+  readonly spins: number;
+  /** Changes between sleeping and polling. */
+  readonly transitions: number;
+  /** Connections accepted. */
+  readonly accepted: number;
+  /** Connections connected. */
+  readonly connected: number;
+  /** Connections ended. */
+  readonly closed: number;
+  /** Bytes received. */
+  readonly receivedBytes: number;
+  /** Bytes sent. */
+  readonly sentBytes: number;
+  /** Submissions that named nothing and were dropped: it ended in the same turn. */
+  readonly rejected: number;
+  /** Times receiving stopped because no buffer was free. */
+  readonly starved: number;
+  /** Connections open now. */
+  readonly openConnections: number;
+  /** Listeners open now. */
+  readonly openListeners: number;
+  /** Buffers free for the program's messages now. */
+  readonly freeBuffers: number;
+}
+
+/** Reads the counters from a loop's shared region. */
+export function readStats(words: Uint32Array, doubles: Float64Array): LoopStats {
+  const at = Header.counters;
+  return {
+    turns: doubles[at + Counters.turns],
+    systemCalls: doubles[at + Counters.system_calls],
+    sleeps: doubles[at + Counters.sleeps],
+    spins: doubles[at + Counters.spins],
+    transitions: doubles[at + Counters.transitions],
+    accepted: doubles[at + Counters.accepted],
+    connected: doubles[at + Counters.connected],
+    closed: doubles[at + Counters.closed],
+    receivedBytes: doubles[at + Counters.received_bytes],
+    sentBytes: doubles[at + Counters.sent_bytes],
+    rejected: doubles[at + Counters.rejected],
+    starved: doubles[at + Counters.starved],
+    openConnections: words[Header.open_connections],
+    openListeners: words[Header.open_listeners],
+    freeBuffers: words[Header.free_buffers],
+  };
+}

@@ -1,0 +1,42 @@
+/**
+ * The options that listening and connecting share, on their way to native code.
+ *
+ * @module
+ */
+
+import type { StreamOptions } from "./connection.ts";
+import type { LoopState } from "./loop_state.ts";
+import { StreamOptions as Layout } from "./native/abi.ts";
+import { booleanOption, integerOption } from "./options.ts";
+
+const defaultHighWaterMark = 262_144;
+const maxHighWaterMark = 2 ** 30;
+const defaultLingerTimeoutMs = 2_000;
+
+/** The longest time limit that an option can set. */
+export const maxTimeoutMs = 3_600_000;
+
+/** Writes the `StreamOptions` at word `at`; the high-water mark. */
+export function writeStreamOptions(
+  words: Uint32Array,
+  at: number,
+  options: StreamOptions,
+  loop: LoopState,
+): number {
+  const { noDelay = true, lingerTimeoutMs = defaultLingerTimeoutMs } = options;
+  const least = 2 * loop.pool.bufferSize;
+  const { highWaterMark = Math.max(defaultHighWaterMark, least) } = options;
+  const mark = integerOption("highWaterMark", highWaterMark, least, maxHighWaterMark);
+  words[at + Layout.no_delay] = Number(booleanOption("noDelay", noDelay));
+  words[at + Layout.high_water_mark] = mark;
+  words[at + Layout.linger_timeout_ms] = integerOption(
+    "lingerTimeoutMs",
+    lingerTimeoutMs,
+    1,
+    maxTimeoutMs,
+  );
+  // Dispatch closes a connection whose script does not handle the end: its close then follows what
+  // the data handlers of the same turn have sent.
+  words[at + Layout.allow_half_open] = 1;
+  return mark;
+}

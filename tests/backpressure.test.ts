@@ -1,0 +1,311 @@
+// Backpressure: `sent`, `queued` and `full` are true, all or nothing; `drain` follows each `full`
+// once; what waits stays within the mark; a slow reader slows only its own connection.
+
+import assert from "node:assert/strict";
+import { Buffer } from "node:buffer";
+import type { Connection, Lease, Loop, SendResult } from "../mod.ts";
+import { testLoop } from "./support/backends.ts";
+import { turns, turnUntil } from "./support/drive.ts";
+import {
+  awaitClosed,
+  content,
+  contentAt,
+  ContentReader,
+  ContentWriter,
+  listenEcho,
+  openPair,
+} from "./support/streams.ts";
+
+const bufferSize = 16_384;
+/** The smallest mark that a pool of the default sizes allows. */
+const smallMark = 2 * bufferSize;
+
+/** Closes both ends of a pair. */
+function closePair(loop: Loop, ...conns: Connection[]): void {
+  for (const conn of conns) conn.close();
+  awaitClosed(loop, ...conns);
+}
+
+testLoop("the first message is sent, later ones queued, what exceeds the mark is full", (loop) => {
+  const reader = new ContentReader();
+  const { client, server } = openPair(loop, {
+    server: { data: (_, lease) => reader.read(lease.bytes) },
+    connect: { highWaterMark: smallMark },
+  });
+  assert.equal(client.highWaterMark, smallMark);
+  assert.equal(client.send(contentAt(0, 10_000)), "sent");
+  assert.equal(client.send(contentAt(10_000, 10_000)), "queued");
+  assert.equal(client.send(contentAt(20_000, 10_000)), "queued");
+  assert.equal(client.queuedBytes, 30_000);
+  assert.equal(client.send(contentAt(30_000, smallMark - 30_000 + 1)), "full");
+  assert.equal(client.queuedBytes, 30_000, "nothing of it was taken");
+  assert.equal(client.send(contentAt(30_000, smallMark - 30_000)), "queued", "exactly the mark");
+  assert.equal(client.queuedBytes, smallMark);
+  assert.equal(client.send("x"), "full");
+  turnUntil(loop, () => reader.received === smallMark, "what was taken");
+  assert.equal(client.queuedBytes, 0);
+  assert.equal(client.send(contentAt(reader.received, 10)), "sent");
+  turnUntil(loop, () => reader.received === smallMark + 10, "the last message");
+  closePair(loop, client, server);
+});
+
+testLoop("drain comes once after any number of full, and never without", (loop) => {
+  let drains = 0;
+  const reader = new ContentReader();
+  const { client, server } = openPair(loop, {
+    server: { data: (_, lease) => reader.read(lease.bytes) },
+    client: { drain: () => void (drains += 1) },
+    connect: { highWaterMark: smallMark },
+  });
+  client.send(contentAt(0, 1_000));
+  turnUntil(loop, () => reader.received === 1_000, "a message that was not full");
+  turns(loop);
+  assert.equal(drains, 0, "drain without full");
+  for (let round = 1; round <= 3; round++) {
+    const { received } = reader;
+    assert.equal(client.send(content(smallMark, received)), "sent");
+    for (let full = 0; full < 4; full++) assert.equal(client.send("x"), "full");
+    turnUntil(loop, () => drains === round, "drain");
+    assert.ok(client.queuedBytes <= smallMark / 2, "drain while more than half the mark waits");
+    turnUntil(loop, () => reader.received === received + smallMark, "what was taken");
+    turns(loop);
+    assert.equal(drains, round, "a second drain for one full");
+  }
+  closePair(loop, client, server);
+});
+
+testLoop("full leaves a lease with the caller, who can send it later", (loop) => {
+  let text = "";
+  const { client, server } = openPair(loop, {
+    server: { data: (_, lease) => void (text += Buffer.from(lease.bytes).toString("latin1")) },
+    client: {
+      drain(conn): void {
+        assert.equal(lease.released, false);
+        assert.notEqual(conn.send(lease), "full");
+        assert.equal(lease.released, true);
+      },
+    },
+    connect: { highWaterMark: smallMark },
+  });
+  const lease: Lease = loop.allocate()!;
+  lease.length = Buffer.from("the lease").copy(lease.bytes);
+  client.send(new Uint8Array(smallMark));
+  assert.equal(client.send(lease), "full");
+  assert.equal(lease.released, false);
+  assert.equal(Buffer.from(lease.bytes).toString(), "the lease");
+  turnUntil(loop, () => text.length === smallMark + 9, "everything");
+  assert.ok(text.endsWith("\0the lease"));
+  closePair(loop, client, server);
+});
+
+testLoop("a message above the mark is taken whole when nothing waits, else not at all", (loop) => {
+  const reader = new ContentReader();
+  const { client, server } = openPair(loop, {
+    server: { data: (_, lease) => reader.read(lease.bytes) },
+    connect: { highWaterMark: smallMark },
+  });
+  const large = 5 * smallMark + 3;
+  assert.equal(client.send(content(large)), "sent");
+  assert.equal(client.queuedBytes, large);
+  assert.equal(client.send(content(large)), "full");
+  assert.equal(client.queuedBytes, large);
+  turnUntil(loop, () => reader.received === large, "the large message");
+  closePair(loop, client, server);
+});
+
+testLoop("without buffers a message is full, and drain follows once there are some", (loop) => {
+  const reader = new ContentReader();
+  const answers: SendResult[] = [];
+  const { client, server } = openPair(loop, {
+    server: { data: (_, lease) => reader.read(lease.bytes) },
+    client: { drain: (conn) => void answers.push(conn.send(content(1_000))) },
+  });
+  const leases: Lease[] = [];
+  for (let lease = loop.allocate(); lease !== undefined; lease = loop.allocate()) {
+    leases.push(lease);
+  }
+  assert.equal(leases.length, 8);
+  assert.equal(client.send(content(1_000)), "full");
+  turns(loop);
+  assert.deepEqual(answers, [], "drain without a free buffer");
+  for (const lease of leases) lease.release();
+  turnUntil(loop, () => reader.received === 1_000, "the message");
+  assert.deepEqual(answers, ["sent"]);
+  closePair(loop, client, server);
+}, { pool: { sendBuffers: 8 } });
+
+testLoop("a message that the pool can never hold throws and sends nothing", (loop) => {
+  const reader = new ContentReader();
+  const { client, server } = openPair(loop, {
+    server: { data: (_, lease) => reader.read(lease.bytes) },
+  });
+  assert.throws(() => client.send(new Uint8Array(8 * bufferSize + 1)), {
+    code: "MESSAGE_TOO_LARGE",
+  });
+  assert.equal(client.queuedBytes, 0);
+  assert.equal(client.send(content(8 * bufferSize)), "sent");
+  turnUntil(loop, () => reader.received === 8 * bufferSize, "the largest message");
+  closePair(loop, client, server);
+}, { pool: { sendBuffers: 8 } });
+
+testLoop("an echo is never answered full, however slowly its peer reads", (loop) => {
+  const total = 8 << 20;
+  const writer = new ContentWriter(total);
+  const reader = new ContentReader();
+  const listener = listenEcho(loop, undefined, { highWaterMark: smallMark });
+  let deliveries = 0;
+  const client = loop.connect(listener.address, {
+    open: (conn) => writer.write(conn),
+    drain: (conn) => writer.write(conn),
+    data(conn, lease): void {
+      reader.read(lease.bytes);
+      deliveries += 1;
+      if (deliveries % 8 !== 0) return;
+      conn.pause();
+      loop.defer(() => loop.defer(() => loop.defer(() => conn.resume())));
+    },
+  });
+  turnUntil(loop, () => reader.received === total, "the echo");
+  assert.ok(writer.fulls > 0, "the echo server never held its peer back");
+  closePair(loop, client);
+  listener.close();
+});
+
+testLoop("32 MiB both ways at once with slow readers arrive intact in bounded memory", (loop) => {
+  const total = 32 << 20;
+  const ends = [0, 1].map(() => ({
+    writer: new ContentWriter(total, 10_000),
+    reader: new ContentReader(),
+    deliveries: 0,
+    mostQueued: 0,
+  }));
+  const handlers = (end: typeof ends[number]): Parameters<typeof loop.connect>[1] => ({
+    open: (conn) => end.writer.write(conn),
+    drain: (conn) => end.writer.write(conn),
+    data(conn, lease): void {
+      end.reader.read(lease.bytes);
+      end.mostQueued = Math.max(end.mostQueued, conn.queuedBytes);
+      end.deliveries += 1;
+      if (end.deliveries % 16 !== 0) return;
+      conn.pause();
+      loop.defer(() => loop.defer(() => conn.resume()));
+    },
+  });
+  const { client, server } = openPair(loop, {
+    server: handlers(ends[0]),
+    client: handlers(ends[1]),
+  });
+  let fewestFree = Infinity;
+  turnUntil(loop, () => {
+    fewestFree = Math.min(fewestFree, loop.stats().freeBuffers);
+    return ends.every((end) => end.reader.received === total);
+  }, "everything at both ends");
+  for (const { writer, mostQueued } of ends) {
+    assert.ok(writer.isDone && writer.fulls > 0, "the writer was never held back");
+    assert.ok(mostQueued <= client.highWaterMark, `${mostQueued} bytes waited`);
+  }
+  // Each end may have a mark's worth of messages waiting, each in a buffer of its own.
+  const mostTaken = 2 * Math.ceil(client.highWaterMark / 10_000);
+  assert.ok(fewestFree >= loop.capabilities.sendBuffers - mostTaken, `${fewestFree} were free`);
+  closePair(loop, client, server);
+});
+
+testLoop("nothing is delivered while paused, and nothing is lost", (loop) => {
+  const total = 2 << 20;
+  const writer = new ContentWriter(total);
+  const reader = new ContentReader();
+  let pauses = 0;
+  const { client, server } = openPair(loop, {
+    server: {
+      data(conn, lease): void {
+        reader.read(lease.bytes);
+        if (reader.received < (pauses + 1) * 100_000) return;
+        conn.pause();
+        pauses += 1;
+      },
+    },
+    client: { drain: (conn) => writer.write(conn) },
+  });
+  writer.write(client);
+  while (reader.received < total) {
+    const before = pauses;
+    turnUntil(loop, () => pauses > before || reader.received === total, "a pause or the end");
+    // What this turn had received may still have been delivered, but nothing after it.
+    const { received } = reader;
+    turns(loop, 3);
+    if (server.paused) assert.equal(reader.received, received, "delivered while paused");
+    server.resume();
+  }
+  assert.ok(pauses >= 10, `${pauses} pauses`);
+  closePair(loop, client, server);
+});
+
+testLoop("pause() inside a handler holds for the turns after it, and is idempotent", (loop) => {
+  const reader = new ContentReader();
+  const { client, server } = openPair(loop, {
+    server: { data: (_, lease) => reader.read(lease.bytes) },
+  });
+  server.pause();
+  server.pause();
+  assert.equal(server.paused, true);
+  client.send(content(50_000));
+  turns(loop);
+  assert.equal(reader.received, 0);
+  server.resume();
+  server.resume();
+  assert.equal(server.paused, false);
+  turnUntil(loop, () => reader.received === 50_000, "what was held back");
+  closePair(loop, client, server);
+});
+
+testLoop("one slow reader among eight slows only itself", (loop) => {
+  const total = 12 << 20;
+  const readers: ContentReader[] = [];
+  const writers = new Map<Connection, ContentWriter>();
+  const listener = loop.listen("tcp://127.0.0.1:0", {
+    open(conn): void {
+      const writer = new ContentWriter(total);
+      writers.set(conn, writer);
+      writer.write(conn);
+    },
+    drain: (conn) => writers.get(conn)!.write(conn),
+  });
+  const clients = Array.from({ length: 8 }, (_, index) => {
+    const reader = new ContentReader();
+    readers.push(reader);
+    return loop.connect(listener.address, {
+      open: (conn) => index === 0 && conn.pause(),
+      data: (_, lease) => reader.read(lease.bytes),
+    });
+  });
+  const [slow, ...fast] = readers;
+  turnUntil(loop, () => fast.every((reader) => reader.received === total), "the fast readers");
+  assert.equal(slow.received, 0);
+  clients[0].resume();
+  turnUntil(loop, () => slow.received === total, "the slow reader");
+  closePair(loop, ...clients);
+  listener.close();
+});
+
+testLoop("when the script keeps every receive buffer, delivery waits and goes on", (loop) => {
+  const total = 1 << 20;
+  const writer = new ContentWriter(total);
+  const reader = new ContentReader();
+  const kept: Lease[] = [];
+  const { client, server } = openPair(loop, {
+    server: { data: (_, lease) => void kept.push(lease.retain()) },
+    client: { drain: (conn) => writer.write(conn) },
+  });
+  writer.write(client);
+  while (reader.received < total) {
+    const wanted = Math.min(8, Math.ceil((total - reader.received) / bufferSize));
+    turnUntil(loop, () => kept.length >= wanted, "all receive buffers");
+    assert.ok(kept.length <= 8);
+    for (const lease of kept.splice(0)) {
+      reader.read(lease.bytes);
+      lease.release();
+    }
+  }
+  assert.ok(loop.stats().starved > 0, "it never ran out of buffers");
+  closePair(loop, client, server);
+}, { pool: { receiveBuffers: 8 } });

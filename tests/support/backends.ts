@@ -1,0 +1,81 @@
+// One test per backend, on a loop that must be left as it was found.
+//
+// A backend that this machine lacks is skipped with the probe's reason, and only then.
+
+import assert from "node:assert/strict";
+import { networkInterfaces } from "node:os";
+import { test } from "node:test";
+import { type BackendName, Loop, type LoopOptions, type LoopStats, probe } from "../../mod.ts";
+import { turnUntil } from "./drive.ts";
+
+/** Every backend there is. */
+export const backends: readonly BackendName[] = ["io_uring", "epoll"];
+
+/** The best backend of this machine, for what is tested once. */
+export const bestBackend: BackendName = probe().backends.io_uring.available ? "io_uring" : "epoll";
+
+/** What a test needs that a machine may lack; the reason to skip, or false. */
+export type Skip = string | false;
+
+/** Why tests over IPv6 are skipped, or false. */
+export const noIpv6: Skip =
+  Object.values(networkInterfaces()).flat().some((address) => address?.address === "::1")
+    ? false
+    : "no interface has the address ::1";
+
+/** Why tests of a backend are skipped, or false. */
+export function unavailable(backend: BackendName): Skip {
+  const { available, reason } = probe().backends[backend];
+  return available ? false : `${backend} is not available: ${reason}`;
+}
+
+/** Makes a test per backend. */
+export function testEach(
+  name: string,
+  body: (backend: BackendName) => void | Promise<void>,
+  skip: Skip = false,
+): void {
+  for (const backend of backends) {
+    test(`${name} (${backend})`, { skip: unavailable(backend) || skip }, () => body(backend));
+  }
+}
+
+/**
+ * Makes a test per backend with a loop of its own. At the end everything on the loop must be closed
+ * by the test and every buffer back in the pool.
+ */
+export function testLoop(
+  name: string,
+  body: (loop: Loop) => void | Promise<void>,
+  options: LoopOptions = {},
+  skip: Skip = false,
+): void {
+  testEach(name, (backend) => withLoop({ ...options, backend }, body), skip);
+}
+
+/** Runs `body` on a new loop and checks what it leaves; the loop is closed in any case. */
+export async function withLoop(
+  options: LoopOptions,
+  body: (loop: Loop) => void | Promise<void>,
+): Promise<void> {
+  const loop = new Loop(options);
+  try {
+    await body(loop);
+    if (!loop.closed) settle(loop);
+  } finally {
+    loop.close();
+  }
+}
+
+/** Waits until nothing is open any more, and checks that no buffer was lost. */
+export function settle(loop: Loop): LoopStats {
+  turnUntil(loop, () => {
+    const { openConnections, openListeners } = loop.stats();
+    return openConnections === 0 && openListeners === 0;
+  }, "everything closed");
+  // The buffers of the last deliveries go back with the start of a turn.
+  loop.turn();
+  const stats = loop.stats();
+  assert.equal(stats.freeBuffers, loop.capabilities.sendBuffers, "every buffer is back");
+  return stats;
+}
