@@ -78,8 +78,9 @@ pub fn check(comptime Backend: type) void {
         .{ "send", fn (*Backend, u32, u32, i32, []const Segment) bool },
         .{ "connect", fn (*Backend, u32, u32, i32, *const address) bool },
         .{ "cancel", fn (*Backend, u32, u32, i32, Cancel) bool },
-        // The port's operations have all ended and its descriptor is about to be closed.
-        .{ "forget", fn (*Backend, u32) void },
+        // The port's operations have all ended and its descriptor is about to be closed; false when
+        // that cannot be noted now.
+        .{ "forget", fn (*Backend, u32, u32, i32) bool },
         // Submits and waits until something completes, at most so many nanoseconds; 0 only looks.
         // A negated errno when the kernel refused; an interrupted or timed-out wait is 0.
         .{ "enter", fn (*Backend, u64) i32 },

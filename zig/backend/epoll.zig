@@ -175,12 +175,15 @@ pub const Epoll = struct {
         return true;
     }
 
-    pub fn forget(self: *Epoll, port: u32) void {
+    pub fn forget(self: *Epoll, port: u32, epoch: u32, descriptor: i32) bool {
+        _ = epoch;
+        _ = descriptor;
         const state = &self.ports[port];
         std.debug.assert(!state.has_operations());
         // A queued port stays in the queue; a visit finds nothing to do. Closing the descriptor
         // takes it out of the kernel's set.
         state.registered = false;
+        return true;
     }
 
     pub fn enter(self: *Epoll, wait_ns: u64) i32 {

@@ -14,6 +14,7 @@ const uring = @import("../sys/uring.zig");
 const mapped = @import("../memory/mapped.zig");
 const Pool = @import("../memory/pool.zig").Pool;
 const contract = @import("contract.zig");
+const Files = @import("files.zig").Files;
 const Ring = @import("ring.zig").Ring;
 
 /// Gathered sends whose headers wait for the kernel to copy them, between two entries.
@@ -25,7 +26,7 @@ const Gather = struct {
 };
 
 /// Low byte of the user data.
-const Tag = enum(u8) { accept, receive, send, connect, cancel };
+const Tag = enum(u8) { accept, receive, send, connect, cancel, files };
 
 pub const IoUring = struct {
     pub const kind: layout.BackendKind = .io_uring;
@@ -34,6 +35,7 @@ pub const IoUring = struct {
     pub const sockets = sockets_module;
 
     ring: Ring,
+    files: Files,
     pool: *Pool,
     /// Entries shared with the kernel; `reserved` of the first is the tail.
     buffer_ring: []uring.BufferRingEntry,
@@ -57,11 +59,13 @@ pub const IoUring = struct {
         errdefer mapped.free(uring.BufferRingEntry, self.buffer_ring);
         try self.register_buffer_ring(failure);
         try self.require_multishot_receive(failure);
+        self.files = .init(&self.ring);
         for (0..options.pool.receive_count) |index| self.provide(@intCast(index));
     }
 
     pub fn deinit(self: *IoUring) void {
         self.ring.deinit();
+        self.files.deinit();
         mapped.free(uring.BufferRingEntry, self.buffer_ring);
         mapped.free(Gather, self.gathers);
         self.* = undefined;
@@ -105,7 +109,8 @@ pub const IoUring = struct {
         self: *IoUring,
         failure: *contract.Failure,
     ) contract.InitError!void {
-        std.debug.assert(self.receive(0, 0, -1));
+        const sqe = self.ring.next_sqe().?;
+        sqe.* = receive_entry(0, 0, -1);
         _ = self.ring.enter(true, std.time.ns_per_s);
         const cqe = self.ring.take();
         if (cqe != null and cqe.?.result == kernel.negative(.BADF)) return;
@@ -125,16 +130,30 @@ pub const IoUring = struct {
         return true;
     }
 
+    /// The first receive of a descriptor is where it becomes a connection worth registering.
     pub fn receive(self: *IoUring, port: u32, epoch: u32, descriptor: i32) bool {
+        if (self.files.wants(descriptor)) {
+            const sqe = self.next_sqe() orelse return false;
+            self.files.register(descriptor, sqe, user_data(.files, port, epoch));
+        }
         const sqe = self.next_sqe() orelse return false;
-        sqe.* = .{
+        sqe.* = receive_entry(port, epoch, descriptor);
+        self.use_file(sqe);
+        return true;
+    }
+
+    fn receive_entry(port: u32, epoch: u32, descriptor: i32) uring.Sqe {
+        return .{
             .opcode = .recv,
             .flags = uring.sqe_buffer_select,
             .ioprio = uring.recv_multishot,
             .descriptor = descriptor,
             .user_data = user_data(.receive, port, epoch),
         };
-        return true;
+    }
+
+    fn use_file(self: *const IoUring, sqe: *uring.Sqe) void {
+        if (self.files.has(sqe.descriptor)) sqe.flags |= uring.sqe_fixed_file;
     }
 
     pub fn send(
@@ -155,6 +174,7 @@ pub const IoUring = struct {
             .operation_flags = linux.MSG.NOSIGNAL | linux.MSG.WAITALL,
             .user_data = user_data(.send, port, epoch),
         };
+        self.use_file(sqe);
         return true;
     }
 
@@ -184,6 +204,7 @@ pub const IoUring = struct {
             .operation_flags = linux.MSG.NOSIGNAL | linux.MSG.WAITALL,
             .user_data = user_data(.send, port, epoch),
         };
+        self.use_file(sqe);
         return true;
     }
 
@@ -225,9 +246,11 @@ pub const IoUring = struct {
         return true;
     }
 
-    pub fn forget(self: *IoUring, port: u32) void {
-        _ = self;
-        _ = port;
+    pub fn forget(self: *IoUring, port: u32, epoch: u32, descriptor: i32) bool {
+        if (!self.files.has(descriptor)) return true;
+        const sqe = self.next_sqe() orelse return false;
+        self.files.remove(descriptor, sqe, user_data(.files, port, epoch));
+        return true;
     }
 
     pub fn enter(self: *IoUring, wait_ns: u64) i32 {
@@ -245,7 +268,8 @@ pub const IoUring = struct {
     }
 
     pub fn ready(self: *IoUring) bool {
-        return self.ring.has_completions() or self.ring.kernel_has_work();
+        return self.ring.has_completions() or self.ring.kernel_has_work() or
+            self.ring.unsubmitted() > 0;
     }
 
     pub fn reap(self: *IoUring, out: []contract.Completion) u32 {
@@ -260,7 +284,7 @@ pub const IoUring = struct {
                     .receive => .receive,
                     .send => .send,
                     .connect => .connect,
-                    .cancel => continue,
+                    .cancel, .files => continue,
                 },
                 .more = cqe.flags & uring.cqe_more != 0,
                 .port = @as(u24, @truncate(cqe.user_data >> 8)),

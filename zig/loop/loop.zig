@@ -59,6 +59,8 @@ pub fn Loop(comptime BackendType: type) type {
         /// The host may be asleep and is woken by what happens.
         armed: bool,
         counters: Counters,
+        /// What is being reaped. Here and not on the stack, where a safe build would first fill it.
+        batch: [reap_batch]contract.Completion,
 
         pub const Counters = struct {
             turns: u64 = 0,
@@ -325,14 +327,13 @@ pub fn Loop(comptime BackendType: type) type {
         }
 
         fn reap(self: *Self, user: anytype) void {
-            var batch: [reap_batch]contract.Completion = undefined;
             while (true) {
                 const fitting = self.channel.room() / emitted_per_completion;
                 const wanted = @min(reap_batch, fitting);
                 if (wanted == 0) return;
-                const count = self.backend.reap(batch[0..wanted]);
+                const count = self.backend.reap(self.batch[0..wanted]);
                 if (count == 0) return;
-                for (batch[0..count]) |completion| {
+                for (self.batch[0..count]) |completion| {
                     if (completion.buffer != contract.no_buffer) {
                         self.pool.first_reference(completion.buffer);
                         self.buffers_out += 1;

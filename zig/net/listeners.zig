@@ -256,7 +256,11 @@ pub fn Listeners(comptime Loop: type, comptime Streams: type) type {
                 return;
             }
             if (self.loop.channel.room() == 0) return self.attention.push(self.listeners, slot);
-            self.loop.backend.forget(self.first_port + slot);
+            const port = self.first_port + slot;
+            const backend = &self.loop.backend;
+            if (!backend.forget(port, listener.generation, listener.descriptor)) {
+                return self.attention.push(self.listeners, slot);
+            }
             sockets.close(listener.descriptor);
             self.loop.channel.emit(plain(.listener_closed, slot, listener.generation, 0));
             listener.state = .free;

@@ -5,7 +5,6 @@
 //! send is given back.
 
 const layout = @import("../layout.zig");
-const contract = @import("../backend/contract.zig");
 const kernel = @import("../sys/kernel.zig");
 const plain = @import("../loop/channel.zig").plain;
 const Connection = @import("connection.zig").Connection;
@@ -60,9 +59,11 @@ pub fn Sending(comptime Streams: type) type {
         pub fn start(streams: *Streams, slot: u32, connection: *Connection) void {
             if (connection.sending or connection.queue.bytes == 0) return;
             if (connection.failure != 0) return;
-            var storage: [contract.segments_max]contract.Segment = undefined;
-            const pool = streams.loop.pool;
-            const segments = connection.queue.segments(&streams.nodes, pool, &storage);
+            const segments = connection.queue.segments(
+                &streams.nodes,
+                streams.loop.pool,
+                &streams.segments,
+            );
             connection.sending = streams.loop.backend.send(
                 slot,
                 connection.generation,

@@ -46,6 +46,8 @@ pub fn Streams(comptime Loop: type) type {
         attention: List(Connection, "attention"),
         starved: List(Connection, "starved"),
         bufferless: List(Connection, "bufferless"),
+        /// What the send that is being started consists of.
+        segments: [contract.segments_max]contract.Segment,
 
         pub const Options = struct {
             slots: u32,
@@ -71,6 +73,7 @@ pub fn Streams(comptime Loop: type) type {
                 .attention = .{},
                 .starved = .{},
                 .bufferless = .{},
+                .segments = undefined,
             };
         }
 
@@ -334,8 +337,11 @@ pub fn Streams(comptime Loop: type) type {
         }
 
         fn finish(self: *Self, slot: u32, connection: *Connection) void {
+            const backend = &self.loop.backend;
+            if (!backend.forget(slot, connection.generation, connection.descriptor)) {
+                return self.attention.push(self.connections, slot);
+            }
             Send.drop(self, connection);
-            self.loop.backend.forget(slot);
             if (connection.reset) {
                 sockets.reset(connection.descriptor);
             } else {

@@ -19,6 +19,7 @@ pub const feature_single_mmap: u32 = 1 << 0;
 pub const feature_nodrop: u32 = 1 << 1;
 pub const feature_submit_stable: u32 = 1 << 2;
 pub const feature_ext_arg: u32 = 1 << 8;
+pub const feature_rw_attr: u32 = 1 << 16;
 
 pub const enter_getevents: u32 = 1 << 0;
 pub const enter_ext_arg: u32 = 1 << 3;
@@ -26,7 +27,9 @@ pub const enter_ext_arg: u32 = 1 << 3;
 pub const sq_cq_overflow: u32 = 1 << 1;
 pub const sq_taskrun: u32 = 1 << 2;
 
+pub const sqe_fixed_file: u8 = 1 << 0;
 pub const sqe_buffer_select: u8 = 1 << 5;
+pub const sqe_skip_success: u8 = 1 << 6;
 
 pub const cqe_buffer: u32 = 1 << 0;
 pub const cqe_more: u32 = 1 << 1;
@@ -39,7 +42,10 @@ pub const cancel_all: u32 = 1 << 0;
 pub const cancel_fd: u32 = 1 << 1;
 
 pub const register_eventfd: u32 = 4;
+pub const register_files2: u32 = 13;
 pub const register_pbuf_ring: u32 = 22;
+
+pub const register_sparse: u32 = 1 << 0;
 
 pub const cq_eventfd_disabled: u32 = 1 << 0;
 
@@ -53,6 +59,7 @@ pub const Opcode = enum(u8) {
     accept = 13,
     async_cancel = 14,
     connect = 16,
+    files_update = 20,
     send = 26,
     recv = 27,
 };
@@ -133,6 +140,14 @@ pub const BufferRingRegistration = extern struct {
     group: u16,
     flags: u16,
     reserved: [3]u64,
+};
+
+pub const FilesRegistration = extern struct {
+    count: u32,
+    flags: u32,
+    reserved: u64,
+    data: u64,
+    tags: u64,
 };
 
 pub const GetEventsArgument = extern struct {
