@@ -16,9 +16,10 @@ extern "C" {
 #define TP_ASSERT_SIZE(type, bytes) struct tp_size_is_checked_from_c11_on
 #endif
 
-#define TP_LAYOUT_HASH UINT32_C(0x52cb0db0)
+#define TP_LAYOUT_HASH UINT32_C(0x55742494)
 #define TP_ABI_VERSION UINT32_C(1)
 #define TP_SEND_FLAG_MOVE UINT32_C(1)
+#define TP_SEND_FLAG_ANSWER UINT32_C(2)
 #define TP_HEADER_BYTES UINT32_C(512)
 #define TP_TURN_FLAG_SPIN UINT32_C(1)
 #define TP_WAIT_FOREVER UINT32_C(4294967295)
@@ -348,8 +349,8 @@ int32_t tp_loop_turn(uint32_t loop, uint32_t submissions, uint32_t wait_us, uint
 int32_t tp_loop_submit(uint32_t loop, uint32_t submissions);
 
 /*
- * Before the host sleeps: 1 when the wake descriptor will become readable at the next event, 0
- * when there is work already.
+ * Before the host sleeps: 1 when the wake descriptor will be readable at the next event, 0 when
+ * there is work already.
  */
 int32_t tp_loop_arm(uint32_t loop);
 
@@ -374,7 +375,7 @@ int32_t tp_listen(uint32_t loop, uint8_t *options, uint32_t length);
 int32_t tp_listener_address(uint32_t loop, uint32_t slot, uint32_t generation);
 
 /*
- * Starts to connect (`ConnectOptions`). The connection's slot, or a negative status.
+ * Starts to connect (`ConnectOptions`). The connection's slot or a negative status.
  */
 int32_t tp_connect(uint32_t loop, uint8_t *options, uint32_t length);
 

@@ -12,7 +12,7 @@ import { errorOfStatus, IoError, meaningOf } from "./io_error.ts";
 import { type Lease, LeaseHandle, staleLease } from "./lease.ts";
 import type { Listener } from "./listener.ts";
 import type { LoopState } from "./loop_state.ts";
-import { Header, Operation, send_flag_move, Status } from "./native/abi.ts";
+import { Header, Operation, send_flag_answer, send_flag_move, Status } from "./native/abi.ts";
 import type { Pool } from "./pool.ts";
 import type { SubmissionQueue } from "./submission_queue.ts";
 
@@ -325,7 +325,7 @@ export class ConnectionHandle implements Connection {
       lease.bufferGeneration,
       lease.offset,
       length,
-      isOwned ? send_flag_move : 0,
+      (isOwned ? send_flag_move : 0) | this.#answerFlag(),
     );
     words[this.#queuedAt] += length;
     words[Header.free_sends] -= 1;
@@ -380,10 +380,15 @@ export class ConnectionHandle implements Connection {
       bufferGeneration,
       0,
       length,
-      send_flag_move,
+      send_flag_move | this.#answerFlag(),
     );
     this.#words[this.#queuedAt] += length;
     this.#words[Header.free_sends] -= 1;
+  }
+
+  /** Marks what this connection's own data handler sends: reading waits for it. */
+  #answerFlag(): number {
+    return this.loop.answering === this ? send_flag_answer : 0;
   }
 
   /** The answer for a message that was taken behind `queued` bytes. */

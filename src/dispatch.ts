@@ -25,6 +25,7 @@ export function dispatch(loop: LoopState, count: number): void {
       dispatchRest(loop);
     } catch (error) {
       loop.fail(error);
+      loop.answering = null;
       loop.currentLease?.expire();
       loop.currentConnection?.abort();
     }
@@ -87,7 +88,9 @@ function data(loop: LoopState, at: number): void {
     words[at + Completion.length],
   );
   loop.currentLease = lease;
+  loop.answering = conn;
   handlers.data(conn, lease);
+  loop.answering = null;
   lease.expire();
 }
 

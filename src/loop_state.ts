@@ -71,6 +71,8 @@ export class LoopState {
   /** What the handler that runs was given, for the case that it throws. */
   currentConnection: ConnectionHandle | null = null;
   currentLease: LeaseHandle | null = null;
+  /** The connection whose data handler runs: what it sends on it is an answer. */
+  answering: ConnectionHandle | null = null;
   /** The first error that a handler threw and that nobody has taken yet. */
   failure: { readonly error: unknown } | null = null;
   /** Whether the last turn found anything to do. */

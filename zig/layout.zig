@@ -137,6 +137,7 @@ pub const Operation = enum(u8) {
 };
 
 pub const send_flag_move: u8 = 1;
+pub const send_flag_answer: u8 = 2;
 
 /// 32 bytes. Common head of every submission: operation, flags, slot, generation.
 pub const HandleEntry = extern struct {
@@ -151,6 +152,8 @@ pub const HandleEntry = extern struct {
 pub const SendEntry = extern struct {
     operation: Operation,
     /// `send_flag_move`: the script's own reference on the buffer moves into the queue.
+    /// `send_flag_answer`: sent by the connection's own data handler; while more than half the
+    /// high-water mark of such bytes waits, no more data is delivered.
     flags: u8,
     reserved: u16,
     /// The connection.

@@ -5,9 +5,10 @@
 // The offset of a nested struct is counted in that struct's alignment. `byte_length` is the
 // size in bytes.
 
-export const layout_hash = 0x52cb0db0;
+export const layout_hash = 0x55742494;
 export const abi_version = 1;
 export const send_flag_move = 1;
+export const send_flag_answer = 2;
 export const header_bytes = 512;
 export const turn_flag_spin = 1;
 export const wait_forever = 4294967295;
@@ -372,8 +373,8 @@ export interface Functions {
    */
   tp_loop_submit(loop: number, submissions: number): number;
   /**
-   * Before the host sleeps: 1 when the wake descriptor will become readable at the next event, 0
-   * when there is work already.
+   * Before the host sleeps: 1 when the wake descriptor will be readable at the next event, 0 when
+   * there is work already.
    */
   tp_loop_arm(loop: number): number;
   /**
@@ -393,7 +394,7 @@ export interface Functions {
    */
   tp_listener_address(loop: number, slot: number, generation: number): number;
   /**
-   * Starts to connect (`ConnectOptions`). The connection's slot, or a negative status.
+   * Starts to connect (`ConnectOptions`). The connection's slot or a negative status.
    */
   tp_connect(loop: number, options: Uint8Array, length: number): number;
   /**

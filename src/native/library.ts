@@ -86,10 +86,14 @@ function checkLayout(path: string, version: number, hash: number): void {
   throw new IoError("ABI_MISMATCH", `${path} has ${found}; these bindings need ${wanted}`);
 }
 
-/** Where the library lies relative to this file, in the sources and in a bundle. */
+/**
+ * Where the library lies: below the package that this file is in, as a source or bundled somewhere in
+ * `dist`; or beside any other bundle. Nowhere further up, where others may write.
+ */
 function packagePaths(): string[] {
-  if (!import.meta.url.startsWith("file:")) return [];
-  const isSource = /\/src\/native\/library\.[jt]s$/.test(import.meta.url);
-  const roots = isSource ? ["../../"] : ["../", "./", "../../"];
-  return roots.map((root) => fileURLToPath(new URL(root + pathInPackage, import.meta.url)));
+  const { url } = import.meta;
+  if (!url.startsWith("file:")) return [];
+  const inPackage = /^(.*\/)(?:src\/native\/library\.[jt]s|dist\/(?:.*\/)?[^/]*)$/.exec(url);
+  const root = inPackage === null ? new URL("./", url) : inPackage[1];
+  return [fileURLToPath(new URL(pathInPackage, root))];
 }

@@ -12,8 +12,6 @@ const Net = @import("../net/net.zig").Net;
 
 /// Sends that can wait, per entry of the submission array.
 const sends_per_entry = 4;
-/// Slots beyond `max_connections`, for what is accepted while a listener is told to stop.
-const reserve = 1024;
 /// Most entries of the backend's own submission queue; a full one is submitted early.
 const backend_entries_max = 4096;
 
@@ -42,8 +40,7 @@ pub fn Instance(comptime Backend: type) type {
                 .send_count = options.send_buffers,
             });
             errdefer self.pool.deinit(true);
-            const connections = options.max_connections + reserve;
-            const ports = connections + options.max_listeners;
+            const ports = options.max_connections + options.max_listeners;
             try self.loop.init(.{
                 .backend = .{
                     .entries = @min(options.entries, backend_entries_max),
@@ -54,7 +51,7 @@ pub fn Instance(comptime Backend: type) type {
                 .mode = @enumFromInt(options.mode),
                 .clock = @enumFromInt(options.clock),
                 .entries = options.entries,
-                .connections = connections,
+                .connections = options.max_connections,
                 .script_timers = options.max_timers,
                 .user_timers = ports,
                 .spin_ceiling_ns = @as(u64, options.spin_ceiling_us) * std.time.ns_per_us,
@@ -63,18 +60,17 @@ pub fn Instance(comptime Backend: type) type {
             errdefer self.loop.deinit();
             try self.net.init(&self.loop, .{
                 .connections = options.max_connections,
-                .reserve = reserve,
                 .listeners = options.max_listeners,
                 .sends = options.entries * sends_per_entry,
             });
-            self.describe(options, connections);
+            self.describe(options);
             return self;
         }
 
-        fn describe(self: *Self, options: *layout.LoopOptions, connections: u32) void {
+        fn describe(self: *Self, options: *layout.LoopOptions) void {
             const shape: ChannelLayout = .{
                 .entries = options.entries,
-                .connections = connections,
+                .connections = options.max_connections,
             };
             const grant = self.loop.backend.grant();
             options.backend = @intFromEnum(Backend.kind);

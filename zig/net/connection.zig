@@ -35,7 +35,7 @@ pub const Connection = struct {
 
     /// The script wants no data now.
     paused: bool,
-    /// Too much waits to be sent for reading on.
+    /// Too many answers wait to be sent for reading on.
     held_back: bool,
     peer_ended: bool,
     end_reported: bool,
@@ -109,20 +109,27 @@ pub const Connection = struct {
         return self.connecting or self.receiving or self.sending;
     }
 
+    /// Notes the error that ends the connection; the first is the reason.
+    pub fn fail(self: *Connection, failure: i32) void {
+        if (self.failure == 0) self.failure = failure;
+    }
+
     /// Whether to stop taking bytes from the kernel.
     pub fn reading_stopped(self: *const Connection) bool {
         return self.paused or self.held_back or self.held.bytes > self.options.high_water_mark;
     }
 
-    /// Reading stops above half the high-water mark and goes on below a quarter. After a failure
-    /// nothing will leave the queue any more, and what arrived before is still to be delivered.
+    /// Reading stops when answers to what was read fill half the high-water mark, and goes on below
+    /// a quarter. Only answers count: two programs that both write much and read what arrives would
+    /// otherwise wait for each other for ever. After a failure nothing will leave the queue any
+    /// more, and what arrived before is still to be delivered.
     pub fn update_hold(self: *Connection) void {
         if (self.failure != 0) {
             self.held_back = false;
             return;
         }
         const divisor: u32 = if (self.held_back) 4 else 2;
-        self.held_back = self.queue.bytes > self.options.high_water_mark / divisor;
+        self.held_back = self.queue.answer_bytes > self.options.high_water_mark / divisor;
     }
 
     /// Whether `length` more bytes may be delivered in turn `turn`, and if so counts them.
@@ -184,13 +191,15 @@ test "a turn delivers at most half the mark, but always something" {
     try std.testing.expect(!connection.may_deliver(2, 1));
 }
 
-test "reading stops above half the mark and goes on below a quarter" {
+test "reading stops when answers fill half the mark and goes on below a quarter" {
     var connection = std.mem.zeroes(Connection);
     connection.options.high_water_mark = 1000;
+    // What was not an answer does not count.
+    connection.queue.bytes = 1000;
     for ([_]struct { u32, bool }{
         .{ 500, false }, .{ 501, true }, .{ 300, true }, .{ 250, false }, .{ 400, false },
     }) |step| {
-        connection.queue.bytes = step[0];
+        connection.queue.answer_bytes = step[0];
         connection.update_hold();
         try std.testing.expectEqual(step[1], connection.held_back);
     }

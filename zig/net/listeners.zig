@@ -2,7 +2,8 @@
 //!
 //! Invariants: while there is a free slot a listener accepts; when there is none, or the kernel is
 //! out of descriptors or memory, connections wait in the backlog and accepting starts again by
-//! itself. Used by the loop's thread only.
+//! itself. What is accepted while a listener is being told to stop is parked and opened first.
+//! Used by the loop's thread only.
 
 const std = @import("std");
 const layout = @import("../layout.zig");
@@ -18,7 +19,12 @@ const List = @import("../memory/list.zig").List;
 const retry_first_ms = 10;
 const retry_longest_ms = 1000;
 
+/// Most connections that are accepted and have no slot.
+const parked_max = 1024;
+
 const State = enum(u8) { free = 0, open, closing };
+
+const Parked = struct { descriptor: i32, listener: u32 };
 
 const Listener = struct {
     state: State,
@@ -45,11 +51,20 @@ pub fn Listeners(comptime Loop: type, comptime Streams: type) type {
         first_port: u32,
         open_count: u32,
         attention: List(Listener, "attention"),
+        /// A ring of `parked_count` connections from `parked_first` on.
+        parked: []Parked,
+        parked_first: u32,
+        parked_count: u32,
 
         pub fn init(loop: *Loop, streams: *Streams, slots: u32) error{OutOfMemory}!Self {
+            const parked = try mapped.allocate(Parked, parked_max);
+            errdefer mapped.free(Parked, parked);
             return .{
                 .loop = loop,
                 .streams = streams,
+                .parked = parked,
+                .parked_first = 0,
+                .parked_count = 0,
                 .listeners = try mapped.allocate(Listener, slots),
                 .first_port = @intCast(streams.connections.len),
                 .open_count = 0,
@@ -58,7 +73,9 @@ pub fn Listeners(comptime Loop: type, comptime Streams: type) type {
         }
 
         pub fn deinit(self: *Self) void {
+            while (self.unpark()) |parked| sockets.reset(parked.descriptor);
             mapped.free(Listener, self.listeners);
+            mapped.free(Parked, self.parked);
             self.* = undefined;
         }
 
@@ -162,11 +179,41 @@ pub fn Listeners(comptime Loop: type, comptime Streams: type) type {
         fn accepted(self: *Self, slot: u32, listener: *Listener, descriptor: i32) void {
             listener.retry_ms = retry_first_ms;
             if (listener.state != .open) return sockets.reset(descriptor);
-            if (!self.streams.open_accepted(descriptor, slot, listener.stream)) {
+            if (self.streams.accepts_more() and self.parked_count == 0) {
+                self.streams.open_accepted(descriptor, slot, listener.stream);
+            } else if (!self.park(.{ .descriptor = descriptor, .listener = slot })) {
                 sockets.reset(descriptor);
                 self.report(slot, listener, @intFromEnum(layout.Status.exhausted));
             }
             if (!self.streams.accepts_more()) self.attention.push(self.listeners, slot);
+        }
+
+        fn park(self: *Self, parked: Parked) bool {
+            if (self.parked_count == parked_max) return false;
+            self.parked[(self.parked_first + self.parked_count) % parked_max] = parked;
+            self.parked_count += 1;
+            return true;
+        }
+
+        fn unpark(self: *Self) ?Parked {
+            if (self.parked_count == 0) return null;
+            const parked = self.parked[self.parked_first];
+            self.parked_first = (self.parked_first + 1) % parked_max;
+            self.parked_count -= 1;
+            return parked;
+        }
+
+        fn open_parked(self: *Self) void {
+            while (self.streams.accepts_more() and self.loop.channel.room() > 0) {
+                const parked = self.unpark() orelse return;
+                const listener = &self.listeners[parked.listener];
+                if (listener.state == .open) {
+                    const stream = listener.stream;
+                    self.streams.open_accepted(parked.descriptor, parked.listener, stream);
+                } else {
+                    sockets.reset(parked.descriptor);
+                }
+            }
         }
 
         fn failed_to_accept(self: *Self, slot: u32, listener: *Listener, result: i32) void {
@@ -210,10 +257,12 @@ pub fn Listeners(comptime Loop: type, comptime Streams: type) type {
         }
 
         pub fn waiting(self: *const Self) bool {
+            if (self.parked_count > 0 and self.streams.accepts_more()) return true;
             return self.attention.length > 0;
         }
 
         pub fn attend(self: *Self) void {
+            self.open_parked();
             for (0..self.attention.length) |_| {
                 self.advance(self.attention.pop(self.listeners).?);
             }

@@ -20,16 +20,12 @@ pub fn Net(comptime Loop: type) type {
         streams: Streams(Loop),
         listeners: Listeners(Loop, Streams(Loop)),
 
-        pub const Options = struct { connections: u32, reserve: u32, listeners: u32, sends: u32 };
+        pub const Options = struct { connections: u32, listeners: u32, sends: u32 };
 
         /// `self` and `loop` must stay where they are afterwards.
         pub fn init(self: *Self, loop: *Loop, options: Options) error{OutOfMemory}!void {
             self.loop = loop;
-            self.streams = try .init(loop, .{
-                .slots = options.connections + options.reserve,
-                .reserve = options.reserve,
-                .sends = options.sends,
-            });
+            self.streams = try .init(loop, options.connections, options.sends);
             errdefer self.streams.deinit();
             self.listeners = try .init(loop, &self.streams, options.listeners);
             self.publish();

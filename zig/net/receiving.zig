@@ -33,9 +33,7 @@ pub fn Receiving(comptime Streams: type) type {
                     streams.loop.counters.starved += 1;
                     streams.starved.push(streams.connections, slot);
                 },
-                else => if (connection.failure == 0) {
-                    connection.failure = result;
-                },
+                else => connection.fail(result),
             }
             streams.attention.push(streams.connections, slot);
         }

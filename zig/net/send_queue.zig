@@ -1,7 +1,8 @@
 //! What waits to be sent: per connection a list of parts of buffers, all from one fixed set of
 //! nodes.
 //!
-//! Invariant: each node owns one reference on its buffer; `bytes` is the sum of the lengths.
+//! Invariant: each node owns one reference on its buffer; `bytes` is the sum of the lengths,
+//! `answer_bytes` that of answers, which are what a data handler sent on its own connection.
 
 const std = @import("std");
 const mapped = @import("../memory/mapped.zig");
@@ -10,7 +11,10 @@ const Pool = @import("../memory/pool.zig").Pool;
 
 const none: u32 = std.math.maxInt(u32);
 
-const Node = struct { buffer: u32, offset: u32, length: u32, next: u32 };
+const Node = struct { buffer: u32, offset: u32, length: u32, next: u32, answer: bool };
+
+/// Part of a buffer, with one reference on it.
+pub const Part = struct { buffer: u32, offset: u32, length: u32, answer: bool = false };
 
 /// Nodes of all connections of a loop.
 pub const Nodes = struct {
@@ -51,18 +55,20 @@ pub const SendQueue = struct {
     head: u32,
     tail: u32,
     bytes: u32,
+    answer_bytes: u32,
 
-    pub const empty: SendQueue = .{ .head = none, .tail = none, .bytes = 0 };
+    pub const empty: SendQueue = .{ .head = none, .tail = none, .bytes = 0, .answer_bytes = 0 };
 
-    /// Takes over one reference on `buffer`; false, and nothing taken, when there is no node or
-    /// the queue could not count the bytes.
-    pub fn push(self: *SendQueue, nodes: *Nodes, buffer: u32, offset: u32, length: u32) bool {
-        const bytes = std.math.add(u32, self.bytes, length) catch return false;
+    /// Takes over the part's reference; false, and nothing taken, when there is no node or the queue
+    /// could not count the bytes.
+    pub fn push(self: *SendQueue, nodes: *Nodes, part: Part) bool {
+        const bytes = std.math.add(u32, self.bytes, part.length) catch return false;
         const index = nodes.take(.{
-            .buffer = buffer,
-            .offset = offset,
-            .length = length,
+            .buffer = part.buffer,
+            .offset = part.offset,
+            .length = part.length,
             .next = none,
+            .answer = part.answer,
         }) orelse return false;
         if (self.head == none) {
             self.head = index;
@@ -71,6 +77,7 @@ pub const SendQueue = struct {
         }
         self.tail = index;
         self.bytes = bytes;
+        if (part.answer) self.answer_bytes += part.length;
         return true;
     }
 
@@ -103,7 +110,7 @@ pub const SendQueue = struct {
         if (length.* < node.length) {
             node.offset += length.*;
             node.length -= length.*;
-            self.bytes -= length.*;
+            self.uncount(node.answer, length.*);
             length.* = 0;
             return null;
         }
@@ -117,9 +124,14 @@ pub const SendQueue = struct {
         if (index == none) return null;
         const node = nodes.nodes[index];
         self.head = node.next;
-        self.bytes -= node.length;
+        self.uncount(node.answer, node.length);
         nodes.give_back(index);
         return node.buffer;
+    }
+
+    fn uncount(self: *SendQueue, answer: bool, length: u32) void {
+        self.bytes -= length;
+        if (answer) self.answer_bytes -= length;
     }
 };
 
@@ -127,8 +139,8 @@ test "parts leave in order, and a short send keeps the rest" {
     var nodes = try Nodes.init(4);
     defer nodes.deinit();
     var queue: SendQueue = .empty;
-    try std.testing.expect(queue.push(&nodes, 1, 0, 10));
-    try std.testing.expect(queue.push(&nodes, 2, 100, 20));
+    try std.testing.expect(queue.push(&nodes, .{ .buffer = 1, .offset = 0, .length = 10 }));
+    try std.testing.expect(queue.push(&nodes, .{ .buffer = 2, .offset = 100, .length = 20 }));
     try std.testing.expectEqual(@as(u32, 30), queue.bytes);
     var sent: u32 = 15;
     try std.testing.expectEqual(@as(?u32, 1), queue.take_sent(&nodes, &sent));
@@ -145,10 +157,10 @@ test "without a free node nothing is taken" {
     var nodes = try Nodes.init(1);
     defer nodes.deinit();
     var queue: SendQueue = .empty;
-    try std.testing.expect(queue.push(&nodes, 1, 0, 1));
-    try std.testing.expect(!queue.push(&nodes, 2, 0, 1));
+    try std.testing.expect(queue.push(&nodes, .{ .buffer = 1, .offset = 0, .length = 1 }));
+    try std.testing.expect(!queue.push(&nodes, .{ .buffer = 2, .offset = 0, .length = 1 }));
     try std.testing.expectEqual(@as(u32, 1), queue.bytes);
     try std.testing.expectEqual(@as(?u32, 1), queue.pop(&nodes));
     try std.testing.expectEqual(@as(?u32, null), queue.pop(&nodes));
-    try std.testing.expect(queue.push(&nodes, 2, 0, std.math.maxInt(u32)));
+    try std.testing.expect(queue.push(&nodes, .{ .buffer = 2, .offset = 0, .length = std.math.maxInt(u32) }));
 }

@@ -36,8 +36,13 @@ pub fn Sending(comptime Streams: type) type {
                 .free, .lingering, .ending => return false,
             }
             if (connection.shutdown_wanted) return false;
-            const nodes = &streams.nodes;
-            if (!connection.queue.push(nodes, entry.buffer, entry.offset, entry.length)) {
+            const queued = connection.queue.push(&streams.nodes, .{
+                .buffer = entry.buffer,
+                .offset = entry.offset,
+                .length = entry.length,
+                .answer = entry.flags & layout.send_flag_answer != 0,
+            });
+            if (!queued) {
                 // The script was told how many there are: nothing may vanish from a stream.
                 streams.end(entry.slot, @intFromEnum(layout.Status.exhausted), true);
                 return false;
@@ -89,9 +94,9 @@ pub fn Sending(comptime Streams: type) type {
                 kernel.negative(.INTR),
                 kernel.negative(.CANCELED),
                 => {},
-                else => if (connection.failure == 0) {
-                    connection.failure = result;
-                },
+                // We have not ended our direction: the peer is gone.
+                kernel.negative(.PIPE) => connection.fail(kernel.negative(.CONNRESET)),
+                else => connection.fail(result),
             }
             const settled = connection.state == .open and result > 0 and
                 connection.queue.bytes == 0 and !connection.drain_wanted and

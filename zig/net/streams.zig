@@ -35,8 +35,6 @@ pub fn Streams(comptime Loop: type) type {
 
         loop: *Loop,
         connections: []Connection,
-        /// Connections at which accepting stops and connecting is refused.
-        limit: u32,
         nodes: Nodes,
         /// Slots from here on were never used; `free` holds those that were and are again.
         fresh: u32,
@@ -49,23 +47,16 @@ pub fn Streams(comptime Loop: type) type {
         /// What the send that is being started consists of.
         segments: [contract.segments_max]contract.Segment,
 
-        pub const Options = struct {
-            slots: u32,
-            /// Slots that only take what a listener accepts while it is being told to stop.
-            reserve: u32,
-            sends: u32,
-        };
-
-        pub fn init(loop: *Loop, options: Options) error{OutOfMemory}!Self {
-            const connections = try mapped.allocate(Connection, options.slots);
+        /// `slots` connections, `sends` parts of buffers that may wait in all their queues.
+        pub fn init(loop: *Loop, slots: u32, sends: u32) error{OutOfMemory}!Self {
+            const connections = try mapped.allocate(Connection, slots);
             errdefer mapped.free(Connection, connections);
-            const free = try mapped.allocate(u32, options.slots);
+            const free = try mapped.allocate(u32, slots);
             errdefer mapped.free(u32, free);
             return .{
                 .loop = loop,
                 .connections = connections,
-                .limit = options.slots - options.reserve,
-                .nodes = try Nodes.init(options.sends),
+                .nodes = try Nodes.init(sends),
                 .fresh = 0,
                 .free = free,
                 .free_count = 0,
@@ -103,18 +94,17 @@ pub fn Streams(comptime Loop: type) type {
         }
 
         pub fn accepts_more(self: *const Self) bool {
-            return self.open_count < self.limit;
+            return self.open_count < self.connections.len;
         }
 
-        /// A connection that a listener accepted; false, and the descriptor stays the caller's,
-        /// when there is no slot.
+        /// A connection that a listener accepted, where `accepts_more`.
         pub fn open_accepted(
             self: *Self,
             descriptor: i32,
             listener: u32,
             options: layout.StreamOptions,
-        ) bool {
-            const slot = self.take_slot() orelse return false;
+        ) void {
+            const slot = self.take_slot().?;
             const connection = &self.connections[slot];
             connection.open(.open, descriptor, options);
             self.open_count += 1;
@@ -123,7 +113,6 @@ pub fn Streams(comptime Loop: type) type {
             const generation = connection.generation;
             self.loop.channel.emit(plain(.open, slot, generation, @intCast(listener)));
             self.advance(slot);
-            return true;
         }
 
         /// Starts to connect. The slot, or a negative status with `failed` naming the system call.
@@ -134,7 +123,6 @@ pub fn Streams(comptime Loop: type) type {
         ) i32 {
             const address = address_module.to_kernel(&options.address) orelse
                 return @intFromEnum(layout.Status.bad_argument);
-            if (!self.accepts_more()) return exhausted;
             const slot = self.take_slot() orelse return exhausted;
             const descriptor = self.open_socket(&address, options, failed);
             if (descriptor < 0) {
