@@ -155,6 +155,7 @@ pub fn Listeners(comptime Loop: type, comptime Streams: type) type {
             const listener = self.find(slot, generation) orelse return false;
             listener.state = .closing;
             sockets.stop_listening(listener.descriptor);
+            self.drop_parked(slot);
             self.loop.stop_user_timer(self.first_port + slot);
             self.attention.push(self.listeners, slot);
             return true;
@@ -206,12 +207,19 @@ pub fn Listeners(comptime Loop: type, comptime Streams: type) type {
         fn open_parked(self: *Self) void {
             while (self.streams.accepts_more() and self.loop.channel.room() > 0) {
                 const parked = self.unpark() orelse return;
-                const listener = &self.listeners[parked.listener];
-                if (listener.state == .open) {
-                    const stream = listener.stream;
-                    self.streams.open_accepted(parked.descriptor, parked.listener, stream);
-                } else {
+                const stream = self.listeners[parked.listener].stream;
+                self.streams.open_accepted(parked.descriptor, parked.listener, stream);
+            }
+        }
+
+        /// Resets what waits for a listener that goes; the others keep their order.
+        fn drop_parked(self: *Self, listener: u32) void {
+            for (0..self.parked_count) |_| {
+                const parked = self.unpark().?;
+                if (parked.listener == listener) {
                     sockets.reset(parked.descriptor);
+                } else {
+                    std.debug.assert(self.park(parked));
                 }
             }
         }
