@@ -71,9 +71,9 @@ export class IoError extends Error {
   /** What to test for. */
   readonly code: IoErrorCode;
   /** The system's error number, positive, when a system call failed. */
-  readonly errno?: number;
+  declare readonly errno?: number;
   /** The system call that failed, when one did. */
-  readonly syscall?: string;
+  declare readonly syscall?: string;
   /** One sentence that says what to do. */
   readonly advice: string;
 

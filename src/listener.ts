@@ -51,7 +51,7 @@ export interface Listener extends Disposable {
   readonly endpoint: string;
   /** True once `close()` was called or the loop closed. */
   readonly closed: boolean;
-  /** Stops accepting with the next turn; open connections stay. Does nothing when closed. */
+  /** Stops accepting and frees the port; open connections stay. Does nothing when closed. */
   close(): void;
   /** Lets the listener keep the loop running, which is how it starts. */
   ref(): void;
@@ -99,6 +99,8 @@ export class ListenerHandle implements Listener {
     if (this.closed) return;
     this.closed = true;
     this.loop.queue.handle(Operation.listener_close, this.slot, this.generation);
+    // The next turn may be far away, and the port shall be free when this returns.
+    this.loop.queue.flush();
   }
 
   ref(): void {

@@ -78,8 +78,10 @@ export class LoopState {
   /** Whether the last turn found anything to do. */
   hadWork = false;
 
+  /** Whether the loop as a whole may keep the process alive. */
+  isRef = true;
+
   #refs = 0;
-  #isRef = true;
 
   constructor(library: Library, opened: OpenedLoop) {
     const { functions } = library;
@@ -121,7 +123,7 @@ export class LoopState {
 
   /** Whether the loop keeps the process alive while it is driven. */
   get keepsAlive(): boolean {
-    return this.#isRef && this.#refs > 0;
+    return this.isRef && this.#refs > 0;
   }
 
   /** Whether there is anything left to drive. */
@@ -201,8 +203,8 @@ export class LoopState {
 
   /** Lets the loop as a whole keep the process alive, or not. */
   setRef(isRef: boolean): void {
-    if (this.#isRef === isRef) return;
-    this.#isRef = isRef;
+    if (this.isRef === isRef) return;
+    this.isRef = isRef;
     this.driver?.refChanged();
   }
 

@@ -66,7 +66,7 @@ class RunDriver implements Driver {
     let macrotaskAt = performance.now();
     let idleSince = macrotaskAt;
     while (!this.#isStopped && loop.hasWork) {
-      loop.turn(waitUs, true);
+      loop.turn(waitUs, waitUs > 0);
       loop.throwFailure();
       if (loop.hadWork) {
         // Does not block: what the handlers submitted leaves before anything else is done.
@@ -74,12 +74,12 @@ class RunDriver implements Driver {
         await null;
         idleSince = performance.now();
         if (idleSince - macrotaskAt < sliceMs) continue;
-        await macrotask();
+        await macrotask(loop);
         macrotaskAt = idleSince;
         continue;
       }
       // Chains of promises that handlers started settle before the loop blocks.
-      await macrotask();
+      await macrotask(loop);
       macrotaskAt = performance.now();
       waitUs = sliceMs * 1000;
       if (this.#canSleep && macrotaskAt - idleSince >= patienceMs) {
@@ -109,6 +109,9 @@ class RunDriver implements Driver {
   }
 }
 
-function macrotask(): Promise<void> {
-  return new Promise((resolve) => void setImmediate(resolve));
+function macrotask(loop: LoopState): Promise<void> {
+  return new Promise((resolve) => {
+    const immediate = setImmediate(resolve);
+    if (!loop.isRef) immediate.unref();
+  });
 }

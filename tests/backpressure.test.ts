@@ -26,6 +26,11 @@ function closePair(loop: Loop, ...conns: Connection[]): void {
   awaitClosed(loop, ...conns);
 }
 
+/** Resumes unless the test has closed it meanwhile. */
+function goOn(conn: Connection): void {
+  if (conn.state === "open") conn.resume();
+}
+
 testLoop("the first message is sent, later ones queued, what exceeds the mark is full", (loop) => {
   const reader = new ContentReader();
   const { client, server } = openPair(loop, {
@@ -162,7 +167,7 @@ testLoop("an echo is never answered full, however slowly its peer reads", (loop)
       deliveries += 1;
       if (deliveries % 8 !== 0) return;
       conn.pause();
-      loop.defer(() => loop.defer(() => loop.defer(() => conn.resume())));
+      loop.defer(() => loop.defer(() => loop.defer(() => goOn(conn))));
     },
   });
   turnUntil(loop, () => reader.received === total, "the echo");
@@ -188,7 +193,7 @@ testLoop("32 MiB both ways at once with slow readers arrive intact in bounded me
       end.deliveries += 1;
       if (end.deliveries % 16 !== 0) return;
       conn.pause();
-      loop.defer(() => loop.defer(() => conn.resume()));
+      loop.defer(() => loop.defer(() => goOn(conn)));
     },
   });
   const { client, server } = openPair(loop, {

@@ -28,7 +28,7 @@ export class Recorder implements ConnectionHandlers {
   text = "";
   bytes = 0;
   conn: Connection | null = null;
-  error: IoError | null = null;
+  reason: IoError | null = null;
 
   /** `also`: what to do beside recording. */
   constructor(also: ConnectionHandlers = {}) {
@@ -63,7 +63,7 @@ export class Recorder implements ConnectionHandlers {
   };
 
   readonly close = (conn: Connection, error: IoError | null): void => {
-    this.error = error;
+    this.reason = error;
     this.events.push(`close:${error?.code ?? null}`);
     assert.equal(conn.state, "closed");
     this.#also.close?.(conn, error);

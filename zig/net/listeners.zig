@@ -219,7 +219,8 @@ pub fn Listeners(comptime Loop: type, comptime Streams: type) type {
                 if (parked.listener == listener) {
                     sockets.reset(parked.descriptor);
                 } else {
-                    std.debug.assert(self.park(parked));
+                    const kept = self.park(parked);
+                    std.debug.assert(kept);
                 }
             }
         }
