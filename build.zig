@@ -59,7 +59,22 @@ fn native_tests(b: *std.Build, target: std.Build.ResolvedTarget) void {
     });
     root.addImport("uapi", uapi.createModule());
     const tests = b.addTest(.{ .root_module = root });
-    b.step("test", "Run the native tests").dependOn(&b.addRunArtifact(tests).step);
+    const load_tests = b.addTest(.{ .root_module = b.createModule(.{
+        .root_source_file = b.path("bench/native/load.zig"),
+        .target = target,
+        .optimize = .Debug,
+        .link_libc = true,
+    }) });
+    const header = b.createModule(.{ .target = target, .optimize = .Debug, .link_libc = true });
+    header.addIncludePath(b.path("include"));
+    header.addCSourceFile(.{
+        .file = b.path("tests/native/header.c"),
+        .flags = &.{ "-std=c11", "-Wall", "-Wextra", "-Werror" },
+    });
+    const step = b.step("test", "Run the native tests");
+    step.dependOn(&b.addRunArtifact(tests).step);
+    step.dependOn(&b.addRunArtifact(load_tests).step);
+    step.dependOn(&b.addObject(.{ .name = "header", .root_module = header }).step);
 }
 
 /// What the TypeScript tests run beside the library, in `tools/` of the install prefix.

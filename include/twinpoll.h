@@ -375,7 +375,7 @@ int32_t tp_listen(uint32_t loop, uint8_t *options, uint32_t length);
 int32_t tp_listener_address(uint32_t loop, uint32_t slot, uint32_t generation);
 
 /*
- * Starts to connect (`ConnectOptions`). The connection's slot or a negative status.
+ * Starts to connect (`ConnectOptions`). The connection's slot or a status.
  */
 int32_t tp_connect(uint32_t loop, uint8_t *options, uint32_t length);
 

@@ -525,7 +525,7 @@ pub const functions = [_]Function{
         .name = "tp_connect",
         .parameters = &.{ .{ "loop", .u32 }, .{ "options", .buffer }, .{ "length", .u32 } },
         .result = .i32,
-        .about = "Starts to connect (`ConnectOptions`). The connection's slot or a negative status.",
+        .about = "Starts to connect (`ConnectOptions`). The connection's slot or a status.",
     },
     .{
         .name = "tp_connection_address",

@@ -1,9 +1,9 @@
 // Written by zig/abi/generate.zig from zig/layout.zig; change the layout, not this file.
 //
-// Names are the layout's. A struct is a table of offsets, each counted in units of its field's
-// own alignment: index a Uint32Array with that of a u32, a Float64Array with that of an f64.
-// The offset of a nested struct is counted in that struct's alignment. `byte_length` is the
-// size in bytes.
+// Names are the layout's. A struct is a table of offsets, each counted in units of its
+// field's own alignment: index a Uint32Array with that of a u32, a Float64Array with that
+// of an f64. The offset of a nested struct is counted in that struct's alignment.
+// `byte_length` is the size in bytes.
 
 export const layout_hash = 0x55742494;
 export const abi_version = 1;
@@ -314,7 +314,7 @@ export const MachineReport = {
   epoll: 22,
 } as const;
 
-/** What a signature's value is: `buffer` lends bytes for the call, `pointer` is an address. */
+/** A value of a signature: `buffer` lends bytes for the call, `pointer` is an address. */
 export type NativeType = "u32" | "i32" | "buffer" | "pointer";
 
 /** The signature of each exported function. */
@@ -394,7 +394,7 @@ export interface Functions {
    */
   tp_listener_address(loop: number, slot: number, generation: number): number;
   /**
-   * Starts to connect (`ConnectOptions`). The connection's slot or a negative status.
+   * Starts to connect (`ConnectOptions`). The connection's slot or a status.
    */
   tp_connect(loop: number, options: Uint8Array, length: number): number;
   /**

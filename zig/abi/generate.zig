@@ -58,10 +58,10 @@ fn write_script(out: *Writer) Writer.Error!void {
     try out.writeAll(
         \\// Written by zig/abi/generate.zig from zig/layout.zig; change the layout, not this file.
         \\//
-        \\// Names are the layout's. A struct is a table of offsets, each counted in units of its field's
-        \\// own alignment: index a Uint32Array with that of a u32, a Float64Array with that of an f64.
-        \\// The offset of a nested struct is counted in that struct's alignment. `byte_length` is the
-        \\// size in bytes.
+        \\// Names are the layout's. A struct is a table of offsets, each counted in units of its
+        \\// field's own alignment: index a Uint32Array with that of a u32, a Float64Array with that
+        \\// of an f64. The offset of a nested struct is counted in that struct's alignment.
+        \\// `byte_length` is the size in bytes.
         \\
         \\
     );
@@ -108,7 +108,7 @@ fn write_script_struct(out: *Writer, name: []const u8, comptime Struct: type) Wr
 fn write_script_functions(out: *Writer) Writer.Error!void {
     try out.writeAll(
         \\
-        \\/** What a signature's value is: `buffer` lends bytes for the call, `pointer` is an address. */
+        \\/** A value of a signature: `buffer` lends bytes for the call, `pointer` is an address. */
         \\export type NativeType = "u32" | "i32" | "buffer" | "pointer";
         \\
         \\/** The signature of each exported function. */

@@ -175,8 +175,8 @@ fn small_options() layout.LoopOptions {
     return options;
 }
 
-/// Echoes messages between two connections of one loop, closes, and checks the accounts. `rung`: the
-/// best that is left without the denied flags; an older kernel grants a lower one.
+/// Echoes messages between two connections of one loop, closes, and checks the accounts. `rung`:
+/// the best that is left without the denied flags; an older kernel grants a lower one.
 fn check_echo(comptime Backend: type, deny_flags: u32, rung: u32) !void {
     var options = small_options();
     var failure: contract.Failure = .{};

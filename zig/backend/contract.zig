@@ -89,8 +89,8 @@ pub fn check(comptime Backend: type) void {
         .{ "reap", fn (*Backend, []Completion) u32 },
         // A free receive buffer.
         .{ "provide", fn (*Backend, u32) void },
-        // A descriptor that becomes readable when something happens between `arm` and `disarm`, or a
-        // negated errno. What happened before `arm` is seen by `ready`.
+        // A descriptor that becomes readable when something happens between `arm` and `disarm`, or
+        // a negated errno. What happened before `arm` is seen by `ready`.
         .{ "wake_descriptor", fn (*Backend) i32 },
         .{ "arm", fn (*Backend) void },
         .{ "disarm", fn (*Backend) void },

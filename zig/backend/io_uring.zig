@@ -318,8 +318,8 @@ pub const IoUring = struct {
         @atomicStore(u16, &self.buffer_ring[0].reserved, self.buffer_tail, .release);
     }
 
-    /// An eventfd that the ring signals. Polling the ring itself would not do: with DEFER_TASKRUN it
-    /// becomes readable only once its thread has entered the kernel.
+    /// An eventfd that the ring signals. Polling the ring itself would not do: with DEFER_TASKRUN
+    /// it becomes readable only once its thread has entered the kernel.
     pub fn wake_descriptor(self: *IoUring) i32 {
         return self.ring.event_descriptor();
     }

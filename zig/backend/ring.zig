@@ -166,8 +166,8 @@ pub const Ring = struct {
         return @min(rc, 0);
     }
 
-    /// A descriptor that becomes readable with completions while `signal_events` is on, or a negated
-    /// errno.
+    /// A descriptor that becomes readable with completions while `signal_events` is on, or a
+    /// negated errno.
     pub fn event_descriptor(self: *Ring) i32 {
         if (self.eventfd >= 0) return self.eventfd;
         const flags = linux.EFD.CLOEXEC | linux.EFD.NONBLOCK;

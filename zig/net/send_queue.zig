@@ -59,8 +59,8 @@ pub const SendQueue = struct {
 
     pub const empty: SendQueue = .{ .head = none, .tail = none, .bytes = 0, .answer_bytes = 0 };
 
-    /// Takes over the part's reference; false, and nothing taken, when there is no node or the queue
-    /// could not count the bytes.
+    /// Takes over the part's reference; false, and nothing taken, when there is no node or the
+    /// queue could not count the bytes.
     pub fn push(self: *SendQueue, nodes: *Nodes, part: Part) bool {
         const bytes = std.math.add(u32, self.bytes, part.length) catch return false;
         const index = nodes.take(.{
@@ -162,5 +162,6 @@ test "without a free node nothing is taken" {
     try std.testing.expectEqual(@as(u32, 1), queue.bytes);
     try std.testing.expectEqual(@as(?u32, 1), queue.pop(&nodes));
     try std.testing.expectEqual(@as(?u32, null), queue.pop(&nodes));
-    try std.testing.expect(queue.push(&nodes, .{ .buffer = 2, .offset = 0, .length = std.math.maxInt(u32) }));
+    const largest: Part = .{ .buffer = 2, .offset = 0, .length = std.math.maxInt(u32) };
+    try std.testing.expect(queue.push(&nodes, largest));
 }
