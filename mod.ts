@@ -1,21 +1,22 @@
 /**
  * Event-and-poll I/O for TypeScript, on Deno, Bun and Node.
  *
- * A {@linkcode Loop} holds listeners, connections and timers. Its handlers are called in turns, each
- * of which enters native code once; it sleeps while work is rare and polls while it is plenty.
+ * A {@linkcode Loop} holds listeners, connections and timers. Its handlers are called in turns,
+ * each of which enters native code once; it sleeps while work is rare and polls while it is plenty.
  *
  * @example An echo server
- * ```ts no-run
- * import { Loop } from "./mod.ts";
+ * ```ts
+ * import { Loop } from "@twinpoll/twinpoll";
  *
  * const loop = new Loop();
- * const listener = loop.listen("tcp://127.0.0.1:7000", {
+ * const listener = loop.listen("tcp://127.0.0.1:0", {
  *   data(conn, lease) {
- *     conn.send(lease);
+ *     conn.send(lease); // the lease moves: nothing is copied
  *   },
  * });
  * console.log(`listening on ${listener.endpoint}`);
- * await loop.run();
+ * await loop.run({ signal: AbortSignal.timeout(100) }); // without a signal: for ever
+ * loop.close();
  * ```
  *
  * @module

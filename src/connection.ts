@@ -53,8 +53,8 @@ export interface StreamOptions {
   /** Small messages leave at once (`TCP_NODELAY`). Default true. */
   noDelay?: boolean;
   /**
-   * Bytes that may wait to be sent before `send` answers `"full"`. At least two buffers of the pool,
-   * at most 1 GiB. Default 262,144.
+   * Bytes that may wait to be sent before `send` answers `"full"`. At least two buffers of the
+   * pool, at most 1 GiB. Default 262,144.
    */
   highWaterMark?: number;
   /**
@@ -80,7 +80,7 @@ export interface ConnectOptions extends StreamOptions {
  *
  * @example Echo, without a copy
  * ```ts
- * import { Loop } from "./mod.ts";
+ * import { Loop } from "@twinpoll/twinpoll";
  *
  * const loop = new Loop();
  * loop.listen("tcp://127.0.0.1:0", {
@@ -120,13 +120,13 @@ export interface Connection extends Disposable {
    * Sends a message whole, or none of it.
    *
    * A lease moves with `"sent"` and `"queued"` (one of its references, if it has several) and stays
-   * with the caller after `"full"`. Bytes and strings (as UTF-8) are copied into buffers of the pool.
-   * While nothing waits, any message that the pool can hold is taken, also one above the mark. While
-   * connecting, messages are queued.
+   * with the caller after `"full"`. Bytes and strings (as UTF-8) are copied into buffers of the
+   * pool. While nothing waits, any message that the pool can hold is taken, also one above the
+   * mark. While connecting, messages are queued.
    *
    * @throws {IoError} `STALE_HANDLE` when closing or closed, `EPIPE` after `shutdown()`,
-   *   `STALE_LEASE`, `WRONG_LOOP`, `MESSAGE_TOO_LARGE` when it can never fit, `INVALID_ARGUMENT` for
-   *   anything else than a lease, bytes or a string.
+   *   `STALE_LEASE`, `WRONG_LOOP`, `MESSAGE_TOO_LARGE` when it can never fit, `INVALID_ARGUMENT`
+   *   for anything else than a lease, bytes or a string.
    */
   send(data: Lease | Uint8Array | string): SendResult;
   /**
@@ -440,8 +440,13 @@ export class ConnectionHandle implements Connection {
 
 /** A detached view is empty, but it is a mistake and no empty message. */
 function checkAttached(data: Uint8Array): void {
-  if ((data.buffer as { detached?: boolean }).detached !== true) return;
-  throw new IoError("INVALID_ARGUMENT", "the bytes were transferred away", {
-    advice: "Send before the transfer, or send a copy.",
-  });
+  try {
+    // Throws over a detached buffer; `detached` itself is younger than Node 20.
+    new Uint8Array(data.buffer);
+  } catch (error) {
+    throw new IoError("INVALID_ARGUMENT", "the bytes were transferred away", {
+      advice: "Send before the transfer, or send a copy.",
+      cause: error,
+    });
+  }
 }

@@ -66,7 +66,7 @@ function dispatchRest(loop: LoopState): void {
   }
 }
 
-/** The connection that a completion is about, which is then the one to abort if a handler throws. */
+/** The connection that a completion is about; it is aborted if its handler throws. */
 function connectionAt(loop: LoopState, at: number): ConnectionHandle | null {
   const conn = loop.connections[loop.words[at + Completion.slot]] ?? null;
   if (conn === null || conn.generation !== loop.words[at + Completion.generation]) return null;

@@ -53,7 +53,7 @@ export interface IoErrorOptions {
  *
  * @example Test the code, not the message
  * ```ts
- * import { IoError, Loop } from "./mod.ts";
+ * import { IoError, Loop } from "@twinpoll/twinpoll";
  *
  * const loop = new Loop();
  * try {

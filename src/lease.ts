@@ -22,7 +22,7 @@ import type { Pool } from "./pool.ts";
  *
  * @example Keep what arrives and answer later
  * ```ts
- * import { Loop } from "./mod.ts";
+ * import { Loop } from "@twinpoll/twinpoll";
  *
  * const loop = new Loop();
  * loop.listen("tcp://127.0.0.1:0", {
@@ -46,7 +46,7 @@ export interface Lease extends Disposable {
    */
   readonly bytes: Uint8Array;
   /**
-   * Bytes in use. Settable, from 0 to `capacity`, on a lease of `loop.allocate()` before it is sent.
+   * Bytes in use. Settable, from 0 to `capacity`, on a lease of `loop.allocate()` until it is sent.
    *
    * @throws {IoError} `INVALID_ARGUMENT` when out of range or not settable, `STALE_LEASE`.
    */
@@ -57,7 +57,8 @@ export interface Lease extends Disposable {
   readonly released: boolean;
   /**
    * Adds a reference that outlives the handler and must be given back by one `release()` or one
-   * send. Several are counted, so a message can be sent to many connections.
+   * send. Several are counted, so a message can be sent to many connections; while its handler
+   * runs, the delivery itself is good for one send more.
    *
    * @returns This lease.
    * @throws {IoError} `STALE_LEASE` once the lease has ended.

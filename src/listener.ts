@@ -36,7 +36,7 @@ export interface ListenOptions extends StreamOptions {
  *
  * @example A free port
  * ```ts
- * import { Loop } from "./mod.ts";
+ * import { Loop } from "@twinpoll/twinpoll";
  *
  * const loop = new Loop();
  * const listener = loop.listen("tcp://127.0.0.1:0", {});

@@ -41,7 +41,7 @@ export interface RunOptions {
  *
  * @example An echo server that owns the thread
  * ```ts
- * import { Loop } from "./mod.ts";
+ * import { Loop } from "@twinpoll/twinpoll";
  *
  * const loop = new Loop();
  * const listener = loop.listen("tcp://127.0.0.1:0", {
@@ -75,8 +75,8 @@ export class Loop implements Disposable {
    * Opens a loop. The first one of a thread loads the native library.
    *
    * @param options What is asked for; what is left out has a default.
-   * @throws {IoError} `INVALID_OPTION`, `BACKEND_UNAVAILABLE` with the reason, `EXHAUSTED`, `ENOMEM`,
-   *   or `LIBRARY_NOT_FOUND`, `ABI_MISMATCH`, `PERMISSION_DENIED`, `UNSUPPORTED_RUNTIME` when the
+   * @throws {IoError} `INVALID_OPTION`, `BACKEND_UNAVAILABLE` with the reason, `EXHAUSTED`, or
+   *   `LIBRARY_NOT_FOUND`, `ABI_MISMATCH`, `PERMISSION_DENIED`, `UNSUPPORTED_RUNTIME` when the
    *   library cannot be loaded.
    */
   constructor(options: LoopOptions = {}) {
@@ -186,7 +186,8 @@ export class Loop implements Disposable {
 
   /**
    * Drives the loop until it is stopped, closed or aborted, or nothing ref'd is left. It owns the
-   * thread; promises, timers and signals of the host still get their turn at least every millisecond.
+   * thread; promises, timers and signals of the host still get their turn, at least every
+   * millisecond.
    *
    * @param options How to end it.
    * @returns Resolves at the end, also when aborted; rejects with what a handler has thrown.
@@ -249,6 +250,8 @@ export class Loop implements Disposable {
     if (!Number.isSafeInteger(us) || us < 0) {
       throw new IoError("INVALID_ARGUMENT", `a clock cannot be advanced by ${us} microseconds`);
     }
+    // Timers that were started before now count from before.
+    if (this.#state.queue.count > 0) this.#state.queue.flush();
     const status = functions.tp_clock_advance(handle, us >>> 0, Math.floor(us / 2 ** 32));
     if (status < 0) throw errorOfStatus(status, "advance the clock");
     this.#state.wakeSoon();

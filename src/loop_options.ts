@@ -28,7 +28,7 @@ export type BackendName = "io_uring" | "epoll";
 /**
  * When a loop sleeps and when it polls.
  *
- * - `"adaptive"`: polls while work keeps coming, sleeps once it stays away longer than polling pays.
+ * - `"adaptive"`: polls while work keeps coming, sleeps once that takes longer than polling pays.
  * - `"event"`: always sleeps.
  * - `"poll"`: never sleeps; takes a whole CPU for the lowest latency.
  */
@@ -63,7 +63,10 @@ export interface LoopOptions {
   maxTimers?: number;
   /** Submissions and completions per turn, a power of two from 64 to 65,536. Default 4,096. */
   entries?: number;
-  /** Longest time to poll before sleeping in adaptive mode, in microseconds: 1 to 1,000,000. Default 50. */
+  /**
+   * Longest time to poll before sleeping in adaptive mode, in microseconds: 1 to 1,000,000.
+   * Default 50.
+   */
   spinCeilingUs?: number;
   /** Sizes of the buffer pool. */
   pool?: PoolSizes;

@@ -69,14 +69,15 @@ const sysctlUnreadable = 3;
  *
  * @example
  * ```ts
- * import { probe } from "./mod.ts";
+ * import { probe } from "@twinpoll/twinpoll";
  *
  * const machine = probe();
  * const { io_uring } = machine.backends;
  * console.log(io_uring.available ? "io_uring works" : io_uring.reason);
  * ```
  *
- * @throws {IoError} `LIBRARY_NOT_FOUND`, `ABI_MISMATCH`, `PERMISSION_DENIED`, `UNSUPPORTED_RUNTIME`.
+ * @throws {IoError} `LIBRARY_NOT_FOUND`, `ABI_MISMATCH`, `PERMISSION_DENIED`,
+ *   `UNSUPPORTED_RUNTIME`.
  */
 export function probe(): Machine {
   const { functions, adapter, path } = loadLibrary();

@@ -2,8 +2,8 @@
  * `run()`: the loop owns the thread.
  *
  * Turns follow each other while there is work, with a microtask after each and a macrotask at least
- * every millisecond, so that promises, timers and signals of the host get their turn. Without work it
- * blocks in the kernel for at most a millisecond at a time, and after a while sleeps in the host.
+ * every millisecond, so that promises, timers and signals of the host get their turn. Without work
+ * it blocks in the kernel for at most a millisecond at a time, and later sleeps in the host.
  *
  * @module
  */

@@ -23,7 +23,7 @@ export interface TimerOptions {
  *
  * @example Three ticks
  * ```ts
- * import { Loop } from "./mod.ts";
+ * import { Loop } from "@twinpoll/twinpoll";
  *
  * const loop = new Loop();
  * let ticks = 0;

@@ -1,5 +1,5 @@
 /**
- * Deno: `Deno.dlopen`, and a `node:net` socket as wake source. Needs `--allow-ffi` and nothing else.
+ * Deno: `Deno.dlopen`, and a `node:net` socket as wake source. Needs only `--allow-ffi`.
  *
  * @module
  */

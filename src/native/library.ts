@@ -87,8 +87,8 @@ function checkLayout(path: string, version: number, hash: number): void {
 }
 
 /**
- * Where the library lies: below the package that this file is in, as a source or bundled somewhere in
- * `dist`; or beside any other bundle. Nowhere further up, where others may write.
+ * Where the library lies: below the package that this file is in, as a source or bundled somewhere
+ * in `dist`; or beside any other bundle. Nowhere further up, where others may write.
  */
 function packagePaths(): string[] {
   const { url } = import.meta;
