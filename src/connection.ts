@@ -312,12 +312,12 @@ export class ConnectionHandle implements Connection {
     const words = this.#words;
     const length = lease.size;
     const queued = words[this.#queuedAt];
-    if (queued > 0 && queued + length > this.highWaterMark) return this.#full();
+    if (queued > 0 && queued + length > this.highWaterMark) return this.#full(0);
     if (length === 0) {
       lease.release();
       return this.#taken(queued);
     }
-    if (words[Header.free_sends] === 0) return this.#full();
+    if (words[Header.free_sends] === 0) return this.#full(1);
     this.#queue.send(
       this.slot,
       this.generation,
@@ -353,8 +353,9 @@ export class ConnectionHandle implements Connection {
     }
     if (length === 0) checkAttached(data);
     const queued = words[this.#queuedAt];
-    if (queued > 0 && queued + length > this.highWaterMark) return this.#full();
-    if (words[Header.free_buffers] < parts || words[Header.free_sends] < parts) return this.#full();
+    const overMark = queued > 0 && queued + length > this.highWaterMark;
+    const hasRoom = words[Header.free_buffers] >= parts && words[Header.free_sends] >= parts;
+    if (overMark || !hasRoom) return this.#full(parts);
     for (let from = 0; from < length; from += bufferSize) {
       const rest = length - from;
       if (rest <= bufferSize) this.#sendPart(from === 0 ? data : data.subarray(from), rest);
@@ -396,10 +397,10 @@ export class ConnectionHandle implements Connection {
     return queued === 0 && this.state === "open" ? "sent" : "queued";
   }
 
-  #full(): SendResult {
+  #full(buffers: number): SendResult {
     if (!this.wantsDrain) {
       this.wantsDrain = true;
-      this.#queue.handle(Operation.want_drain, this.slot, this.generation);
+      this.#queue.wantDrain(this.slot, this.generation, buffers);
     }
     return "full";
   }

@@ -31,7 +31,6 @@ export type HandleOperation =
   | typeof Operation.shutdown
   | typeof Operation.close
   | typeof Operation.abort
-  | typeof Operation.want_drain
   | typeof Operation.listener_close;
 
 /** Where a queue lies and who takes its entries. */
@@ -112,6 +111,15 @@ export class SubmissionQueue {
     this.#words[at] = operation;
     this.#words[at + HandleEntry.slot] = slot;
     this.#words[at + HandleEntry.generation] = generation;
+  }
+
+  /** A `drain` once there is room, and `buffers` send buffers are free. */
+  wantDrain(slot: number, generation: number, buffers: number): void {
+    const at = this.#reserve();
+    this.#words[at] = Operation.want_drain;
+    this.#words[at + HandleEntry.slot] = slot;
+    this.#words[at + HandleEntry.generation] = generation;
+    this.#words[at + HandleEntry.count] = buffers;
   }
 
   /** Starts a timer, or starts it again. */

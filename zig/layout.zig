@@ -146,7 +146,9 @@ pub const HandleEntry = extern struct {
     reserved: u16,
     slot: u32,
     generation: u32,
-    padding: [5]u32,
+    /// `want_drain`: send buffers that the refused message needs.
+    count: u32,
+    padding: [4]u32,
 };
 
 pub const SendEntry = extern struct {

@@ -199,11 +199,12 @@ pub fn Loop(comptime BackendType: type) type {
 
         fn apply_retain(self: *Self, entry: layout.BufferEntry) bool {
             if (!self.pool.valid(entry.buffer, entry.buffer_generation)) return false;
-            return self.pool.retain(entry.buffer);
+            return self.pool.script_retain(entry.buffer);
         }
 
         fn apply_release(self: *Self, entry: layout.BufferEntry) bool {
             if (!self.pool.valid(entry.buffer, entry.buffer_generation)) return false;
+            if (!self.pool.take_from_script(entry.buffer)) return false;
             self.release_buffer(entry.buffer);
             return true;
         }

@@ -3,7 +3,8 @@
 //! Buffers below `receive_count` are for receiving: a backend holds the free ones. The others are
 //! for the script's own messages and are kept in a free list here.
 //! Invariants: a free buffer has no references; the generation changes when the last one goes, so a
-//! stale handle never matches. Used by the loop's thread only.
+//! stale handle never matches; whatever a script asks, it only gives back what it holds. Used by the
+//! loop's thread only.
 
 const std = @import("std");
 const mapped = @import("mapped.zig");
@@ -15,6 +16,8 @@ const State = struct {
     /// Starts at 0 in fresh memory; a handle is valid while it equals this and references > 0.
     generation: u32,
     references: u32,
+    /// How many of the references are the script's own, which alone it may release.
+    script_references: u32,
     /// Next free buffer, or next in whatever list holds this one.
     next: u32,
     /// Bytes received, while a connection holds the buffer back from the script.
@@ -71,6 +74,10 @@ pub const Pool = struct {
         return self.slab.ptr + @as(usize, index) * self.buffer_size;
     }
 
+    pub fn send_count(self: *const Pool) u32 {
+        return @as(u32, @intCast(self.states.len)) - self.receive_count;
+    }
+
     pub fn is_receive(self: *const Pool, index: u32) bool {
         return index < self.receive_count;
     }
@@ -82,13 +89,14 @@ pub const Pool = struct {
         return state.references > 0 and state.generation == generation;
     }
 
-    /// A send buffer with one reference, or null when all are held.
+    /// A send buffer with one reference, the script's; null when all are held.
     pub fn take_send(self: *Pool) ?u32 {
         const index = self.free_head;
         if (index == none) return null;
         self.free_head = self.states[index].next;
         self.free_count -= 1;
         self.first_reference(index);
+        self.states[index].script_references = 1;
         return index;
     }
 
@@ -107,12 +115,28 @@ pub const Pool = struct {
         return true;
     }
 
+    /// One more reference of the script; false when there are too many to count.
+    pub fn script_retain(self: *Pool, index: u32) bool {
+        if (!self.retain(index)) return false;
+        self.states[index].script_references += 1;
+        return true;
+    }
+
+    /// Takes one reference from the script for somebody else to hold; false when it has none.
+    pub fn take_from_script(self: *Pool, index: u32) bool {
+        const state = &self.states[index];
+        if (state.script_references == 0) return false;
+        state.script_references -= 1;
+        return true;
+    }
+
     /// One reference less. True when a receive buffer became free: the caller gives it back to the
     /// backend. A send buffer goes back to the free list here.
     pub fn release(self: *Pool, index: u32) bool {
         const state = &self.states[index];
         std.debug.assert(state.references > 0);
         state.references -= 1;
+        std.debug.assert(state.references >= state.script_references);
         if (state.references > 0) return false;
         state.generation +%= 1;
         if (self.is_receive(index)) return true;
@@ -132,12 +156,25 @@ test "a buffer is free only after its last reference, and its handle is stale th
     defer pool.deinit(true);
     const index = pool.take_send().?;
     const generation = pool.states[index].generation;
+    try std.testing.expect(pool.take_from_script(index));
     try std.testing.expect(pool.retain(index));
     try std.testing.expect(!pool.release(index));
     try std.testing.expect(pool.valid(index, generation));
     try std.testing.expect(!pool.release(index));
     try std.testing.expect(!pool.valid(index, generation));
     try std.testing.expectEqual(@as(u32, 2), pool.free_count);
+}
+
+test "a script gives back only what it holds" {
+    var pool = try Pool.init(.{ .buffer_size = 512, .receive_count = 8, .send_count = 8 });
+    defer pool.deinit(true);
+    pool.first_reference(3);
+    try std.testing.expect(!pool.take_from_script(3));
+    try std.testing.expect(pool.script_retain(3));
+    try std.testing.expect(pool.take_from_script(3));
+    try std.testing.expect(!pool.take_from_script(3));
+    try std.testing.expect(!pool.release(3));
+    try std.testing.expect(pool.release(3));
 }
 
 test "no buffer is handed out twice, and exhaustion is null" {

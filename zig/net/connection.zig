@@ -42,6 +42,8 @@ pub const Connection = struct {
     shutdown_wanted: bool,
     shutdown_done: bool,
     drain_wanted: bool,
+    /// Send buffers that must be free for `drain`.
+    drain_buffers: u32,
     /// The descriptor is to be closed with a reset.
     reset: bool,
     /// Error that ends the connection once what arrived before it is delivered; 0 for none.
@@ -91,6 +93,7 @@ pub const Connection = struct {
             .shutdown_wanted = false,
             .shutdown_done = false,
             .drain_wanted = false,
+            .drain_buffers = 0,
             .reset = false,
             .failure = 0,
             .outcome = 0,

@@ -4,6 +4,7 @@
 //! the bytes queued is put right whenever it could differ; a reference that moved with a refused
 //! send is given back.
 
+const std = @import("std");
 const layout = @import("../layout.zig");
 const kernel = @import("../sys/kernel.zig");
 const plain = @import("../loop/channel.zig").plain;
@@ -19,7 +20,8 @@ pub fn Sending(comptime Streams: type) type {
                 return refuse(streams, entry.slot);
             }
             const moves = entry.flags & layout.send_flag_move != 0;
-            if (!moves and !pool.retain(entry.buffer)) return refuse(streams, entry.slot);
+            const held = if (moves) pool.take_from_script(entry.buffer) else pool.retain(entry.buffer);
+            if (!held) return refuse(streams, entry.slot);
             // From here on one reference is ours, to queue or to give back.
             if (queue(streams, &entry)) return true;
             streams.loop.release_buffer(entry.buffer);
@@ -131,7 +133,8 @@ pub fn Sending(comptime Streams: type) type {
             if (!connection.drain_wanted) return;
             if (connection.queue.bytes > connection.options.high_water_mark / 2) return;
             const loop = streams.loop;
-            if (loop.pool.free_count == 0 or streams.nodes.free_count == 0) {
+            const wanted = std.math.clamp(connection.drain_buffers, 1, loop.pool.send_count());
+            if (loop.pool.free_count < wanted or streams.nodes.free_count < wanted) {
                 return streams.bufferless.push(streams.connections, slot);
             }
             if (loop.channel.room() == 0) {

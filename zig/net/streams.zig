@@ -171,7 +171,10 @@ pub fn Streams(comptime Loop: type) type {
                 .pause => connection.paused = true,
                 .unpause => connection.paused = false,
                 .shutdown => connection.shutdown_wanted = true,
-                .want_drain => connection.drain_wanted = true,
+                .want_drain => {
+                    connection.drain_wanted = true;
+                    connection.drain_buffers = entry.count;
+                },
                 .close => self.close(entry.slot),
                 .abort => self.end(entry.slot, aborted, true),
                 else => return false,
@@ -256,7 +259,7 @@ pub fn Streams(comptime Loop: type) type {
                 self.advance(self.starved.pop(self.connections) orelse break);
             }
             if (self.loop.pool.free_count > 0) {
-                for (0..self.bufferless.length) |_| {
+                for (0..@min(self.bufferless.length, self.loop.pool.free_count)) |_| {
                     self.advance(self.bufferless.pop(self.connections).?);
                 }
             }
