@@ -1,9 +1,10 @@
 /**
  * `run()`: the loop owns the thread.
  *
- * Turns follow each other while there is work, with a microtask after each and a macrotask at least
- * every millisecond, so that promises, timers and signals of the host get their turn. Without work
- * it blocks in the kernel for at most a millisecond at a time, and later sleeps in the host.
+ * Turns follow each other while there is work, with a microtask after each and a macrotask every
+ * millisecond to four, so that promises, timers and signals of the host get their turn. Without
+ * work it blocks in the kernel for at most a millisecond at a time, and after a while sleeps in the
+ * host.
  *
  * @module
  */
@@ -13,8 +14,12 @@ import { IoError, meaningOf } from "./io_error.ts";
 import type { Driver, LoopState } from "./loop_state.ts";
 import { Mode } from "./native/abi.ts";
 
-/** Longest block in the kernel, and longest time without a macrotask. */
+/** Longest block in the kernel. */
 const sliceMs = 1;
+/** A busy loop gives the host a macrotask this often: so seldom that it costs half a percent. */
+const leastGapMs = 1;
+const mostGapMs = 4;
+const gapPerCost = 200;
 /** Time without work after which the host sleeps, which costs a wake-up through a descriptor. */
 const patienceMs = 10;
 
@@ -65,6 +70,7 @@ class RunDriver implements Driver {
     let waitUs = 0;
     let macrotaskAt = performance.now();
     let idleSince = macrotaskAt;
+    let gapMs = leastGapMs;
     while (!this.#isStopped && loop.hasWork) {
       loop.turn(waitUs, waitUs > 0);
       loop.throwFailure();
@@ -73,9 +79,11 @@ class RunDriver implements Driver {
         waitUs = 0;
         await null;
         idleSince = performance.now();
-        if (idleSince - macrotaskAt < sliceMs) continue;
+        if (idleSince - macrotaskAt < gapMs) continue;
         await macrotask(loop);
-        macrotaskAt = idleSince;
+        macrotaskAt = performance.now();
+        const costMs = macrotaskAt - idleSince;
+        gapMs = Math.min(Math.max(costMs * gapPerCost, leastGapMs), mostGapMs);
         continue;
       }
       // Chains of promises that handlers started settle before the loop blocks.
