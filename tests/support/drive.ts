@@ -82,6 +82,16 @@ export async function drive(loop: Loop, driver: Driver, done: Signal): Promise<v
   }
 }
 
+/** Waits until a driven loop sleeps: it makes no turn during several of the host's timers. */
+export async function untilQuiet(loop: Loop): Promise<void> {
+  for (let quiet = 0, tick = 0; quiet < 5; tick++) {
+    assert.ok(tick < 500, "the loop goes on turning");
+    const { turns } = loop.stats();
+    await new Promise((resolve) => setTimeout(resolve, 5));
+    quiet = loop.stats().turns === turns ? quiet + 1 : 0;
+  }
+}
+
 /** `promise`, or a failure after an overall limit. */
 export async function within<T>(promise: Promise<T>, what: string): Promise<T> {
   let timer: ReturnType<typeof setTimeout> | undefined;

@@ -28,6 +28,15 @@ function findRoot(): string {
 }
 
 /**
+ * Where a TypeScript program of this clone is for this runtime.
+ *
+ * @param file Path from the root; one of `cli.ts`, `examples/**` or `tests/**`.
+ */
+export function program(file: string): string {
+  return runtime === "node" ? join(root, "dist", file.replace(/\.ts$/, ".js")) : join(root, file);
+}
+
+/**
  * The command that runs a TypeScript program of this clone on this runtime.
  *
  * @param file Path from the root; one of `cli.ts`, `examples/**` or `tests/**`.
@@ -35,9 +44,6 @@ function findRoot(): string {
  */
 export function command(file: string, permissions: string[] = ["--allow-all"]): string[] {
   const executable = process.execPath;
-  if (runtime === "deno") {
-    return [executable, "run", "--no-check", ...permissions, join(root, file)];
-  }
-  if (runtime === "bun") return [executable, join(root, file)];
-  return [executable, join(root, "dist", file.replace(/\.ts$/, ".js"))];
+  if (runtime === "deno") return [executable, "run", "--no-check", ...permissions, program(file)];
+  return [executable, program(file)];
 }

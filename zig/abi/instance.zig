@@ -13,7 +13,7 @@ const Net = @import("../net/net.zig").Net;
 /// Sends that can wait, per entry of the submission array.
 const sends_per_entry = 4;
 /// Most entries of the backend's own submission queue; a full one is submitted early.
-const backend_entries_max = 4096;
+const backend_entries_max = 256;
 
 pub fn Instance(comptime Backend: type) type {
     return struct {

@@ -26,7 +26,7 @@ pub const ladder = [_]u32{
 };
 
 /// Completion entries per submission entry: multishot operations complete many times.
-const completions_per_submission = 4;
+const completions_per_submission = 16;
 
 pub const Ring = struct {
     descriptor: i32,
