@@ -9,6 +9,7 @@
 
 import { IoError } from "./io_error.ts";
 import { Address } from "./native/abi.ts";
+import { show } from "./show.ts";
 
 /** The object form of an endpoint: `{ transport: "tcp", host: "127.0.0.1", port: 7000 }`. */
 export interface Endpoint {
@@ -46,9 +47,13 @@ export function resolveEndpoint(endpoint: string | Endpoint): ResolvedEndpoint {
     ? splitEndpoint(endpoint)
     : checkObjectForm(endpoint);
   if (transport !== "tcp") {
-    throw new IoError("UNKNOWN_SCHEME", `endpoint ${show(endpoint)}: no transport ${transport}`, {
-      advice: "Use tcp://host:port.",
-    });
+    throw new IoError(
+      "UNKNOWN_SCHEME",
+      `endpoint ${showEndpoint(endpoint)}: no transport ${transport}`,
+      {
+        advice: "Use tcp://host:port.",
+      },
+    );
   }
   const address = parseHost(host);
   if (address === null) {
@@ -122,7 +127,7 @@ function splitEndpoint(endpoint: string): { transport: string; host: string; por
 
 function checkObjectForm(endpoint: Endpoint): { transport: string; host: string; port: number } {
   if (typeof endpoint !== "object" || endpoint === null) {
-    throw new IoError("INVALID_ENDPOINT", `an endpoint cannot be ${endpoint}`, {
+    throw new IoError("INVALID_ENDPOINT", `an endpoint cannot be ${show(endpoint)}`, {
       advice: 'Pass "tcp://host:port" or { transport: "tcp", host, port }.',
     });
   }
@@ -131,7 +136,7 @@ function checkObjectForm(endpoint: Endpoint): { transport: string; host: string;
     throw invalid(endpoint, "transport and host must be strings", "Give both as strings.");
   }
   if (transport === "tcp" && !(Number.isInteger(port) && port >= 0 && port <= 65_535)) {
-    throw invalid(endpoint, `port ${port} is not a port`, "Use an integer from 0 to 65535.");
+    throw invalid(endpoint, `port ${show(port)} is not a port`, "Use an integer from 0 to 65535.");
   }
   return { transport, host, port };
 }
@@ -228,11 +233,11 @@ function formatIpv6(bytes: Uint8Array): string {
 }
 
 function invalid(endpoint: string | Endpoint, why: string, advice: string): IoError {
-  return new IoError("INVALID_ENDPOINT", `endpoint ${show(endpoint)}: ${why}`, { advice });
+  return new IoError("INVALID_ENDPOINT", `endpoint ${showEndpoint(endpoint)}: ${why}`, { advice });
 }
 
-function show(endpoint: string | Endpoint): string {
-  return typeof endpoint === "string"
-    ? JSON.stringify(endpoint)
-    : `{ transport: ${endpoint.transport}, host: ${endpoint.host}, port: ${endpoint.port} }`;
+function showEndpoint(endpoint: unknown): string {
+  if (typeof endpoint !== "object" || endpoint === null) return show(endpoint);
+  const { transport, host, port } = endpoint as Partial<Record<keyof Endpoint, unknown>>;
+  return `{ transport: ${show(transport)}, host: ${show(host)}, port: ${show(port)} }`;
 }

@@ -221,10 +221,10 @@ export function explainReason(reason: number): readonly [why: string, advice: st
 function encode(options: LoopOptions): Uint32Array<ArrayBuffer> {
   const words = new Uint32Array(Layout.byte_length / 4);
   words[Layout.size] = Layout.byte_length;
-  words[Layout.backend] = choiceOption("backend", options.backend ?? "auto", BackendKind);
-  words[Layout.mode] = choiceOption("mode", options.mode ?? "adaptive", Mode);
-  words[Layout.clock] = choiceOption("clock", options.clock ?? "monotonic", ClockKind);
-  const { pool = {} } = options;
+  const { backend = "auto", mode = "adaptive", clock = "monotonic", pool = {} } = options;
+  words[Layout.backend] = choiceOption("backend", backend, BackendKind);
+  words[Layout.mode] = choiceOption("mode", mode, Mode);
+  words[Layout.clock] = choiceOption("clock", clock, ClockKind);
   if (typeof pool !== "object" || pool === null) throw invalidOption("pool", pool, "an object");
   const integers = [
     [Layout.max_connections, options.maxConnections, 1, 1_048_576],

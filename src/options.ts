@@ -8,6 +8,7 @@
  */
 
 import { IoError } from "./io_error.ts";
+import { show } from "./show.ts";
 
 /** `value` if it is an integer from `minimum` to `maximum`. */
 export function integerOption(
@@ -55,8 +56,7 @@ export function choiceOption<Choices extends Readonly<Record<string, number>>>(
 
 /** The error for an option that is not `expected`. */
 export function invalidOption(name: string, value: unknown, expected: string): IoError {
-  const shown = typeof value === "string" ? JSON.stringify(value) : String(value);
-  return new IoError("INVALID_OPTION", `option ${name} is ${shown}: it must be ${expected}`, {
+  return new IoError("INVALID_OPTION", `option ${name} is ${show(value)}: it must be ${expected}`, {
     advice: `Set ${name} to ${expected}, or leave it out for the default.`,
   });
 }

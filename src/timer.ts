@@ -9,6 +9,7 @@
 
 import { IoError } from "./io_error.ts";
 import type { LoopState } from "./loop_state.ts";
+import { show } from "./show.ts";
 
 /** When a timer fires, from its start. */
 export interface TimerOptions {
@@ -183,7 +184,7 @@ export class TimerHandle implements Timer {
 
 function duration(name: string, value: unknown, minimum: number): number {
   if (typeof value === "number" && value >= minimum && value <= maxUs) return value;
-  throw new IoError("INVALID_OPTION", `option ${name} is ${String(value)}`, {
+  throw new IoError("INVALID_OPTION", `option ${name} is ${show(value)}`, {
     advice: `Set ${name} to a number of microseconds from ${minimum} to 2^53.`,
   });
 }

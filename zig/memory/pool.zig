@@ -1,10 +1,9 @@
 //! The buffers of one loop: equal slots of a slab, each with a generation and a reference count.
 //!
 //! Buffers below `receive_count` are for receiving: a backend holds the free ones. The others are
-//! for the script's own messages and are kept in a free list here.
-//! Invariants: a free buffer has no references; the generation changes when the last one goes, so a
-//! stale handle never matches; whatever a script asks, it only gives back what it holds. Used by the
-//! loop's thread only.
+//! for the script's own messages and are kept in a free list here. Invariants: a free buffer has no
+//! references; the generation changes when the last one goes, so a stale handle never matches;
+//! whatever a script asks, it only gives back what it holds. Used by the loop's thread only.
 
 const std = @import("std");
 const mapped = @import("mapped.zig");

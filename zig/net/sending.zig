@@ -20,7 +20,10 @@ pub fn Sending(comptime Streams: type) type {
                 return refuse(streams, entry.slot);
             }
             const moves = entry.flags & layout.send_flag_move != 0;
-            const held = if (moves) pool.take_from_script(entry.buffer) else pool.retain(entry.buffer);
+            const held = if (moves)
+                pool.take_from_script(entry.buffer)
+            else
+                pool.retain(entry.buffer);
             if (!held) return refuse(streams, entry.slot);
             // From here on one reference is ours, to queue or to give back.
             if (queue(streams, &entry)) return true;
