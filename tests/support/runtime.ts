@@ -47,3 +47,10 @@ export function command(file: string, permissions: string[] = ["--allow-all"]): 
   if (runtime === "deno") return [executable, "run", "--no-check", ...permissions, program(file)];
   return [executable, program(file)];
 }
+
+/** The same with a garbage collector that the program can call: `gc()`, or `Bun.gc` there. */
+export function commandWithGc(file: string): string[] {
+  if (runtime === "deno") return command(file, ["--allow-all", "--v8-flags=--expose-gc"]);
+  const [executable, path] = command(file);
+  return runtime === "bun" ? [executable, path] : [executable, "--expose-gc", path];
+}
