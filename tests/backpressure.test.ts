@@ -139,6 +139,26 @@ testLoop("without buffers a message is full, and drain follows once there are so
   closePair(loop, client, server);
 }, { pool: { sendBuffers: 8 } });
 
+testLoop("drain waits until there are as many buffers as the refused message needs", (loop) => {
+  const reader = new ContentReader();
+  const message = content(4 * bufferSize);
+  const answers: SendResult[] = [];
+  const { client, server } = openPair(loop, {
+    server: { data: (_, lease) => reader.read(lease.bytes) },
+    client: { drain: (conn) => void answers.push(conn.send(message)) },
+  });
+  const leases = Array.from({ length: 8 }, () => loop.allocate()!);
+  assert.equal(client.send(message), "full");
+  for (const lease of leases.splice(0, 3)) lease.release();
+  turns(loop);
+  assert.deepEqual(answers, [], "three buffers are not enough");
+  for (const lease of leases.splice(0, 1)) lease.release();
+  turnUntil(loop, () => reader.received === message.length, "the message");
+  assert.deepEqual(answers, ["sent"]);
+  for (const lease of leases) lease.release();
+  closePair(loop, client, server);
+}, { pool: { sendBuffers: 8 } });
+
 testLoop("a message that the pool can never hold throws and sends nothing", (loop) => {
   const reader = new ContentReader();
   const { client, server } = openPair(loop, {
@@ -213,6 +233,45 @@ testLoop("32 MiB both ways at once with slow readers arrive intact in bounded me
   const mostTaken = 2 * Math.ceil(client.highWaterMark / 10_000);
   assert.ok(fewestFree >= loop.capabilities.sendBuffers - mostTaken, `${fewestFree} were free`);
   closePair(loop, client, server);
+});
+
+testLoop("a proxy passes leases on to a slow reader and holds its fast source back", (loop) => {
+  const total = 8 << 20;
+  const writer = new ContentWriter(total);
+  const reader = new ContentReader();
+  const waiting: Lease[] = [];
+  let fulls = 0;
+  const far = openPair(loop, {
+    server: {
+      data(conn, lease): void {
+        reader.read(lease.bytes);
+        conn.pause();
+        loop.defer(() => loop.defer(() => goOn(conn)));
+      },
+    },
+    client: {
+      drain(conn): void {
+        while (waiting.length > 0 && conn.send(waiting[0]) !== "full") waiting.shift();
+        if (waiting.length === 0) near.server.resume();
+      },
+    },
+    connect: { highWaterMark: smallMark },
+  });
+  const near = openPair(loop, {
+    server: {
+      data(conn, lease): void {
+        if (waiting.length === 0 && far.client.send(lease) !== "full") return;
+        fulls += 1;
+        waiting.push(lease.retain());
+        conn.pause();
+      },
+    },
+    client: { drain: (conn) => writer.write(conn) },
+  });
+  writer.write(near.client);
+  turnUntil(loop, () => reader.received === total, "everything at the far end");
+  assert.ok(fulls > 0 && writer.fulls > 0, "nobody was held back");
+  closePair(loop, near.client, near.server, far.client, far.server);
 });
 
 testLoop("nothing is delivered while paused, and nothing is lost", (loop) => {

@@ -194,8 +194,12 @@ testLoop("what is sent while connecting is queued and arrives first", (loop) => 
   listener.close();
 });
 
-for (const driver of drivers) {
-  testLoop(`both ends in one loop, driven by ${driver}()`, async (loop) => {
+const ways = drivers.flatMap((driver) =>
+  (["adaptive", "event", "poll"] as const).map((mode) => [driver, mode] as const)
+);
+
+for (const [driver, mode] of ways) {
+  testLoop(`both ends in one loop in ${mode} mode, driven by ${driver}()`, async (loop) => {
     const done = new Signal();
     const listener = listenEcho(loop);
     const reader = new ContentReader();
@@ -215,8 +219,45 @@ for (const driver of drivers) {
     });
     await drive(loop, driver, done);
     assert.equal(reader.received, total);
-  });
+  }, { mode });
 }
+
+testLoop("without a data handler what arrives is taken and dropped", (loop) => {
+  const listener = loop.listen(anyPort, { end: (conn) => conn.close() });
+  let ended = false;
+  const conn = loop.connect(listener.address, {
+    open(conn): void {
+      conn.send(content(8 << 20));
+      conn.shutdown();
+    },
+    close: (_, error) => void (ended = error === null),
+  });
+  turnUntil(loop, () => conn.state === "closed", "the end");
+  assert.equal(ended, true);
+  assert.equal(loop.stats().receivedBytes, 8 << 20);
+  listener.close();
+});
+
+testLoop("a connection carries the application's own state", (loop) => {
+  const listener = loop.listen(anyPort, {
+    open(conn): void {
+      assert.equal(conn.context, undefined);
+      conn.context = { greeting: "hello" };
+    },
+    data(conn): void {
+      conn.send((conn.context as { greeting: string }).greeting);
+      conn.close();
+    },
+  });
+  let text = "";
+  const conn = loop.connect(listener.address, {
+    open: (conn) => void conn.send("x"),
+    data: (_, lease) => void (text += Buffer.from(lease.bytes).toString()),
+  });
+  turnUntil(loop, () => conn.state === "closed", "the end");
+  assert.equal(text, "hello");
+  listener.close();
+});
 
 testEach("two loops of one thread serve each other", (backend) => {
   using first = new Loop({ backend });

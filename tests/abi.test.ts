@@ -1,0 +1,233 @@
+// The boundary: whatever bytes and handles cross it, native code answers with a status and goes on
+// serving the honest.
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import fc from "fast-check";
+import { type Connection, Loop } from "../mod.ts";
+import type { LoopState } from "../src/loop_state.ts";
+import {
+  type Functions,
+  Header,
+  ListenOptions,
+  LoopOptions,
+  MachineReport,
+  Operation,
+  Status,
+} from "../src/native/abi.ts";
+import { loadLibrary } from "../src/native/library.ts";
+import { bestBackend, testEach, testLoop } from "./support/backends.ts";
+import { turnUntil } from "./support/drive.ts";
+import { bytesOf, entryWords, RawLoop } from "./support/raw_loop.ts";
+import { content, ContentReader, listenEcho } from "./support/streams.ts";
+
+const { functions } = loadLibrary();
+const anyWord = fc.integer({ min: 0, max: 0xffff_ffff });
+const smallWord = fc.nat(17);
+
+/** Eight words that are nearly a submission, or any eight words. */
+const nearEntry = fc.tuple(
+  fc.tuple(fc.nat(14), fc.nat(3)).map(([operation, flags]) => operation | flags << 8),
+  smallWord,
+  fc.nat(3),
+  ...Array.from({ length: 5 }, () => fc.oneof(smallWord, fc.nat(600), anyWord)),
+);
+const anyEntry = fc.array(anyWord, { minLength: entryWords, maxLength: entryWords });
+const entries = fc.array(fc.oneof(nearEntry, anyEntry), { maxLength: 64 });
+
+/** A small program of its own still works. */
+function checkHonest(backend: Loop["backend"]): void {
+  using loop = new Loop({ backend });
+  const reader = new ContentReader();
+  const listener = listenEcho(loop);
+  loop.connect(listener.address, {
+    open: (conn) => void conn.send(content(50_000)),
+    data: (_, lease) => reader.read(lease.bytes),
+  });
+  turnUntil(loop, () => reader.received === 50_000, "an honest echo");
+}
+
+testEach("arbitrary submissions are taken or dropped, and the loop goes on", (backend) => {
+  using raw = new RawLoop(backend);
+  let endpoint = raw.listenAndConnect(4);
+  fc.assert(
+    fc.property(entries, fc.nat(3), (entries, flags) => {
+      // What was aborted or closed is opened again, so that there is always something to hit.
+      if (raw.words[Header.open_listeners] === 0) endpoint = raw.listenAndConnect(0);
+      if (raw.words[Header.open_connections] < 4) raw.connect(endpoint);
+      raw.submissions.set(entries.flat());
+      assert.ok(raw.turn(entries.length, flags) >= 0);
+      for (let turn = 0; turn < 3; turn++) assert.ok(raw.turn() >= 0);
+      assert.ok(raw.words[Header.free_buffers] <= raw.sendBuffers);
+    }),
+    { numRuns: 2_000 },
+  );
+  checkHonest(backend);
+});
+
+testEach("arbitrary submissions from the middle of a turn, too", (backend) => {
+  using raw = new RawLoop(backend);
+  let endpoint = raw.listenAndConnect(4);
+  fc.assert(
+    fc.property(entries, entries, fc.nat(8), (first, second, buffers) => {
+      if (raw.words[Header.open_listeners] === 0) endpoint = raw.listenAndConnect(0);
+      if (raw.words[Header.open_connections] < 4) raw.connect(endpoint);
+      for (let taken = 0; taken < buffers; taken++) {
+        const buffer = functions.tp_buffer_take(raw.handle);
+        assert.ok(buffer >= raw.receiveBuffers || buffer === Status.exhausted, `${buffer}`);
+      }
+      raw.submissions.set(first.flat());
+      assert.equal(functions.tp_loop_submit(raw.handle, first.length), 0);
+      raw.submissions.set(second.flat());
+      assert.ok(raw.turn(second.length) >= 0);
+      assert.ok(raw.turn() >= 0);
+      assert.ok(functions.tp_loop_arm(raw.handle) <= 0, "nothing would wake the host");
+    }),
+    { numRuns: 1_000 },
+  );
+  checkHonest(backend);
+});
+
+testEach("more submissions than the array holds are refused", (backend) => {
+  using raw = new RawLoop(backend);
+  for (const count of [raw.entries + 1, 1_000_000, 0xffff_ffff]) {
+    assert.equal(raw.turn(count), Status.bad_argument);
+    assert.equal(functions.tp_loop_submit(raw.handle, count), Status.bad_argument);
+  }
+  assert.equal(raw.turn(), 0);
+});
+
+testLoop("an honest echo completes among submissions that name nothing", (loop) => {
+  const total = 300_000;
+  const reader = new ContentReader();
+  const listener = listenEcho(loop);
+  const conn: Connection = loop.connect(listener.address, {
+    open: (conn) => void conn.send(content(total)),
+    data: (_, lease) => reader.read(lease.bytes),
+  });
+  const { queue, words } = (conn as unknown as { loop: LoopState }).loop;
+  let dropped = 0;
+  const bogus = fc.sample(fc.tuple(fc.nat(14), anyWord, anyWord, anyWord), 5_000);
+  for (let index = 0; reader.received < total && index < bogus.length; index++) {
+    const [operation, slot, generation, other] = bogus[index];
+    // The generations and slots of this loop are small: none of these can be meant.
+    const far = (word: number): number => (word | 0x8000_0000) >>> 0;
+    if (operation === Operation.send) {
+      queue.send(slot % 4, far(generation), far(other), far(slot), other, slot, index % 4);
+    } else if (operation === Operation.retain || operation === Operation.release) {
+      queue.reference(operation, other % 3_000, far(generation));
+    } else if (operation === Operation.timer_start) {
+      queue.startTimer(far(slot), generation, other, other);
+    } else if (operation === Operation.timer_stop) {
+      queue.stopTimer(slot % 4, far(generation));
+    } else {
+      queue.handle(operation as typeof Operation.pause, slot % 4, far(generation));
+    }
+    dropped += 1;
+    if (index % 7 === 0) loop.turn();
+  }
+  turnUntil(loop, () => reader.received === total, "the honest echo");
+  assert.ok(dropped > 10);
+  assert.equal(loop.stats().rejected, dropped);
+  assert.equal(words[Header.open_connections], 2);
+  conn.close();
+  listener.close();
+});
+
+testEach("arbitrary handles to every function are answered with a status", (backend) => {
+  using raw = new RawLoop(backend);
+  raw.listenAndConnect(2);
+  const handle = anyWord.filter((handle) => handle !== raw.handle);
+  type Name = Exclude<keyof Functions, "tp_abi_version" | "tp_layout_hash">;
+  const calls: Record<Name, (handle: number, a: number, b: number, bytes: Uint8Array) => unknown> =
+    {
+      tp_probe: (_, __, ___, bytes) => functions.tp_probe(bytes, bytes.length),
+      tp_loop_open: (_, __, ___, bytes) => functions.tp_loop_open(bytes, bytes.length),
+      tp_loop_close: (handle) => functions.tp_loop_close(handle),
+      tp_loop_region: (handle, a) => functions.tp_loop_region(handle, a) ? 0 : -1,
+      tp_loop_turn: (handle, a, b) => functions.tp_loop_turn(handle, a, 0, b),
+      tp_loop_submit: (handle, a) => functions.tp_loop_submit(handle, a),
+      tp_loop_arm: (handle) => functions.tp_loop_arm(handle),
+      tp_loop_wake_descriptor: (handle) => functions.tp_loop_wake_descriptor(handle),
+      tp_clock_advance: (handle, a, b) => functions.tp_clock_advance(handle, a, b),
+      tp_listen: (handle, _, __, bytes) => functions.tp_listen(handle, bytes, bytes.length),
+      tp_listener_address: (handle, a, b) => functions.tp_listener_address(handle, a, b),
+      tp_connect: (handle, _, __, bytes) => functions.tp_connect(handle, bytes, bytes.length),
+      tp_connection_address: (handle, a, b) => functions.tp_connection_address(handle, a, b, a),
+      tp_buffer_take: (handle) => functions.tp_buffer_take(handle),
+    };
+  const names = Object.keys(calls) as Name[];
+  fc.assert(
+    fc.property(
+      handle,
+      anyWord,
+      anyWord,
+      fc.uint8Array({ maxLength: 130 }),
+      (handle, a, b, bytes) => {
+        for (const name of names) {
+          const status = calls[name](handle, a, b, bytes);
+          assert.ok(typeof status === "number" && status < 0, `${name}: ${String(status)}`);
+        }
+      },
+    ),
+    { numRuns: 500 },
+  );
+  // The right loop, but slots, generations and regions that are not.
+  fc.assert(fc.property(anyWord, anyWord.filter((word) => word > 100), (a, b) => {
+    assert.equal(functions.tp_listener_address(raw.handle, a, b), Status.stale_handle);
+    assert.equal(functions.tp_connection_address(raw.handle, a, b, a), Status.stale_handle);
+    assert.ok(!functions.tp_loop_region(raw.handle, b));
+    assert.equal(functions.tp_clock_advance(raw.handle, a, b), Status.bad_argument);
+  }));
+  assert.ok(raw.turn() >= 0);
+});
+
+/** A struct of the right size whose fields are arbitrary, for the most part far out of range. */
+function wildStruct(byteLength: number): fc.Arbitrary<Uint32Array<ArrayBuffer>> {
+  const field = fc.oneof(smallWord, anyWord, fc.integer({ min: 0x4000_0001, max: 0xffff_ffff }));
+  const length = byteLength / 4 - 1;
+  return fc.array(field, { minLength: length, maxLength: length })
+    .map((fields) => Uint32Array.from([byteLength, ...fields]));
+}
+
+testEach("arbitrary options for listening and connecting are granted or refused", (backend) => {
+  using raw = new RawLoop(backend);
+  fc.assert(
+    fc.property(wildStruct(ListenOptions.byte_length), (words) => {
+      // An address of this machine, so that now and then one is granted.
+      if (words[2] % 2 === 0) words.set([4, 0, 0, 0x0100_007f], ListenOptions.address);
+      const slot = functions.tp_listen(raw.handle, bytesOf(words), words.byteLength);
+      assert.ok(slot < 64);
+      assert.ok(raw.turn() >= 0);
+    }),
+    { numRuns: 500 },
+  );
+  checkHonest(backend);
+});
+
+test("arbitrary options of a loop are refused with the field that is wrong", () => {
+  fc.assert(
+    fc.property(wildStruct(LoopOptions.byte_length), (words) => {
+      // Out of every range, so that no loop is opened with gigabytes of buffers.
+      words[LoopOptions.max_listeners] |= 0x1000_0000;
+      const status = functions.tp_loop_open(bytesOf(words), words.byteLength);
+      assert.equal(status, Status.bad_argument);
+      const field = words[LoopOptions.error_detail];
+      assert.ok(field >= LoopOptions.backend && field <= LoopOptions.spin_ceiling_us);
+    }),
+    { numRuns: 500 },
+  );
+  checkHonest(bestBackend);
+});
+
+test("structs of another size are refused, and nothing is written to them", () => {
+  fc.assert(fc.property(fc.uint8Array({ maxLength: 300 }), (bytes) => {
+    const before = bytes.slice();
+    for (const length of [LoopOptions.byte_length, MachineReport.byte_length]) {
+      if (bytes.length === length) return;
+    }
+    assert.equal(functions.tp_loop_open(bytes, bytes.length), Status.bad_layout);
+    assert.equal(functions.tp_probe(bytes, bytes.length), Status.bad_layout);
+    assert.deepEqual(bytes, before);
+  }));
+});

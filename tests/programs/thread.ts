@@ -1,0 +1,39 @@
+// A worker that uses the main thread's loop, which must be refused, and then one of its own.
+// Answers with one message.
+
+import { parentPort, workerData } from "node:worker_threads";
+import { type BackendName, Loop } from "../../mod.ts";
+import { loadLibrary } from "../../src/native/library.ts";
+
+const { handle, backend } = workerData as { handle: number; backend: BackendName };
+const { functions } = loadLibrary();
+const bytes = new Uint8Array(64);
+const statuses = {
+  tp_loop_turn: functions.tp_loop_turn(handle, 0, 0, 0),
+  tp_loop_submit: functions.tp_loop_submit(handle, 0),
+  tp_loop_arm: functions.tp_loop_arm(handle),
+  tp_loop_wake_descriptor: functions.tp_loop_wake_descriptor(handle),
+  tp_clock_advance: functions.tp_clock_advance(handle, 1, 0),
+  tp_listen: functions.tp_listen(handle, bytes, bytes.length),
+  tp_connect: functions.tp_connect(handle, bytes, bytes.length),
+  tp_listener_address: functions.tp_listener_address(handle, 0, 0),
+  tp_connection_address: functions.tp_connection_address(handle, 0, 0, 0),
+  tp_buffer_take: functions.tp_buffer_take(handle),
+  tp_loop_close: functions.tp_loop_close(handle),
+};
+const isRegionRefused = !functions.tp_loop_region(handle, 0);
+
+const loop = new Loop({ backend });
+let echoed = "";
+const listener = loop.listen("tcp://127.0.0.1:0", { data: (conn, lease) => void conn.send(lease) });
+loop.connect(listener.address, {
+  open: (conn) => void conn.send("of this thread"),
+  data(conn, lease): void {
+    echoed = new TextDecoder().decode(lease.bytes);
+    conn.close();
+    listener.close();
+  },
+});
+await loop.run();
+loop.close();
+parentPort!.postMessage({ statuses, isRegionRefused, echoed });

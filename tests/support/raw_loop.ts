@@ -1,0 +1,95 @@
+// A loop without the TypeScript side: native functions, and the shared region as plain words.
+
+import assert from "node:assert/strict";
+import type { BackendName } from "../../mod.ts";
+import { readAddress, resolveEndpoint, writeAddress } from "../../src/endpoint.ts";
+import {
+  BackendKind,
+  ConnectOptions,
+  HandleEntry,
+  Header,
+  ListenOptions,
+  LoopOptions,
+  Region,
+  StreamOptions,
+} from "../../src/native/abi.ts";
+import { loadLibrary } from "../../src/native/library.ts";
+
+const { functions, adapter } = loadLibrary();
+
+/** Words of a submission. */
+export const entryWords = HandleEntry.byte_length / 4;
+
+/** An open loop with few and small buffers. */
+export class RawLoop implements Disposable {
+  readonly handle: number;
+  readonly entries = 64;
+  /** The submissions, to be written in place. */
+  readonly submissions: Uint32Array;
+  /** The shared region from its header on. */
+  readonly words: Uint32Array;
+  readonly receiveBuffers = 8;
+  readonly sendBuffers = 8;
+
+  constructor(backend: BackendName) {
+    const options = new Uint32Array(LoopOptions.byte_length / 4);
+    options[LoopOptions.size] = LoopOptions.byte_length;
+    options[LoopOptions.backend] = BackendKind[backend];
+    options[LoopOptions.entries] = this.entries;
+    options[LoopOptions.buffer_size] = 512;
+    options[LoopOptions.receive_buffers] = this.receiveBuffers;
+    options[LoopOptions.send_buffers] = this.sendBuffers;
+    this.handle = functions.tp_loop_open(bytesOf(options), options.byteLength);
+    assert.ok(this.handle >= 0, `tp_loop_open: ${this.handle}`);
+    const pointer = functions.tp_loop_region(this.handle, Region.shared);
+    const region = adapter.view(pointer, options[LoopOptions.shared_bytes]);
+    const at = options[LoopOptions.submissions_offset];
+    this.submissions = new Uint32Array(region, at, this.entries * entryWords);
+    this.words = new Uint32Array(region);
+  }
+
+  /** Opens a listener and connections to it; returns its endpoint. */
+  listenAndConnect(count: number): string {
+    const listen = new Uint32Array(ListenOptions.byte_length / 4);
+    listen[ListenOptions.size] = ListenOptions.byte_length;
+    listen[ListenOptions.backlog] = 100;
+    writeAddress(listen, ListenOptions.address, resolveEndpoint("tcp://127.0.0.1:0"));
+    writeStream(listen, ListenOptions.stream);
+    const slot = functions.tp_listen(this.handle, bytesOf(listen), listen.byteLength);
+    assert.ok(slot >= 0, `tp_listen: ${slot}`);
+    const generation = this.words[Header.result_generation];
+    assert.equal(functions.tp_listener_address(this.handle, slot, generation), 0);
+    const { host, port } = readAddress(this.words, Header.address);
+    const endpoint = `tcp://${host}:${port}`;
+    for (let index = 0; index < count; index++) this.connect(endpoint);
+    return endpoint;
+  }
+
+  /** Starts to connect; the slot or a status. */
+  connect(endpoint: string): number {
+    const connect = new Uint32Array(ConnectOptions.byte_length / 4);
+    connect[ConnectOptions.size] = ConnectOptions.byte_length;
+    writeAddress(connect, ConnectOptions.address, resolveEndpoint(endpoint));
+    writeStream(connect, ConnectOptions.stream);
+    return functions.tp_connect(this.handle, bytesOf(connect), connect.byteLength);
+  }
+
+  /** A turn that waits only a moment; the number of completions or a status. */
+  turn(submissions = 0, flags = 0): number {
+    return functions.tp_loop_turn(this.handle, submissions, 20, flags);
+  }
+
+  [Symbol.dispose](): void {
+    assert.equal(functions.tp_loop_close(this.handle), 0);
+  }
+}
+
+function writeStream(words: Uint32Array, at: number): void {
+  words[at + StreamOptions.high_water_mark] = 2_048;
+  words[at + StreamOptions.linger_timeout_ms] = 20;
+}
+
+/** A struct as native functions take it. */
+export function bytesOf(words: Uint32Array<ArrayBuffer>): Uint8Array {
+  return new Uint8Array(words.buffer);
+}
