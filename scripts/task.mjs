@@ -48,7 +48,7 @@ const tasks = {
   },
   fmt: async () => {
     await setup();
-    const formatted = await zig(["fmt", "build.zig", "zig", "bench"]);
+    const formatted = await zig(["fmt", "build.zig", "zig", "bench", "tests"]);
     process.stdout.write(formatted.output);
     const { code } = await run(await needRuntime("deno"), ["fmt"], { show: true });
     return formatted.code || code;

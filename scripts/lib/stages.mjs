@@ -241,8 +241,8 @@ async function testFile(runtime, executable, file, leftMs) {
  */
 export function allStages(files = []) {
   return [
-    zigStage("checks", "zig fmt", ["fmt", "--check", "build.zig", "zig", "bench"]),
-    zigStage("native", "zig build", ["build"]),
+    zigStage("checks", "zig fmt", ["fmt", "--check", "build.zig", "zig", "bench", "tests"]),
+    zigStage("native", "zig build", ["build", "install", "tools"]),
     zigStage("native", "generated files", ["build", "check-generated"]),
     { group: "native", name: "zig tests", run: zigTests },
     denoStage("deno fmt", ["fmt", "--check"]),

@@ -79,7 +79,7 @@ export class Child implements Disposable {
     return JSON.parse(await this.line());
   }
 
-  /** Not through the child process object: Deno then reports the signal instead of the exit code. */
+  /** Not through the child process object: Deno then reports the signal, not the exit code. */
   kill(signal: "SIGTERM" | "SIGINT" | "SIGKILL"): void {
     const { pid } = this.#process;
     if (pid === undefined || this.#isFinished) return;

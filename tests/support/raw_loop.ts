@@ -5,12 +5,15 @@ import type { BackendName } from "../../mod.ts";
 import { readAddress, resolveEndpoint, writeAddress } from "../../src/endpoint.ts";
 import {
   BackendKind,
+  Completion,
   ConnectOptions,
+  Event,
   HandleEntry,
   Header,
   ListenOptions,
   LoopOptions,
   Region,
+  SendEntry,
   StreamOptions,
 } from "../../src/native/abi.ts";
 import { loadLibrary } from "../../src/native/library.ts";
@@ -30,6 +33,10 @@ export class RawLoop implements Disposable {
   readonly words: Uint32Array;
   readonly receiveBuffers = 8;
   readonly sendBuffers = 8;
+  /** Generations of connections, by slot, and of buffers, as far as they were reported. */
+  readonly #connections: number[] = [];
+  readonly #buffers: number[] = [];
+  readonly #completions: Uint32Array;
 
   constructor(backend: BackendName) {
     const options = new Uint32Array(LoopOptions.byte_length / 4);
@@ -46,6 +53,7 @@ export class RawLoop implements Disposable {
     const at = options[LoopOptions.submissions_offset];
     this.submissions = new Uint32Array(region, at, this.entries * entryWords);
     this.words = new Uint32Array(region);
+    this.#completions = new Uint32Array(region, options[LoopOptions.completions_offset]);
   }
 
   /** Opens a listener and connections to it; returns its endpoint. */
@@ -71,12 +79,45 @@ export class RawLoop implements Disposable {
     connect[ConnectOptions.size] = ConnectOptions.byte_length;
     writeAddress(connect, ConnectOptions.address, resolveEndpoint(endpoint));
     writeStream(connect, ConnectOptions.stream);
-    return functions.tp_connect(this.handle, bytesOf(connect), connect.byteLength);
+    const slot = functions.tp_connect(this.handle, bytesOf(connect), connect.byteLength);
+    if (slot >= 0) this.#connections[slot] = this.words[Header.result_generation];
+    return slot;
+  }
+
+  /** Takes a send buffer; its index or a status. */
+  takeBuffer(): number {
+    const buffer = functions.tp_buffer_take(this.handle);
+    if (buffer >= 0) this.#buffers[buffer] = this.words[Header.result_generation];
+    return buffer;
   }
 
   /** A turn that waits only a moment; the number of completions or a status. */
   turn(submissions = 0, flags = 0): number {
-    return functions.tp_loop_turn(this.handle, submissions, 20, flags);
+    const count = functions.tp_loop_turn(this.handle, submissions, 20, flags);
+    for (let index = 0; index < count; index++) {
+      const at = index * Completion.byte_length / 4;
+      const words = this.#completions;
+      const event = words[at + Completion.event];
+      if (event === Event.open || event === Event.data) {
+        this.#connections[words[at + Completion.slot]] = words[at + Completion.generation];
+      }
+      if (event !== Event.data) continue;
+      const buffer = words[at + Completion.buffer];
+      this.#buffers[buffer] = words[at + Completion.buffer_generation];
+    }
+    return count;
+  }
+
+  /** A submission as it is, but where its generations are 0 with those that are valid now. */
+  aimed(entry: readonly number[]): number[] {
+    const words = [...entry];
+    if (words[SendEntry.generation] === 0) {
+      words[SendEntry.generation] = this.#connections[words[SendEntry.slot]] ?? 0;
+    }
+    if (words[SendEntry.buffer_generation] === 0) {
+      words[SendEntry.buffer_generation] = this.#buffers[words[SendEntry.buffer]] ?? 0;
+    }
+    return words;
   }
 
   [Symbol.dispose](): void {

@@ -154,7 +154,7 @@ function makeBlock(): Buffer {
   return bytes;
 }
 
-/** The bytes of the stream of test content from `position` on; at most 65,521, not to be changed. */
+/** The stream of test content from `position` on: at most 65,521 bytes, not to be changed. */
 export function contentAt(position: number, length: number): Uint8Array {
   const start = position % period;
   return block.subarray(start, start + length);
