@@ -13,6 +13,15 @@ const ThreadCreate = fn (
     argument: ?*anyopaque,
 ) callconv(.c) i32;
 
+const SymbolInfo = extern struct {
+    file: ?[*:0]const u8,
+    base: ?*anyopaque,
+    symbol: ?[*:0]const u8,
+    address: ?*anyopaque,
+};
+const FindAddress = fn (address: *const anyopaque, info: *SymbolInfo) callconv(.c) i32;
+const OpenLibrary = fn (file: [*:0]const u8, flags: i32) callconv(.c) ?*anyopaque;
+
 const clock_gettime = @extern(?*const ClockGetTime, .{
     .name = "clock_gettime",
     .linkage = .weak,
@@ -21,6 +30,14 @@ const pthread_create = @extern(?*const ThreadCreate, .{
     .name = "pthread_create",
     .linkage = .weak,
 });
+
+const dladdr = @extern(?*const FindAddress, .{ .name = "dladdr", .linkage = .weak });
+const dlopen = @extern(?*const OpenLibrary, .{ .name = "dlopen", .linkage = .weak });
+
+/// The same numbers in glibc and musl.
+const open_lazily = 0x1;
+const open_if_loaded = 0x4;
+const open_for_good = 0x1000;
 
 /// The monotonic clock in nanoseconds: through the host's vDSO when there is one (20 ns against
 /// 100 ns for the system call).
@@ -43,11 +60,23 @@ pub fn has_threads() bool {
     return pthread_create != null;
 }
 
+/// Keeps the library mapped until the process ends. A host may unload it while it exits (Node does),
+/// and a thread that then returns from a system call would find its code gone.
+fn stay_loaded() void {
+    const find = dladdr orelse return;
+    const open = dlopen orelse return;
+    var info: SymbolInfo = undefined;
+    if (find(&next_thread, &info) == 0) return;
+    const file = info.file orelse return;
+    _ = open(file, open_lazily | open_if_loaded | open_for_good);
+}
+
 /// Starts a thread that is never joined; false when the host has none to give.
 /// `std.Thread.spawn` is no alternative: without libc it sets up thread-local storage of its own
 /// and takes the host down.
 pub fn start_thread(comptime body: fn () void) bool {
     const create = pthread_create orelse return false;
+    stay_loaded();
     const Start = struct {
         fn run(argument: ?*anyopaque) callconv(.c) ?*anyopaque {
             _ = argument;
