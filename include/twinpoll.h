@@ -16,7 +16,7 @@ extern "C" {
 #define TP_ASSERT_SIZE(type, bytes) struct tp_size_is_checked_from_c11_on
 #endif
 
-#define TP_LAYOUT_HASH UINT32_C(0x7ebe40e4)
+#define TP_LAYOUT_HASH UINT32_C(0x21ea9189)
 #define TP_ABI_VERSION UINT32_C(1)
 #define TP_SEND_FLAG_MOVE UINT32_C(1)
 #define TP_SEND_FLAG_ANSWER UINT32_C(2)
@@ -132,7 +132,8 @@ struct tp_handle_entry {
     uint32_t slot;
     uint32_t generation;
     uint32_t count;
-    uint32_t padding[4];
+    uint32_t length;
+    uint32_t padding[3];
 };
 TP_ASSERT_SIZE(struct tp_handle_entry, 32);
 

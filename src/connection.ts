@@ -220,8 +220,11 @@ export class ConnectionHandle implements Connection {
   }
 
   get localAddress(): SocketAddress {
-    this.knownLocal ??= this.#readAddress(0);
-    return this.knownLocal;
+    if (this.knownLocal !== null) return this.knownLocal;
+    const address = this.#readAddress(0);
+    // The kernel picks it while it connects.
+    if (this.state !== "connecting") this.knownLocal = address;
+    return address;
   }
 
   get remoteAddress(): SocketAddress {
@@ -296,11 +299,16 @@ export class ConnectionHandle implements Connection {
     this.#unwatch();
   }
 
-  /** The last thing that happens to a connection. */
-  ended(error: IoError | null): void {
+  /** The handle is stale from now on. */
+  expire(): void {
     this.unref();
     this.state = "closed";
     this.#unwatch();
+  }
+
+  /** The last thing that happens to a connection. */
+  ended(error: IoError | null): void {
+    this.expire();
     this.handlers.close?.(this, error);
   }
 
@@ -312,12 +320,12 @@ export class ConnectionHandle implements Connection {
     const words = this.#words;
     const length = lease.size;
     const queued = words[this.#queuedAt];
-    if (queued > 0 && queued + length > this.highWaterMark) return this.#full(0);
+    if (queued > 0 && queued + length > this.highWaterMark) return this.#full(0, length);
     if (length === 0) {
       lease.release();
       return this.#taken(queued);
     }
-    if (words[Header.free_sends] === 0) return this.#full(1);
+    if (words[Header.free_sends] === 0) return this.#full(0, length);
     this.#queue.send(
       this.slot,
       this.generation,
@@ -355,7 +363,7 @@ export class ConnectionHandle implements Connection {
     const queued = words[this.#queuedAt];
     const overMark = queued > 0 && queued + length > this.highWaterMark;
     const hasRoom = words[Header.free_buffers] >= parts && words[Header.free_sends] >= parts;
-    if (overMark || !hasRoom) return this.#full(parts);
+    if (overMark || !hasRoom) return this.#full(parts, length);
     for (let from = 0; from < length; from += bufferSize) {
       const rest = length - from;
       if (rest <= bufferSize) this.#sendPart(from === 0 ? data : data.subarray(from), rest);
@@ -397,10 +405,10 @@ export class ConnectionHandle implements Connection {
     return queued === 0 && this.state === "open" ? "sent" : "queued";
   }
 
-  #full(buffers: number): SendResult {
+  #full(buffers: number, length: number): SendResult {
     if (!this.wantsDrain) {
       this.wantsDrain = true;
-      this.#queue.wantDrain(this.slot, this.generation, buffers);
+      this.#queue.wantDrain(this.slot, this.generation, buffers, length);
     }
     return "full";
   }

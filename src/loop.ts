@@ -170,11 +170,12 @@ export class Loop implements Disposable {
   }
 
   /**
-   * One turn by hand: takes what was submitted, enters the kernel once, calls the handlers.
+   * One turn by hand: takes what was submitted, enters the kernel, calls the handlers.
    *
-   * @param waitUs How long to wait for work, in microseconds; `Infinity` until there is some. By
-   *   default it does not wait.
-   * @returns The number of completions.
+   * @param waitUs How long to wait for work, in microseconds; `Infinity` for no limit. By default it
+   *   does not wait.
+   * @returns The number of completions. It may be 0 before the time is over: a signal ends the wait,
+   *   and so does what concerns only the loop itself.
    * @throws {IoError} `BUSY` inside a handler, `LOOP_CLOSED`, `WRONG_THREAD`; and what a handler
    *   has thrown.
    */
@@ -186,8 +187,8 @@ export class Loop implements Disposable {
 
   /**
    * Drives the loop until it is stopped, closed or aborted, or nothing ref'd is left. It owns the
-   * thread; promises, timers and signals of the host still get their turn, at least every
-   * millisecond.
+   * thread; promises, timers and signals of the host still get their turn, every one to four
+   * milliseconds.
    *
    * @param options How to end it.
    * @returns Resolves at the end, also when aborted; rejects with what a handler has thrown.
@@ -230,7 +231,8 @@ export class Loop implements Disposable {
 
   /** The loop's clock as of the last turn, in microseconds from an arbitrary start. */
   now(): number {
-    return this.#state.doubles[Header.now_us];
+    const { isClosed, lastNowUs, doubles } = this.#state;
+    return isClosed ? lastNowUs : doubles[Header.now_us];
   }
 
   /**
@@ -257,9 +259,10 @@ export class Loop implements Disposable {
     this.#state.wakeSoon();
   }
 
-  /** Counters since the loop was opened, as of the last turn. */
+  /** Counters since the loop was opened, as of the last turn; once closed, those at the end. */
   stats(): LoopStats {
-    return readStats(this.#state.words, this.#state.doubles);
+    const { lastStats, words, doubles } = this.#state;
+    return lastStats ?? readStats(words, doubles);
   }
 
   /**

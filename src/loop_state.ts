@@ -24,6 +24,7 @@ import {
   turn_flag_spin,
 } from "./native/abi.ts";
 import type { Library } from "./native/library.ts";
+import { type LoopStats, readStats } from "./loop_stats.ts";
 import { Pool } from "./pool.ts";
 import { SubmissionQueue } from "./submission_queue.ts";
 import { TimerTable } from "./timer.ts";
@@ -75,6 +76,9 @@ export class LoopState {
   answering: ConnectionHandle | null = null;
   /** The first error that a handler threw and that nobody has taken yet. */
   failure: { readonly error: unknown } | null = null;
+  /** What the header said when the loop was closed. */
+  lastStats: LoopStats | null = null;
+  lastNowUs = 0;
   /** Whether the last turn found anything to do. */
   hadWork = false;
 
@@ -140,6 +144,8 @@ export class LoopState {
   turn(waitUs: number, maySpin: boolean): number {
     this.checkOpen("turn");
     if (this.isTurning) throw new IoError("BUSY", "turn() inside a handler of the same loop");
+    // A turn takes the events that a sleeping driver would have been woken for.
+    this.wakeSoon();
     const flags = maySpin && this.mode !== Mode.event ? turn_flag_spin : 0;
     const wait = this.deferrals.count > 0 ? 0 : waitUs;
     this.isTurning = true;
@@ -223,6 +229,11 @@ export class LoopState {
     this.cursorEnd = 0;
     this.queue.count = 0;
     this.deferrals.clear();
+    // All handles end before the first handler hears of it: the memory behind them may be another
+    // loop's by then.
+    for (const conn of this.connections) conn?.expire();
+    this.lastStats = readStats(this.words, this.doubles);
+    this.lastNowUs = this.doubles[Header.now_us];
     const status = this.functions.tp_loop_close(this.handle);
     this.timers.clear();
     for (const listener of this.listeners) listener?.ended();

@@ -113,13 +113,14 @@ export class SubmissionQueue {
     this.#words[at + HandleEntry.generation] = generation;
   }
 
-  /** A `drain` once there is room, and `buffers` send buffers are free. */
-  wantDrain(slot: number, generation: number, buffers: number): void {
+  /** A `drain` once there is room for `length` bytes, and `buffers` send buffers are free. */
+  wantDrain(slot: number, generation: number, buffers: number, length: number): void {
     const at = this.#reserve();
     this.#words[at] = Operation.want_drain;
     this.#words[at + HandleEntry.slot] = slot;
     this.#words[at + HandleEntry.generation] = generation;
     this.#words[at + HandleEntry.count] = buffers;
+    this.#words[at + HandleEntry.length] = length;
   }
 
   /** Starts a timer, or starts it again. */

@@ -146,9 +146,10 @@ pub const HandleEntry = extern struct {
     reserved: u16,
     slot: u32,
     generation: u32,
-    /// `want_drain`: send buffers that the refused message needs.
+    /// `want_drain`: send buffers and bytes that the refused message needs.
     count: u32,
-    padding: [4]u32,
+    length: u32,
+    padding: [3]u32,
 };
 
 pub const SendEntry = extern struct {

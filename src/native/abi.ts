@@ -5,7 +5,7 @@
 // of an f64. The offset of a nested struct is counted in that struct's alignment.
 // `byte_length` is the size in bytes.
 
-export const layout_hash = 0x7ebe40e4;
+export const layout_hash = 0x21ea9189;
 export const abi_version = 1;
 export const send_flag_move = 1;
 export const send_flag_answer = 2;
@@ -119,7 +119,8 @@ export const HandleEntry = {
   slot: 1,
   generation: 2,
   count: 3,
-  padding: 4,
+  length: 4,
+  padding: 5,
 } as const;
 
 export const SendEntry = {

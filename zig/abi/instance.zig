@@ -12,6 +12,8 @@ const Net = @import("../net/net.zig").Net;
 
 /// Sends that can wait, per entry of the submission array.
 const sends_per_entry = 4;
+/// Slots per listener: one may be reported closed while the next one opens.
+const listener_slots = 2;
 /// Most entries of the backend's own submission queue; a full one is submitted early.
 const backend_entries_max = 256;
 
@@ -40,7 +42,9 @@ pub fn Instance(comptime Backend: type) type {
                 .send_count = options.send_buffers,
             });
             errdefer self.pool.deinit(true);
-            const ports = options.max_connections + options.max_listeners;
+            const connections = options.max_connections + options.entries;
+            const listeners = options.max_listeners * listener_slots;
+            const ports = connections + listeners;
             try self.loop.init(.{
                 .backend = .{
                     .entries = @min(options.entries, backend_entries_max),
@@ -51,7 +55,7 @@ pub fn Instance(comptime Backend: type) type {
                 .mode = @enumFromInt(options.mode),
                 .clock = @enumFromInt(options.clock),
                 .entries = options.entries,
-                .connections = options.max_connections,
+                .connections = connections,
                 .script_timers = options.max_timers,
                 .user_timers = ports,
                 .spin_ceiling_ns = @as(u64, options.spin_ceiling_us) * std.time.ns_per_us,
@@ -60,8 +64,12 @@ pub fn Instance(comptime Backend: type) type {
             errdefer self.loop.deinit();
             try self.net.init(&self.loop, .{
                 .connections = options.max_connections,
-                .listeners = options.max_listeners,
-                .sends = options.entries * sends_per_entry,
+                .spare = options.entries,
+                .listeners = listeners,
+                .sends = @max(
+                    options.entries * sends_per_entry,
+                    options.receive_buffers + options.send_buffers,
+                ),
             });
             self.describe(options);
             return self;
@@ -70,7 +78,7 @@ pub fn Instance(comptime Backend: type) type {
         fn describe(self: *Self, options: *layout.LoopOptions) void {
             const shape: ChannelLayout = .{
                 .entries = options.entries,
-                .connections = options.max_connections,
+                .connections = options.max_connections + options.entries,
             };
             const grant = self.loop.backend.grant();
             options.backend = @intFromEnum(Backend.kind);

@@ -48,7 +48,8 @@ pub fn slot_of(handle: u32) u32 {
 
 pub fn find(handle: u32) FindError!Any {
     const slot = &slots[slot_of(handle)];
-    if (handle == 0 or slot.handle.load(.acquire) != handle) return error.Stale;
+    if (handle == 0 or handle >= reserved) return error.Stale;
+    if (slot.handle.load(.acquire) != handle) return error.Stale;
     if (slot.thread.load(.monotonic) != host.thread_number()) return error.WrongThread;
     return slot.any;
 }
@@ -76,7 +77,7 @@ fn reserve_slot() ?u32 {
     lock.acquire();
     defer lock.release();
     for (&slots, 0..) |*slot, index| {
-        if (slot.handle.load(.monotonic) != 0) continue;
+        if (slot.handle.load(.acquire) != 0) continue;
         slot.handle.store(reserved, .monotonic);
         return @intCast(index);
     }

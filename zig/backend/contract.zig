@@ -73,7 +73,8 @@ pub fn check(comptime Backend: type) void {
         .{ "deinit", fn (*Backend) void },
         .{ "grant", fn (*const Backend) Grant },
         // The operations; false when there is no room to start one now.
-        .{ "accept", fn (*Backend, u32, u32, i32) bool },
+        // Accept: whether to go on after the first.
+        .{ "accept", fn (*Backend, u32, u32, i32, bool) bool },
         .{ "receive", fn (*Backend, u32, u32, i32) bool },
         .{ "send", fn (*Backend, u32, u32, i32, []const Segment) bool },
         .{ "connect", fn (*Backend, u32, u32, i32, *const address) bool },

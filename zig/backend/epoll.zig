@@ -2,7 +2,7 @@
 //!
 //! A descriptor is registered once, edge-triggered for both directions; what the edges said is kept
 //! per port until a call answers EAGAIN. Ports with something to do stand in one queue, each at
-//! most once, and are visited at most once per `reap`, so that a busy one cannot starve the others.
+//! most once, and are visited about once between two calls of the kernel, so that a busy one cannot starve the others.
 //! Used by the loop's thread only. Source: epoll(7).
 
 const std = @import("std");
@@ -21,7 +21,7 @@ const Writer = @import("epoll_port.zig").Writer;
 /// Events taken from the kernel at once.
 const events_max = 512;
 /// Connections accepted from one listener per visit.
-const accepts_per_visit = 16;
+const accepts_per_visit = 8;
 /// Buffers filled from one connection per visit.
 const receives_per_visit = 4;
 
@@ -37,10 +37,14 @@ pub const Epoll = struct {
     ports: []Port,
     queue: List(Port, "queued"),
     settled: List(Port, "settled"),
+    /// Ports that may be visited before the kernel is entered again.
+    visits: u32,
     /// Free receive buffers, the last used on top.
     free: []u32,
     free_count: u32,
     calls: u64,
+    /// False once the kernel, or a filter before it, has refused epoll_pwait2.
+    has_pwait2: bool,
     events: []linux.epoll_event,
 
     pub fn init(
@@ -64,6 +68,8 @@ pub const Epoll = struct {
             .ports = &.{},
             .queue = .{},
             .settled = .{},
+            .visits = 0,
+            .has_pwait2 = true,
             .free = &.{},
             .free_count = 0,
             .calls = 0,
@@ -97,10 +103,11 @@ pub const Epoll = struct {
         return .{};
     }
 
-    pub fn accept(self: *Epoll, port: u32, epoch: u32, descriptor: i32) bool {
+    pub fn accept(self: *Epoll, port: u32, epoch: u32, descriptor: i32, many: bool) bool {
         const state = self.open(port, epoch, descriptor);
         std.debug.assert(!state.accepting);
         state.accepting = true;
+        state.accepting_one = !many;
         // Connections may have come before, and their edge went by unheard.
         state.readable = true;
         self.enqueue(port);
@@ -190,15 +197,15 @@ pub const Epoll = struct {
         const limit: i32 = if (self.ready()) 0 else timeout_ms(wait_ns);
         self.calls += 1;
         const rc = self.wait(wait_ns, limit);
-        if (rc == kernel.negative(.INTR)) return 0;
-        if (rc < 0) return rc;
-        for (self.events[0..@intCast(rc)]) |event| self.note(event);
+        if (rc < 0 and rc != kernel.negative(.INTR)) return rc;
+        for (self.events[0..@intCast(@max(rc, 0))]) |event| self.note(event);
+        self.visits = self.queue.length;
         return 0;
     }
 
     /// epoll_pwait2 (Linux 5.11) waits in nanoseconds; older kernels round up to a millisecond.
     fn wait(self: *Epoll, wait_ns: u64, limit_ms: i32) i32 {
-        if (limit_ms <= 0 or wait_ns % std.time.ns_per_ms == 0) {
+        if (!self.has_pwait2 or limit_ms <= 0 or wait_ns % std.time.ns_per_ms == 0) {
             return kernel.result(linux.epoll_wait(
                 self.epoll,
                 self.events.ptr,
@@ -219,7 +226,8 @@ pub const Epoll = struct {
             0,
             0,
         ));
-        if (rc != kernel.negative(.NOSYS)) return rc;
+        if (rc != kernel.negative(.NOSYS) and rc != kernel.negative(.PERM)) return rc;
+        self.has_pwait2 = false;
         return kernel.result(linux.epoll_wait(self.epoll, self.events.ptr, events_max, limit_ms));
     }
 
@@ -243,9 +251,9 @@ pub const Epoll = struct {
 
     pub fn reap(self: *Epoll, out: []contract.Completion) u32 {
         var count = self.reap_settled(out);
-        var visits = self.queue.length;
-        while (visits > 0 and out.len - count >= visit_completions_max) : (visits -= 1) {
-            const port = self.queue.pop(self.ports).?;
+        while (self.visits > 0 and out.len - count >= visit_completions_max) {
+            self.visits -= 1;
+            const port = self.queue.pop(self.ports) orelse break;
             count += self.visit(port, out[count..]);
             if (self.ports[port].has_work()) self.enqueue(port);
         }
@@ -315,7 +323,9 @@ pub const Epoll = struct {
             self.calls += 1;
             const rc = kernel.result(linux.accept4(state.descriptor, null, null, flags));
             if (rc >= 0) {
-                writer.put(.accept, true, rc);
+                state.accepting = !state.accepting_one;
+                writer.put(.accept, state.accepting, rc);
+                if (!state.accepting) return;
                 continue;
             }
             if (rc == kernel.negative(.INTR)) continue;
@@ -396,7 +406,8 @@ pub const Epoll = struct {
     /// The port's state, registered with the kernel at its first use.
     fn open(self: *Epoll, port: u32, epoch: u32, descriptor: i32) *Port {
         const state = &self.ports[port];
-        if (state.registered) {
+        const refused = state.failure != 0 and !state.has_operations();
+        if (state.registered and !refused) {
             std.debug.assert(state.epoch == epoch and state.descriptor == descriptor);
             return state;
         }

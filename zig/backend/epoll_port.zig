@@ -22,6 +22,8 @@ pub const Port = struct {
     failure: i32,
     /// Operations under way.
     accepting: bool,
+    /// The accept ends with the first connection.
+    accepting_one: bool,
     receiving: bool,
     sending: bool,
     connecting: bool,

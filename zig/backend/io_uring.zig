@@ -111,18 +111,22 @@ pub const IoUring = struct {
     ) contract.InitError!void {
         const sqe = self.ring.next_sqe().?;
         sqe.* = receive_entry(0, 0, -1);
-        _ = self.ring.enter(true, std.time.ns_per_s);
+        const rc = self.ring.enter(true, std.time.ns_per_s);
         const cqe = self.ring.take();
         if (cqe != null and cqe.?.result == kernel.negative(.BADF)) return;
-        failure.* = .{ .reason = .kernel_too_old, .syscall = .io_uring_enter };
+        failure.* = .{
+            .reason = if (cqe != null) .kernel_too_old else .not_permitted,
+            .errno = kernel.errno_of(rc),
+            .syscall = .io_uring_enter,
+        };
         return error.Unavailable;
     }
 
-    pub fn accept(self: *IoUring, port: u32, epoch: u32, descriptor: i32) bool {
+    pub fn accept(self: *IoUring, port: u32, epoch: u32, descriptor: i32, many: bool) bool {
         const sqe = self.next_sqe() orelse return false;
         sqe.* = .{
             .opcode = .accept,
-            .ioprio = uring.accept_multishot,
+            .ioprio = if (many) uring.accept_multishot else 0,
             .descriptor = descriptor,
             .operation_flags = linux.SOCK.CLOEXEC,
             .user_data = user_data(.accept, port, epoch),

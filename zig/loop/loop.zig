@@ -27,7 +27,7 @@ pub const Options = struct {
     mode: layout.Mode,
     clock: layout.ClockKind,
     entries: u32,
-    /// Slots of connections, including those that only absorb a race.
+    /// Slots of connections.
     connections: u32,
     /// Timers of the script and of the loop's user.
     script_timers: u32,
@@ -156,8 +156,10 @@ pub fn Loop(comptime BackendType: type) type {
             self.end_borrows();
             user.attend();
             const wait_ns: u64 = if (user.waiting()) 0 else std.time.ns_per_ms;
-            if (self.backend.enter(wait_ns) < 0) return;
+            _ = self.backend.enter(wait_ns);
+            self.channel.count = 0;
             self.reap(user);
+            self.channel.count = 0;
             user.attend();
         }
 
@@ -246,7 +248,9 @@ pub fn Loop(comptime BackendType: type) type {
         }
 
         fn fire_timers(self: *Self, user: anytype) void {
-            while (self.channel.room() >= emitted_per_completion) {
+            // Half of the room at most: what the kernel has must not starve.
+            const least_room = self.channel.completions.len / 2;
+            while (self.channel.room() > least_room) {
                 const id = self.timers.take_due(self.now_ns) orelse return;
                 if (id >= self.script_timers.len) {
                     user.timer_fired(id - @as(u32, @intCast(self.script_timers.len)));

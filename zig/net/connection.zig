@@ -23,6 +23,8 @@ pub const Connection = struct {
     descriptor: i32,
     /// Changes when the slot is freed; the epoch of its operations.
     generation: u32,
+    /// The turn in which the slot was last freed.
+    freed_turn: u64,
     options: layout.StreamOptions,
 
     /// Operations under way in the backend.
@@ -44,6 +46,10 @@ pub const Connection = struct {
     drain_wanted: bool,
     /// Send buffers that must be free for `drain`.
     drain_buffers: u32,
+    /// Bytes of the message that was refused.
+    drain_bytes: u32,
+    /// While lingering: bytes that the peer had not taken when the time limit began.
+    unsent: u64,
     /// The descriptor is to be closed with a reset.
     reset: bool,
     /// Error that ends the connection once what arrived before it is delivered; 0 for none.
@@ -53,8 +59,9 @@ pub const Connection = struct {
 
     queue: SendQueue,
     held: Held,
-    /// Bytes delivered to the script in turn `delivered_turn`.
+    /// Delivered to the script in turn `delivered_turn`.
     delivered_bytes: u32,
+    delivered_parts: u32,
     delivered_turn: u64,
 
     /// The peer of a connect under way; the kernel reads it when it takes the operation.
@@ -80,6 +87,7 @@ pub const Connection = struct {
             .state = state,
             .descriptor = descriptor,
             .generation = self.generation,
+            .freed_turn = self.freed_turn,
             .options = options,
             .connecting = false,
             .receiving = false,
@@ -94,12 +102,15 @@ pub const Connection = struct {
             .shutdown_done = false,
             .drain_wanted = false,
             .drain_buffers = 0,
+            .drain_bytes = 0,
+            .unsent = 0,
             .reset = false,
             .failure = 0,
             .outcome = 0,
             .queue = .empty,
             .held = .empty,
             .delivered_bytes = 0,
+            .delivered_parts = 0,
             .delivered_turn = 0,
             .address = self.address,
             .attention = kept[0],
@@ -118,32 +129,40 @@ pub const Connection = struct {
     }
 
     /// Whether to stop taking bytes from the kernel.
-    pub fn reading_stopped(self: *const Connection) bool {
-        return self.paused or self.held_back or self.held.bytes > self.options.high_water_mark;
+    pub fn reading_stopped(self: *const Connection, parts_max: u32) bool {
+        if (self.paused or self.held_back or self.held.count > parts_max) return true;
+        return self.held.bytes > self.options.high_water_mark;
     }
 
-    /// Reading stops when answers to what was read fill half the high-water mark, and goes on below
-    /// a quarter. Only answers count: two programs that both write much and read what arrives would
-    /// otherwise wait for each other for ever. After a failure nothing will leave the queue any
-    /// more, and what arrived before is still to be delivered.
-    pub fn update_hold(self: *Connection) void {
+    /// Reading stops when answers to what was read fill half the high-water mark or pin more than
+    /// `parts_max` buffers, and goes on when they are down to half of that. Only answers count: two
+    /// programs that both write much and read what arrives would otherwise wait for each other for
+    /// ever. After a failure nothing will leave the queue any more, and what arrived before is still
+    /// to be delivered.
+    pub fn update_hold(self: *Connection, parts_max: u32) void {
         if (self.failure != 0) {
             self.held_back = false;
             return;
         }
-        const divisor: u32 = if (self.held_back) 4 else 2;
-        self.held_back = self.queue.answer_bytes > self.options.high_water_mark / divisor;
+        const divisor: u32 = if (self.held_back) 2 else 1;
+        self.held_back = self.queue.answer_bytes > self.options.high_water_mark / 2 / divisor or
+            self.queue.answer_parts > parts_max / divisor;
     }
 
-    /// Whether `length` more bytes may be delivered in turn `turn`, and if so counts them.
-    pub fn may_deliver(self: *Connection, turn: u64, length: u32) bool {
+    /// Whether a buffer with `length` bytes may be delivered in turn `turn`, and if so counts it.
+    pub fn may_deliver(self: *Connection, turn: u64, length: u32, parts_max: u32) bool {
         if (self.delivered_turn != turn) {
             self.delivered_turn = turn;
             self.delivered_bytes = 0;
+            self.delivered_parts = 0;
         }
-        const limit = self.options.high_water_mark / 2;
-        if (self.delivered_bytes > 0 and self.delivered_bytes + length > limit) return false;
+        const bytes_max = self.options.high_water_mark / 2;
+        if (self.delivered_parts > 0) {
+            if (self.delivered_bytes + length > bytes_max) return false;
+            if (self.delivered_parts >= parts_max) return false;
+        }
         self.delivered_bytes += length;
+        self.delivered_parts += 1;
         return true;
     }
 };
@@ -184,14 +203,18 @@ pub const Held = struct {
     }
 };
 
-test "a turn delivers at most half the mark, but always something" {
+test "a turn delivers at most half the mark and so many buffers, but always something" {
     var connection = std.mem.zeroes(Connection);
     connection.options.high_water_mark = 1000;
-    try std.testing.expect(connection.may_deliver(1, 800));
-    try std.testing.expect(!connection.may_deliver(1, 1));
-    try std.testing.expect(connection.may_deliver(2, 300));
-    try std.testing.expect(connection.may_deliver(2, 200));
-    try std.testing.expect(!connection.may_deliver(2, 1));
+    try std.testing.expect(connection.may_deliver(1, 800, 4));
+    try std.testing.expect(!connection.may_deliver(1, 1, 4));
+    try std.testing.expect(connection.may_deliver(2, 300, 4));
+    try std.testing.expect(connection.may_deliver(2, 200, 4));
+    try std.testing.expect(!connection.may_deliver(2, 1, 4));
+    try std.testing.expect(connection.may_deliver(3, 1, 2));
+    try std.testing.expect(connection.may_deliver(3, 1, 2));
+    try std.testing.expect(!connection.may_deliver(3, 1, 2));
+    try std.testing.expect(connection.may_deliver(4, 1, 0));
 }
 
 test "reading stops when answers fill half the mark and goes on below a quarter" {
@@ -203,7 +226,23 @@ test "reading stops when answers fill half the mark and goes on below a quarter"
         .{ 500, false }, .{ 501, true }, .{ 300, true }, .{ 250, false }, .{ 400, false },
     }) |step| {
         connection.queue.answer_bytes = step[0];
-        connection.update_hold();
+        connection.update_hold(8);
         try std.testing.expectEqual(step[1], connection.held_back);
     }
+}
+
+test "reading stops when small answers pin many buffers" {
+    var connection = std.mem.zeroes(Connection);
+    connection.options.high_water_mark = 1 << 20;
+    for ([_]struct { u32, bool }{
+        .{ 8, false }, .{ 9, true }, .{ 5, true }, .{ 4, false },
+    }) |step| {
+        connection.queue.answer_parts = step[0];
+        connection.update_hold(8);
+        try std.testing.expectEqual(step[1], connection.held_back);
+    }
+    // Scarce buffers: any unsent answer is one too many.
+    connection.queue.answer_parts = 1;
+    connection.update_hold(0);
+    try std.testing.expect(connection.held_back);
 }

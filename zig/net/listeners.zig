@@ -19,6 +19,9 @@ const List = @import("../memory/list.zig").List;
 const retry_first_ms = 10;
 const retry_longest_ms = 1000;
 
+/// With fewer free slots a listener accepts one at a time: a kernel may accept a whole backlog before
+/// it can be told to stop.
+const accept_many_above = 4096;
 /// Most connections that are accepted and have no slot.
 const parked_max = 1024;
 
@@ -30,6 +33,8 @@ const Listener = struct {
     state: State,
     descriptor: i32,
     generation: u32,
+    /// The turn in which the slot was last freed: the script has to be told before it is used again.
+    freed_turn: u64,
     stream: layout.StreamOptions,
     accepting: bool,
     cancelled: bool,
@@ -74,6 +79,9 @@ pub fn Listeners(comptime Loop: type, comptime Streams: type) type {
 
         pub fn deinit(self: *Self) void {
             while (self.unpark()) |parked| sockets.reset(parked.descriptor);
+            for (self.listeners) |*listener| {
+                if (listener.state != .free) sockets.close(listener.descriptor);
+            }
             mapped.free(Listener, self.listeners);
             mapped.free(Parked, self.parked);
             self.* = undefined;
@@ -94,9 +102,7 @@ pub fn Listeners(comptime Loop: type, comptime Streams: type) type {
         ) i32 {
             const address = address_module.to_kernel(&options.address) orelse
                 return @intFromEnum(layout.Status.bad_argument);
-            const slot = for (self.listeners, 0..) |listener, index| {
-                if (listener.state == .free) break index;
-            } else return @intFromEnum(layout.Status.exhausted);
+            const slot = self.free_slot() orelse return @intFromEnum(layout.Status.exhausted);
             failed.* = .socket;
             const family = address_module.family(&address);
             const descriptor = sockets.open_stream(family, Loop.Backend.nonblocking);
@@ -115,8 +121,19 @@ pub fn Listeners(comptime Loop: type, comptime Streams: type) type {
             listener.retrying = false;
             listener.retry_ms = retry_first_ms;
             self.open_count += 1;
-            self.attention.push(self.listeners, @intCast(slot));
+            self.attention.push(self.listeners, slot);
             return @intCast(slot);
+        }
+
+        /// Half of the slots may be open; the others rest until the script was told of their end.
+        fn free_slot(self: *const Self) ?u32 {
+            if (self.open_count >= self.listeners.len / 2) return null;
+            const turn = self.loop.counters.turns;
+            for (self.listeners, 0..) |listener, slot| {
+                if (listener.state != .free) continue;
+                if (listener.generation == 0 or listener.freed_turn != turn) return @intCast(slot);
+            }
+            return null;
         }
 
         fn prepare(
@@ -295,8 +312,9 @@ pub fn Listeners(comptime Loop: type, comptime Streams: type) type {
                     self.loop.backend.cancel(port, generation, listener.descriptor, .all);
             } else {
                 if (listener.retrying or !self.streams.accepts_more()) return;
+                const many = self.streams.free_slots() > accept_many_above;
                 listener.accepting =
-                    self.loop.backend.accept(port, generation, listener.descriptor);
+                    self.loop.backend.accept(port, generation, listener.descriptor, many);
             }
             if (!listener.accepting) self.attention.push(self.listeners, slot);
         }
@@ -323,6 +341,7 @@ pub fn Listeners(comptime Loop: type, comptime Streams: type) type {
             self.loop.channel.emit(plain(.listener_closed, slot, listener.generation, 0));
             listener.state = .free;
             listener.generation +%= 1;
+            listener.freed_turn = self.loop.counters.turns;
             self.open_count -= 1;
         }
 

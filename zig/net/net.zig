@@ -8,7 +8,7 @@ const address_module = @import("address.zig");
 const Listeners = @import("listeners.zig").Listeners;
 const Streams = @import("streams.zig").Streams;
 
-/// Longest wait for operations to end when a loop closes, in passes of a millisecond.
+/// Longest wait for an operation to end when a loop closes, in passes of a millisecond.
 const close_passes_max = 200;
 
 pub fn Net(comptime Loop: type) type {
@@ -20,12 +20,22 @@ pub fn Net(comptime Loop: type) type {
         streams: Streams(Loop),
         listeners: Listeners(Loop, Streams(Loop)),
 
-        pub const Options = struct { connections: u32, listeners: u32, sends: u32 };
+        pub const Options = struct {
+            connections: u32,
+            /// Slots of connections beyond that, for those whose end is being reported.
+            spare: u32,
+            listeners: u32,
+            sends: u32,
+        };
 
         /// `self` and `loop` must stay where they are afterwards.
         pub fn init(self: *Self, loop: *Loop, options: Options) error{OutOfMemory}!void {
             self.loop = loop;
-            self.streams = try .init(loop, options.connections, options.sends);
+            self.streams = try .init(loop, .{
+                .limit = options.connections,
+                .spare = options.spare,
+                .sends = options.sends,
+            });
             errdefer self.streams.deinit();
             self.listeners = try .init(loop, &self.streams, options.listeners);
             self.publish();
@@ -42,11 +52,18 @@ pub fn Net(comptime Loop: type) type {
         pub fn close_all(self: *Self) bool {
             self.listeners.close_all();
             self.streams.end_all(@intFromEnum(layout.Status.loop_closed));
-            for (0..close_passes_max) |_| {
+            var idle_passes: u32 = 0;
+            while (idle_passes < close_passes_max) {
+                const before = self.open_count();
+                if (before == 0) return true;
                 self.loop.discard_pass(self);
-                if (self.streams.open_count == 0 and self.listeners.open_count == 0) return true;
+                idle_passes = if (self.open_count() < before) 0 else idle_passes + 1;
             }
             return false;
+        }
+
+        fn open_count(self: *const Self) u32 {
+            return self.streams.open_count + self.listeners.open_count;
         }
 
         pub fn apply(self: *Self, operation: layout.Operation, raw: *const RawSubmission) bool {

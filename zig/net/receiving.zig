@@ -65,7 +65,8 @@ pub fn Receiving(comptime Streams: type) type {
         ) bool {
             const channel = &streams.loop.channel;
             if (channel.room() < 2) return false;
-            if (!connection.may_deliver(streams.loop.counters.turns, length)) return false;
+            const turn = streams.loop.counters.turns;
+            if (!connection.may_deliver(turn, length, streams.parts_limit())) return false;
             channel.emit_data(.{
                 .event = .data,
                 .slot = slot,
@@ -99,7 +100,8 @@ pub fn Receiving(comptime Streams: type) type {
 
         /// Starts to receive, or stops, as the connection is ready for more bytes or not.
         pub fn start_or_stop(streams: *Streams, slot: u32, connection: *Connection) void {
-            const stopped = connection.state == .open and connection.reading_stopped();
+            const stopped = connection.state == .open and
+                connection.reading_stopped(streams.parts_limit());
             if (connection.receiving) {
                 if (stopped and !connection.receive_cancelled) cancel(streams, slot, connection);
                 return;

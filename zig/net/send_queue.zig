@@ -56,8 +56,15 @@ pub const SendQueue = struct {
     tail: u32,
     bytes: u32,
     answer_bytes: u32,
+    answer_parts: u32,
 
-    pub const empty: SendQueue = .{ .head = none, .tail = none, .bytes = 0, .answer_bytes = 0 };
+    pub const empty: SendQueue = .{
+        .head = none,
+        .tail = none,
+        .bytes = 0,
+        .answer_bytes = 0,
+        .answer_parts = 0,
+    };
 
     /// Takes over the part's reference; false, and nothing taken, when there is no node or the
     /// queue could not count the bytes.
@@ -77,7 +84,10 @@ pub const SendQueue = struct {
         }
         self.tail = index;
         self.bytes = bytes;
-        if (part.answer) self.answer_bytes += part.length;
+        if (part.answer) {
+            self.answer_bytes += part.length;
+            self.answer_parts += 1;
+        }
         return true;
     }
 
@@ -125,6 +135,7 @@ pub const SendQueue = struct {
         const node = nodes.nodes[index];
         self.head = node.next;
         self.uncount(node.answer, node.length);
+        if (node.answer) self.answer_parts -= 1;
         nodes.give_back(index);
         return node.buffer;
     }

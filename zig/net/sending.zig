@@ -4,7 +4,6 @@
 //! the bytes queued is put right whenever it could differ; a reference that moved with a refused
 //! send is given back.
 
-const std = @import("std");
 const layout = @import("../layout.zig");
 const kernel = @import("../sys/kernel.zig");
 const plain = @import("../loop/channel.zig").plain;
@@ -134,10 +133,10 @@ pub fn Sending(comptime Streams: type) type {
 
         pub fn report_drain(streams: *Streams, slot: u32, connection: *Connection) void {
             if (!connection.drain_wanted) return;
-            if (connection.queue.bytes > connection.options.high_water_mark / 2) return;
+            if (!has_room(connection)) return;
             const loop = streams.loop;
-            const wanted = std.math.clamp(connection.drain_buffers, 1, loop.pool.send_count());
-            if (loop.pool.free_count < wanted or streams.nodes.free_count < wanted) {
+            const buffers = @min(connection.drain_buffers, loop.pool.send_count());
+            if (loop.pool.free_count < buffers or streams.nodes.free_count < @max(1, buffers)) {
                 return streams.bufferless.push(streams.connections, slot);
             }
             if (loop.channel.room() == 0) {
@@ -145,6 +144,15 @@ pub fn Sending(comptime Streams: type) type {
             }
             connection.drain_wanted = false;
             loop.channel.emit(plain(.drain, slot, connection.generation, 0));
+        }
+
+        /// Whether the message that was refused would be taken now, and not just before the queue is
+        /// half empty.
+        fn has_room(connection: *const Connection) bool {
+            const queued = connection.queue.bytes;
+            const mark = connection.options.high_water_mark;
+            if (queued == 0) return true;
+            return queued <= mark / 2 and connection.drain_bytes <= mark - queued;
         }
 
         /// Gives back what will not be sent.

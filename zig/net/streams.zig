@@ -36,9 +36,13 @@ pub fn Streams(comptime Loop: type) type {
         loop: *Loop,
         connections: []Connection,
         nodes: Nodes,
-        /// Slots from here on were never used; `free` holds those that were and are again.
+        /// Connections at a time; there are more slots, because a freed one rests until the script has
+        /// been told.
+        limit: u32,
+        /// Slots from here on were never used; `free` is a ring of those that were and are again.
         fresh: u32,
         free: []u32,
+        free_first: u32,
         free_count: u32,
         open_count: u32,
         attention: List(Connection, "attention"),
@@ -47,8 +51,16 @@ pub fn Streams(comptime Loop: type) type {
         /// What the send that is being started consists of.
         segments: [contract.segments_max]contract.Segment,
 
-        /// `slots` connections, `sends` parts of buffers that may wait in all their queues.
-        pub fn init(loop: *Loop, slots: u32, sends: u32) error{OutOfMemory}!Self {
+        pub const Options = struct {
+            limit: u32,
+            /// Slots beyond the limit: as many as can be freed in one turn.
+            spare: u32,
+            /// Parts of buffers that may wait in all send queues.
+            sends: u32,
+        };
+
+        pub fn init(loop: *Loop, options: Options) error{OutOfMemory}!Self {
+            const slots = options.limit + options.spare;
             const connections = try mapped.allocate(Connection, slots);
             errdefer mapped.free(Connection, connections);
             const free = try mapped.allocate(u32, slots);
@@ -56,7 +68,9 @@ pub fn Streams(comptime Loop: type) type {
             return .{
                 .loop = loop,
                 .connections = connections,
-                .nodes = try Nodes.init(sends),
+                .nodes = try Nodes.init(options.sends),
+                .limit = options.limit,
+                .free_first = 0,
                 .fresh = 0,
                 .free = free,
                 .free_count = 0,
@@ -69,6 +83,9 @@ pub fn Streams(comptime Loop: type) type {
         }
 
         pub fn deinit(self: *Self) void {
+            for (self.connections[0..self.fresh]) |*connection| {
+                if (connection.state != .free) sockets.reset(connection.descriptor);
+            }
             self.nodes.deinit();
             mapped.free(u32, self.free);
             mapped.free(Connection, self.connections);
@@ -83,18 +100,36 @@ pub fn Streams(comptime Loop: type) type {
             return connection;
         }
 
-        fn take_slot(self: *Self) ?u32 {
+        /// A slot where `accepts_more`. One that was freed in this turn would take the place of a
+        /// connection whose end the script has not seen.
+        fn take_slot(self: *Self) u32 {
+            std.debug.assert(self.accepts_more());
             if (self.free_count > 0) {
-                self.free_count -= 1;
-                return self.free[self.free_count];
+                const slot = self.free[self.free_first];
+                if (self.connections[slot].freed_turn != self.loop.counters.turns) {
+                    self.free_first = (self.free_first + 1) % @as(u32, @intCast(self.free.len));
+                    self.free_count -= 1;
+                    return slot;
+                }
             }
-            if (self.fresh == self.connections.len) return null;
+            std.debug.assert(self.fresh < self.connections.len);
             self.fresh += 1;
             return self.fresh - 1;
         }
 
+        fn give_back_slot(self: *Self, slot: u32) void {
+            self.connections[slot].freed_turn = self.loop.counters.turns;
+            const place = (self.free_first + self.free_count) % @as(u32, @intCast(self.free.len));
+            self.free[place] = slot;
+            self.free_count += 1;
+        }
+
         pub fn accepts_more(self: *const Self) bool {
-            return self.open_count < self.connections.len;
+            return self.open_count < self.limit;
+        }
+
+        pub fn free_slots(self: *const Self) u32 {
+            return self.limit - self.open_count;
         }
 
         /// A connection that a listener accepted, where `accepts_more`.
@@ -104,7 +139,7 @@ pub fn Streams(comptime Loop: type) type {
             listener: u32,
             options: layout.StreamOptions,
         ) void {
-            const slot = self.take_slot().?;
+            const slot = self.take_slot();
             const connection = &self.connections[slot];
             connection.open(.open, descriptor, options);
             self.open_count += 1;
@@ -123,13 +158,10 @@ pub fn Streams(comptime Loop: type) type {
         ) i32 {
             const address = address_module.to_kernel(&options.address) orelse
                 return @intFromEnum(layout.Status.bad_argument);
-            const slot = self.take_slot() orelse return exhausted;
+            if (!self.accepts_more()) return exhausted;
             const descriptor = self.open_socket(&address, options, failed);
-            if (descriptor < 0) {
-                self.free[self.free_count] = slot;
-                self.free_count += 1;
-                return descriptor;
-            }
+            if (descriptor < 0) return descriptor;
+            const slot = self.take_slot();
             const connection = &self.connections[slot];
             connection.open(.connecting, descriptor, options.stream);
             connection.address = address;
@@ -174,6 +206,7 @@ pub fn Streams(comptime Loop: type) type {
                 .want_drain => {
                     connection.drain_wanted = true;
                     connection.drain_buffers = entry.count;
+                    connection.drain_bytes = entry.length;
                 },
                 .close => self.close(entry.slot),
                 .abort => self.end(entry.slot, aborted, true),
@@ -191,6 +224,7 @@ pub fn Streams(comptime Loop: type) type {
                 .open => {
                     connection.state = .lingering;
                     connection.shutdown_wanted = true;
+                    connection.unsent = unsent_bytes(connection);
                     self.loop.start_user_timer(slot, connection.options.linger_timeout_ms);
                 },
                 .free, .lingering, .ending => {},
@@ -241,9 +275,28 @@ pub fn Streams(comptime Loop: type) type {
         pub fn timer_fired(self: *Self, slot: u32) void {
             switch (self.connections[slot].state) {
                 .connecting => self.end(slot, connect_timeout, true),
-                .lingering => self.end(slot, kernel.negative(.TIMEDOUT), true),
+                .lingering => self.linger_on(slot),
                 .free, .open, .ending => {},
             }
+        }
+
+        /// A peer that goes on taking what was sent is waited for; one that took nothing in the whole
+        /// time limit is reset. One that took everything may still be reading it, so that a reset
+        /// would cost it bytes: the kernel waits for its end instead.
+        fn linger_on(self: *Self, slot: u32) void {
+            const connection = &self.connections[slot];
+            const unsent = unsent_bytes(connection);
+            if (unsent == 0) return self.end(slot, 0, false);
+            if (unsent >= connection.unsent) {
+                return self.end(slot, kernel.negative(.TIMEDOUT), true);
+            }
+            connection.unsent = unsent;
+            self.loop.start_user_timer(slot, connection.options.linger_timeout_ms);
+        }
+
+        /// Bytes that the peer has not acknowledged, ours and the kernel's.
+        fn unsent_bytes(connection: *const Connection) u64 {
+            return @as(u64, connection.queue.bytes) + sockets.unsent(connection.descriptor);
         }
 
         /// Whether something could be done for a connection right now.
@@ -280,7 +333,7 @@ pub fn Streams(comptime Loop: type) type {
         }
 
         fn advance_open(self: *Self, slot: u32, connection: *Connection) void {
-            connection.update_hold();
+            connection.update_hold(self.parts_limit());
             Receive.deliver_held(self, slot, connection);
             const undelivered = connection.held.count > 0 and !connection.paused;
             if (connection.failure != 0 and !undelivered) {
@@ -293,6 +346,14 @@ pub fn Streams(comptime Loop: type) type {
             Receive.report_end(self, slot, connection);
             if (connection.state == .lingering) return self.advance_lingering(slot, connection);
             if (connection.end_reported and connection.shutdown_done) self.end_now(slot, 0);
+        }
+
+        /// Answers that may pin receive buffers of one connection. When buffers are scarce, one that
+        /// has any unsent answer gets no more.
+        pub fn parts_limit(self: *const Self) u32 {
+            const count = self.loop.pool.receive_count;
+            if (self.loop.receive_buffers_free() < count / 8) return 0;
+            return @max(1, count / 16);
         }
 
         fn advance_lingering(self: *Self, slot: u32, connection: *Connection) void {
@@ -345,8 +406,7 @@ pub fn Streams(comptime Loop: type) type {
             connection.generation +%= 1;
             Send.mirror(self, slot);
             self.open_count -= 1;
-            self.free[self.free_count] = slot;
-            self.free_count += 1;
+            self.give_back_slot(slot);
         }
 
         fn start_connect(self: *Self, slot: u32, connection: *Connection) void {

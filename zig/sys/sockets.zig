@@ -81,6 +81,13 @@ pub fn reset(descriptor: i32) void {
     kernel.close(descriptor);
 }
 
+/// Bytes that were sent and that the peer has not acknowledged; 0 where the kernel cannot tell.
+pub fn unsent(descriptor: i32) u32 {
+    var count: i32 = 0;
+    const rc = kernel.result(linux.ioctl(descriptor, linux.T.IOCOUTQ, @intFromPtr(&count)));
+    return if (rc < 0 or count < 0) 0 else @intCast(count);
+}
+
 pub fn local_address(descriptor: i32, address: *SocketAddress) i32 {
     var length: linux.socklen_t = @sizeOf(SocketAddress);
     return kernel.result(linux.getsockname(descriptor, &address.storage.any, &length));
