@@ -58,8 +58,9 @@ export interface StreamOptions {
    */
   highWaterMark?: number;
   /**
-   * How long a closed connection waits for the peer's end before it is reset, in milliseconds: 1 to
-   * 3,600,000. Default 2,000.
+   * How long a closed connection waits for a peer that does nothing, in milliseconds: 1 to
+   * 3,600,000. A peer that goes on taking what was sent is waited for; one that has taken nothing
+   * for so long is reset; one that took everything and does not end is left. Default 2,000.
    */
   lingerTimeoutMs?: number;
 }
@@ -149,8 +150,10 @@ export interface Connection extends Disposable {
    */
   shutdown(): void;
   /**
-   * Closes in order: sends what is queued, ends this direction, and waits for the peer's end, at
-   * most `lingerTimeoutMs`. No data is delivered any more. Does nothing when closing or closed.
+   * Closes in order: sends what is queued, ends this direction, and waits for the peer's end.
+   * `lingerTimeoutMs` limits the wait for a peer that does nothing; one with bytes still to take
+   * is then reset, with `ETIMEDOUT`. No data is delivered any more. Does nothing when closing or
+   * closed.
    */
   close(): void;
   /** Drops what is queued and resets; `close` gets `ABORTED`. Does nothing when closed. */

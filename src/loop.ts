@@ -172,10 +172,10 @@ export class Loop implements Disposable {
   /**
    * One turn by hand: takes what was submitted, enters the kernel, calls the handlers.
    *
-   * @param waitUs How long to wait for work, in microseconds; `Infinity` for no limit. By default it
-   *   does not wait.
-   * @returns The number of completions. It may be 0 before the time is over: a signal ends the wait,
-   *   and so does what concerns only the loop itself.
+   * @param waitUs How long to wait for work, in microseconds; `Infinity` for no limit. By default
+   *   it does not wait.
+   * @returns The number of completions. It may be 0 before the time is over: a signal ends the
+   *   wait, and so does what concerns only the loop itself.
    * @throws {IoError} `BUSY` inside a handler, `LOOP_CLOSED`, `WRONG_THREAD`; and what a handler
    *   has thrown.
    */

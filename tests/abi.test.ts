@@ -92,6 +92,27 @@ testEach("arbitrary submissions from the middle of a turn, too", (backend) => {
   checkHonest(backend);
 });
 
+testEach("a handle of an earlier connection in the same slot is stale", (backend) => {
+  using raw = new RawLoop(backend);
+  const endpoint = raw.listenAndConnect(0);
+  const slot = raw.connect(endpoint);
+  const generation = raw.words[Header.result_generation];
+  raw.submissions.set([Operation.abort, slot, generation, 0, 0, 0, 0, 0]);
+  raw.turn(1);
+  for (let turn = 0; raw.words[Header.open_connections] > 0; turn++) {
+    assert.ok(turn < 1_000, "the connection does not end");
+    raw.turn();
+  }
+  assert.equal(raw.connect(endpoint), slot, "the slot is given out again");
+  assert.notEqual(raw.words[Header.result_generation], generation);
+  const address = [raw.handle, slot, generation, 0] as const;
+  assert.equal(functions.tp_connection_address(...address), Status.stale_handle);
+  const stale = [Operation.pause, Operation.shutdown, Operation.close, Operation.abort];
+  raw.submissions.set(stale.flatMap((operation) => [operation, slot, generation, 0, 0, 0, 0, 0]));
+  raw.turn(stale.length);
+  assert.equal(raw.rejected, stale.length);
+});
+
 testEach("more submissions than the array holds are refused", (backend) => {
   using raw = new RawLoop(backend);
   for (const count of [raw.entries + 1, 1_000_000, 0xffff_ffff]) {

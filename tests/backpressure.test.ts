@@ -3,7 +3,7 @@
 
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
-import type { Connection, Lease, Loop, SendResult } from "../mod.ts";
+import { type Connection, type Lease, Loop, type SendResult } from "../mod.ts";
 import { testLoop } from "./support/backends.ts";
 import { turns, turnUntil } from "./support/drive.ts";
 import {
@@ -174,24 +174,25 @@ testLoop("a message that the pool can never hold throws and sends nothing", (loo
 }, { pool: { sendBuffers: 8 } });
 
 testLoop("an echo is never answered full, however slowly its peer reads", (loop) => {
-  const total = 8 << 20;
+  const total = 32 << 20;
   const writer = new ContentWriter(total);
   const reader = new ContentReader();
   const listener = listenEcho(loop, undefined, { highWaterMark: smallMark });
-  let deliveries = 0;
   const client = loop.connect(listener.address, {
     open: (conn) => writer.write(conn),
     drain: (conn) => writer.write(conn),
-    data(conn, lease): void {
-      reader.read(lease.bytes);
-      deliveries += 1;
-      if (deliveries % 8 !== 0) return;
-      conn.pause();
-      loop.defer(() => loop.defer(() => loop.defer(() => goOn(conn))));
-    },
+    data: (_, lease) => reader.read(lease.bytes),
   });
+  // It reads nothing until nothing moves any more, which fills all buffers on the way.
+  for (let round = 0; round < 3; round++) {
+    client.pause();
+    while (turns(loop, 3) > 0 && !writer.isDone);
+    client.resume();
+    const { received } = reader;
+    turnUntil(loop, () => reader.received > received, "some of the echo");
+  }
+  assert.ok(!writer.isDone && writer.fulls > 0, "the echo server never held its peer back");
   turnUntil(loop, () => reader.received === total, "the echo");
-  assert.ok(writer.fulls > 0, "the echo server never held its peer back");
   closePair(loop, client);
   listener.close();
 });
@@ -349,6 +350,52 @@ testLoop("one slow reader among eight slows only itself", (loop) => {
   turnUntil(loop, () => slow.received === total, "the slow reader");
   closePair(loop, ...clients);
   listener.close();
+});
+
+testLoop("a paused connection leaves the receive buffers to others", (loop) => {
+  const listener = listenEcho(loop);
+  const { client, server } = openPair(loop);
+  server.pause();
+  turns(loop, 3);
+  client.send(content(1 << 20));
+  turns(loop, 3);
+  const reader = new ContentReader();
+  const other = loop.connect(listener.address, {
+    open: (conn) => void conn.send(content(100_000)),
+    data: (_, lease) => reader.read(lease.bytes),
+  });
+  turnUntil(loop, () => reader.received === 100_000, "the echo of the other");
+  server.resume();
+  closePair(loop, client, server, other);
+  listener.close();
+}, { pool: { receiveBuffers: 8 } });
+
+testLoop("slow readers together do not stop the others", (clients) => {
+  using server = new Loop({ backend: clients.backend, pool: { receiveBuffers: 64 } });
+  const listener = listenEcho(server);
+  const slow = Array.from({ length: 12 }, () => {
+    const writer = new ContentWriter(16 << 20);
+    return clients.connect(listener.address, {
+      open(conn): void {
+        conn.pause();
+        writer.write(conn);
+      },
+      drain: (conn) => writer.write(conn),
+    });
+  });
+  turnUntil(clients, () => slow.every((conn) => conn.state === "open"), "the slow clients");
+  while (server.turn(1_000) + clients.turn() > 0);
+  const reader = new ContentReader();
+  const honest = clients.connect(listener.address, {
+    open: (conn) => void conn.send(content(1_000)),
+    data: (_, lease) => reader.read(lease.bytes),
+  });
+  turnUntil(clients, () => {
+    server.turn();
+    return reader.received === 1_000;
+  }, "the echo of an honest client");
+  for (const conn of [...slow, honest]) conn.abort();
+  awaitClosed(clients, ...slow, honest);
 });
 
 testLoop("when the script keeps every receive buffer, delivery waits and goes on", (loop) => {

@@ -138,6 +138,24 @@ test("a bad object form is INVALID_ENDPOINT", () => {
 
 const port = fc.nat(65_535);
 
+test("the canonical form shortens the first of the longest runs of zeros", () => {
+  const canonical = {
+    "0:0:0:0:0:0:0:0": "::",
+    "0:0:0:0:0:0:0:1": "::1",
+    "1:0:0:0:0:0:0:0": "1::",
+    "1:0:0:2:3:0:0:4": "1::2:3:0:0:4",
+    "1:0:0:2:0:0:0:4": "1:0:0:2::4",
+    "1:0:2:3:4:5:6:7": "1:0:2:3:4:5:6:7",
+    "00AB::00Cd": "ab::cd",
+    "::ffff:1.2.3.4": "::ffff:1.2.3.4",
+    "::ffff:102:304": "::ffff:1.2.3.4",
+    "1::1.2.3.4": "1::102:304",
+  };
+  for (const [given, expected] of Object.entries(canonical)) {
+    assert.equal(resolveEndpoint(`tcp://[${given}]:1`).text, `tcp://[${expected}]:1`);
+  }
+});
+
 test("every IPv4 address is read as the runtime reads it", () => {
   fc.assert(fc.property(fc.ipV4(), port, (host, port) => {
     const { family, bytes, port: read } = resolveEndpoint(`tcp://${host}:${port}`);

@@ -118,17 +118,20 @@ testLoop("the rest of the turn is dispatched, and the first error counts", (loop
 
 testLoop("the lease of a handler that threw is given back, a retained one is not", (loop) => {
   const kept: Lease[] = [];
+  const borrowed: Lease[] = [];
   for (let round = 0; round < 20; round++) {
     const { client, server } = openPair(loop, {
       server: {
         data(_, lease): never {
           if (round === 0) kept.push(lease.retain());
+          else borrowed.push(lease);
           throw new Error("thrown with a lease");
         },
       },
     });
     client.send("kept");
     assert.match(String(errorOfTurns(loop)), /thrown with a lease/);
+    assert.equal(borrowed.at(-1)?.released ?? true, true, "it outlived its handler");
     awaitClosed(loop, client, server);
   }
   assert.equal(new TextDecoder().decode(kept[0].bytes), "kept");

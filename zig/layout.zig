@@ -364,7 +364,7 @@ pub const StreamOptions = extern struct {
     no_delay: u32,
     /// Bytes that may wait to be sent before `send` answers `full`. At least two buffers.
     high_water_mark: u32,
-    /// How long a closed connection waits for the peer's end before it resets. Default 2,000.
+    /// How long a closed connection waits for a peer that does nothing.
     linger_timeout_ms: u32,
     /// 1: the script handles the peer's end itself; 0: the connection then closes by itself.
     allow_half_open: u32,

@@ -7,6 +7,7 @@ import {
   BackendKind,
   Completion,
   ConnectOptions,
+  Counters,
   Event,
   HandleEntry,
   Header,
@@ -54,6 +55,12 @@ export class RawLoop implements Disposable {
     this.submissions = new Uint32Array(region, at, this.entries * entryWords);
     this.words = new Uint32Array(region);
     this.#completions = new Uint32Array(region, options[LoopOptions.completions_offset]);
+  }
+
+  /** How many submissions were dropped so far. */
+  get rejected(): number {
+    const counters = new Float64Array(this.words.buffer, 8 * Header.counters);
+    return counters[Counters.rejected];
   }
 
   /** Opens a listener and connections to it; returns its endpoint. */

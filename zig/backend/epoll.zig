@@ -2,8 +2,8 @@
 //!
 //! A descriptor is registered once, edge-triggered for both directions; what the edges said is kept
 //! per port until a call answers EAGAIN. Ports with something to do stand in one queue, each at
-//! most once, and are visited about once between two calls of the kernel, so that a busy one cannot starve the others.
-//! Used by the loop's thread only. Source: epoll(7).
+//! most once, and are visited about once between two calls of the kernel, so that a busy one cannot
+//! starve the others. Used by the loop's thread only. Source: epoll(7).
 
 const std = @import("std");
 const linux = std.os.linux;

@@ -137,8 +137,8 @@ pub const Connection = struct {
     /// Reading stops when answers to what was read fill half the high-water mark or pin more than
     /// `parts_max` buffers, and goes on when they are down to half of that. Only answers count: two
     /// programs that both write much and read what arrives would otherwise wait for each other for
-    /// ever. After a failure nothing will leave the queue any more, and what arrived before is still
-    /// to be delivered.
+    /// ever. After a failure nothing will leave the queue any more, and what arrived before is
+    /// still to be delivered.
     pub fn update_hold(self: *Connection, parts_max: u32) void {
         if (self.failure != 0) {
             self.held_back = false;

@@ -19,8 +19,8 @@ const List = @import("../memory/list.zig").List;
 const retry_first_ms = 10;
 const retry_longest_ms = 1000;
 
-/// With fewer free slots a listener accepts one at a time: a kernel may accept a whole backlog before
-/// it can be told to stop.
+/// With fewer free slots a listener accepts one at a time: a kernel may accept a whole backlog
+/// before it can be told to stop.
 const accept_many_above = 4096;
 /// Most connections that are accepted and have no slot.
 const parked_max = 1024;
@@ -33,7 +33,8 @@ const Listener = struct {
     state: State,
     descriptor: i32,
     generation: u32,
-    /// The turn in which the slot was last freed: the script has to be told before it is used again.
+    /// The turn in which the slot was last freed: the script has to be told before it is used
+    /// again.
     freed_turn: u64,
     stream: layout.StreamOptions,
     accepting: bool,

@@ -146,8 +146,8 @@ pub fn Sending(comptime Streams: type) type {
             loop.channel.emit(plain(.drain, slot, connection.generation, 0));
         }
 
-        /// Whether the message that was refused would be taken now, and not just before the queue is
-        /// half empty.
+        /// Whether the message that was refused would be taken now, and not just before the queue
+        /// is half empty.
         fn has_room(connection: *const Connection) bool {
             const queued = connection.queue.bytes;
             const mark = connection.options.high_water_mark;

@@ -36,8 +36,8 @@ pub fn Streams(comptime Loop: type) type {
         loop: *Loop,
         connections: []Connection,
         nodes: Nodes,
-        /// Connections at a time; there are more slots, because a freed one rests until the script has
-        /// been told.
+        /// Connections at a time; there are more slots, because a freed one rests until the script
+        /// has been told.
         limit: u32,
         /// Slots from here on were never used; `free` is a ring of those that were and are again.
         fresh: u32,
@@ -280,9 +280,9 @@ pub fn Streams(comptime Loop: type) type {
             }
         }
 
-        /// A peer that goes on taking what was sent is waited for; one that took nothing in the whole
-        /// time limit is reset. One that took everything may still be reading it, so that a reset
-        /// would cost it bytes: the kernel waits for its end instead.
+        /// A peer that goes on taking what was sent is waited for; one that took nothing in the
+        /// whole time limit is reset. One that took everything may still be reading it, so that a
+        /// reset would cost it bytes: the kernel waits for its end instead.
         fn linger_on(self: *Self, slot: u32) void {
             const connection = &self.connections[slot];
             const unsent = unsent_bytes(connection);
@@ -348,8 +348,8 @@ pub fn Streams(comptime Loop: type) type {
             if (connection.end_reported and connection.shutdown_done) self.end_now(slot, 0);
         }
 
-        /// Answers that may pin receive buffers of one connection. When buffers are scarce, one that
-        /// has any unsent answer gets no more.
+        /// Answers that may pin receive buffers of one connection. When buffers are scarce, one
+        /// that has any unsent answer gets no more.
         pub fn parts_limit(self: *const Self) u32 {
             const count = self.loop.pool.receive_count;
             if (self.loop.receive_buffers_free() < count / 8) return 0;

@@ -60,8 +60,8 @@ pub fn has_threads() bool {
     return pthread_create != null;
 }
 
-/// Keeps the library mapped until the process ends. A host may unload it while it exits (Node does),
-/// and a thread that then returns from a system call would find its code gone.
+/// Keeps the library mapped until the process ends. A host may unload it while it exits (Node
+/// does), and a thread that then returns from a system call would find its code gone.
 fn stay_loaded() void {
     const find = dladdr orelse return;
     const open = dlopen orelse return;
