@@ -94,7 +94,8 @@ testEach("arbitrary submissions from the middle of a turn, too", (backend) => {
 
 testEach("a handle of an earlier connection in the same slot is stale", (backend) => {
   using raw = new RawLoop(backend);
-  const endpoint = raw.listenAndConnect(0);
+  using peer = new Loop({ backend });
+  const { endpoint } = peer.listen("tcp://127.0.0.1:0", {});
   const slot = raw.connect(endpoint);
   const generation = raw.words[Header.result_generation];
   raw.submissions.set([Operation.abort, slot, generation, 0, 0, 0, 0, 0]);

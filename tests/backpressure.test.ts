@@ -353,8 +353,8 @@ testLoop("one slow reader among eight slows only itself", (loop) => {
 });
 
 testLoop("a paused connection leaves the receive buffers to others", (loop) => {
-  const listener = listenEcho(loop);
   const { client, server } = openPair(loop);
+  const listener = listenEcho(loop);
   server.pause();
   turns(loop, 3);
   client.send(content(1 << 20));

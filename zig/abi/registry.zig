@@ -1,8 +1,8 @@
 //! The loops of this process by handle.
 //!
-//! A handle is slot + generation; only the thread that opened a loop may use it. Opening and
-//! closing take the lock; finding does not: it compares two atomic words, and what lies behind them
-//! was written by the very thread that reads it.
+//! A handle is slot + generation; only the thread that opened a loop may use it, and a thread that
+//! ends closes its loops. Reserving a slot takes the lock; finding does not: it compares two atomic
+//! words, and what lies behind them was written by the very thread that reads it.
 
 const std = @import("std");
 const layout = @import("../layout.zig");
@@ -59,6 +59,7 @@ pub fn find(handle: u32) FindError!Any {
 pub fn open(options: *layout.LoopOptions) i32 {
     const index = reserve_slot() orelse return @intFromEnum(layout.Status.exhausted);
     const slot = &slots[index];
+    host.at_thread_end(close_own);
     slot.any = open_backend(options) catch |err| {
         slot.handle.store(0, .release);
         return switch (err) {
@@ -98,6 +99,14 @@ fn open_backend(options: *layout.LoopOptions) contract.InitError!Any {
         } else |err| if (kind == .io_uring) return err;
     }
     return .{ .epoll = try Instance(Epoll).open(options, 0, &failure) };
+}
+
+/// A thread ends, such as that of a terminated Worker: nobody else could close its loops.
+fn close_own() void {
+    for (&slots) |*slot| {
+        const handle = slot.handle.load(.acquire);
+        if (slot.thread.load(.monotonic) == host.thread_number()) close(handle) catch continue;
+    }
 }
 
 pub fn close(handle: u32) FindError!void {

@@ -3,6 +3,7 @@
 
 const std = @import("std");
 const linux = std.os.linux;
+const Lock = @import("lock.zig").Lock;
 
 const ClockGetTime = fn (clock: i32, time: *linux.timespec) callconv(.c) i32;
 const ThreadStart = fn (argument: ?*anyopaque) callconv(.c) ?*anyopaque;
@@ -12,6 +13,10 @@ const ThreadCreate = fn (
     start: *const ThreadStart,
     argument: ?*anyopaque,
 ) callconv(.c) i32;
+
+const KeyDestructor = fn (value: ?*anyopaque) callconv(.c) void;
+const KeyCreate = fn (key: *u32, destructor: *const KeyDestructor) callconv(.c) i32;
+const SetSpecific = fn (key: u32, value: ?*const anyopaque) callconv(.c) i32;
 
 const SymbolInfo = extern struct {
     file: ?[*:0]const u8,
@@ -31,6 +36,14 @@ const pthread_create = @extern(?*const ThreadCreate, .{
     .linkage = .weak,
 });
 
+const pthread_key_create = @extern(?*const KeyCreate, .{
+    .name = "pthread_key_create",
+    .linkage = .weak,
+});
+const pthread_setspecific = @extern(?*const SetSpecific, .{
+    .name = "pthread_setspecific",
+    .linkage = .weak,
+});
 const dladdr = @extern(?*const FindAddress, .{ .name = "dladdr", .linkage = .weak });
 const dlopen = @extern(?*const OpenLibrary, .{ .name = "dlopen", .linkage = .weak });
 
@@ -88,6 +101,36 @@ pub fn start_thread(comptime body: fn () void) bool {
     return create(&thread, null, &Start.run, null) == 0;
 }
 
+/// Calls `body` on the calling thread when that ends, once for each thread that asks, however often
+/// it asks. Not when the whole process ends, and not where the host has no such thing.
+pub fn at_thread_end(comptime body: fn () void) void {
+    const set = pthread_setspecific orelse return;
+    const Key = struct {
+        var lock: Lock = .{};
+        var key: ?u32 = null;
+
+        fn destroy(value: ?*anyopaque) callconv(.c) void {
+            _ = value;
+            body();
+        }
+
+        fn get() ?u32 {
+            lock.acquire();
+            defer lock.release();
+            if (key) |made| return made;
+            const create = pthread_key_create orelse return null;
+            var made: u32 = 0;
+            // A destructor outlives every loop, so its code has to as well.
+            stay_loaded();
+            if (create(&made, &destroy) != 0) return null;
+            key = made;
+            return made;
+        }
+    };
+    // Any value but null has the destructor called.
+    _ = set(Key.get() orelse return, &next_thread);
+}
+
 var next_thread: std.atomic.Value(u32) = .init(1);
 threadlocal var own_thread: u32 = 0;
 
@@ -101,6 +144,27 @@ test "the clock does not go back" {
     const before = now_ns();
     try std.testing.expect(before > 0);
     try std.testing.expect(now_ns() >= before);
+}
+
+test "what a thread asks for is done once, when it ends" {
+    const Counter = struct {
+        var count: std.atomic.Value(u32) = .init(0);
+
+        fn add() void {
+            _ = count.fetchAdd(1, .monotonic);
+        }
+
+        fn run() void {
+            at_thread_end(add);
+            at_thread_end(add);
+        }
+    };
+    const first = try std.Thread.spawn(.{}, Counter.run, .{});
+    first.join();
+    try std.testing.expectEqual(@as(u32, 1), Counter.count.load(.monotonic));
+    const second = try std.Thread.spawn(.{}, Counter.run, .{});
+    second.join();
+    try std.testing.expectEqual(@as(u32, 2), Counter.count.load(.monotonic));
 }
 
 test "a thread keeps its number" {
