@@ -16,7 +16,7 @@ extern "C" {
 #define TP_ASSERT_SIZE(type, bytes) struct tp_size_is_checked_from_c11_on
 #endif
 
-#define TP_LAYOUT_HASH UINT32_C(0x21ea9189)
+#define TP_LAYOUT_HASH UINT32_C(0xb1887938)
 #define TP_ABI_VERSION UINT32_C(1)
 #define TP_SEND_FLAG_MOVE UINT32_C(1)
 #define TP_SEND_FLAG_ANSWER UINT32_C(2)
@@ -50,7 +50,6 @@ enum tp_status {
     TP_STATUS_EXHAUSTED = -10004,
     TP_STATUS_BACKEND_UNAVAILABLE = -10005,
     TP_STATUS_BAD_LAYOUT = -10006,
-    TP_STATUS_BUSY = -10007,
     TP_STATUS_NO_THREADS = -10008,
     TP_STATUS_ABORTED = -10009,
     TP_STATUS_LOOP_CLOSED = -10010,
@@ -340,7 +339,7 @@ int32_t tp_loop_close(uint32_t loop);
 uint8_t *tp_loop_region(uint32_t loop, uint32_t region);
 
 /*
- * One turn: takes the submissions, enters the kernel once, leaves completions. Sleeps at most
+ * One turn: takes the submissions, enters the kernel, leaves completions. Sleeps at most
  * `wait_us`. The number of completions, or a negative status.
  */
 int32_t tp_loop_turn(uint32_t loop, uint32_t submissions, uint32_t wait_us, uint32_t flags);

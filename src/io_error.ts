@@ -185,7 +185,6 @@ const codesOfStatus = new Map<number, LibraryErrorCode>([
   [Status.exhausted, "EXHAUSTED"],
   [Status.backend_unavailable, "BACKEND_UNAVAILABLE"],
   [Status.bad_layout, "ABI_MISMATCH"],
-  [Status.busy, "BUSY"],
   [Status.no_threads, "NO_THREADS"],
   [Status.aborted, "ABORTED"],
   [Status.loop_closed, "LOOP_CLOSED"],

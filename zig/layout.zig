@@ -53,8 +53,6 @@ pub const Status = enum(i32) {
     backend_unavailable = -10005,
     /// The struct's `size` field is not what this library expects.
     bad_layout = -10006,
-    /// The loop is inside a turn already.
-    busy = -10007,
     /// No thread can be started here, so a sleeping host cannot be woken.
     no_threads = -10008,
     /// The connection ended because this side asked for it with `abort`.
@@ -317,8 +315,8 @@ pub const LoopOptions = extern struct {
     receive_buffers: u32,
     /// Buffers for the script's own messages, 8 to 32,768. Default 1,024.
     send_buffers: u32,
-    /// Longest time to poll before sleeping in adaptive mode, in microseconds. Default 50; at most
-    /// 1,000,000.
+    /// Longest time to poll before sleeping in adaptive mode, in microseconds, 1 to 1,000,000.
+    /// Default 50.
     spin_ceiling_us: u32,
     /// Out.
     shared_bytes: u32,
@@ -484,7 +482,7 @@ pub const functions = [_]Function{
             .{ "flags", .u32 },
         },
         .result = .i32,
-        .about = "One turn: takes the submissions, enters the kernel once, leaves completions. " ++
+        .about = "One turn: takes the submissions, enters the kernel, leaves completions. " ++
             "Sleeps at most `wait_us`. The number of completions, or a negative status.",
     },
     .{

@@ -5,7 +5,7 @@
 // of an f64. The offset of a nested struct is counted in that struct's alignment.
 // `byte_length` is the size in bytes.
 
-export const layout_hash = 0x21ea9189;
+export const layout_hash = 0xb1887938;
 export const abi_version = 1;
 export const send_flag_move = 1;
 export const send_flag_answer = 2;
@@ -45,7 +45,6 @@ export const Status = {
   exhausted: -10004,
   backend_unavailable: -10005,
   bad_layout: -10006,
-  busy: -10007,
   no_threads: -10008,
   aborted: -10009,
   loop_closed: -10010,
@@ -366,7 +365,7 @@ export interface Functions {
    */
   tp_loop_region(loop: number, region: number): unknown;
   /**
-   * One turn: takes the submissions, enters the kernel once, leaves completions. Sleeps at most
+   * One turn: takes the submissions, enters the kernel, leaves completions. Sleeps at most
    * `wait_us`. The number of completions, or a negative status.
    */
   tp_loop_turn(loop: number, submissions: number, wait_us: number, flags: number): number;

@@ -240,8 +240,6 @@ test "echo on every rung of the io_uring ladder" {
     try check_echo(IoUring, 0, 0);
     try check_echo(IoUring, uring.setup_no_sqarray, 1);
     try check_echo(IoUring, uring.setup_defer_taskrun, 2);
-    try check_echo(IoUring, uring.setup_taskrun_flag, 3);
-    try check_echo(IoUring, uring.setup_submit_all, 4);
 }
 
 /// More data than there are receive buffers while nothing is read back: receiving starves, holds,

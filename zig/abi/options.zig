@@ -34,7 +34,7 @@ const rules = [_]Rule{
         .power_of_two = true,
     },
     .{ .field = "send_buffers", .default = 1024, .least = 8, .most = 32_768 },
-    .{ .field = "spin_ceiling_us", .default = 50, .least = 0, .most = 1_000_000 },
+    .{ .field = "spin_ceiling_us", .default = 50, .least = 1, .most = 1_000_000 },
 };
 
 /// Most bytes of a loop's buffers, so that every offset fits a u32.

@@ -400,7 +400,7 @@ fn next_deadline(timer: ScriptTimer, now_ns: u64) u64 {
     return timer.deadline_ns +| (late_ns / timer.period_ns +| 1) *| timer.period_ns;
 }
 
-/// Exact up to 2^53 microseconds; null for anything that is not a time.
+/// Null for anything that is not a time; more than 2^52 microseconds (142 years) counts as that.
 fn nanoseconds(time_us: f64) ?u64 {
     const limit: f64 = 1 << 53;
     if (!(time_us >= 0 and time_us <= limit)) return null;

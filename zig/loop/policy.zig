@@ -38,7 +38,7 @@ pub const Policy = struct {
         const alone = options.cpus_online < 2;
         const adaptive = options.mode == .adaptive;
         return .{
-            .mode = if (adaptive and (alone or options.ceiling_ns == 0)) .event else options.mode,
+            .mode = if (adaptive and alone) .event else options.mode,
             .ceiling_ns = options.ceiling_ns,
             .gap_ns = options.ceiling_ns * gap_limit,
             .idle_since_ns = null,

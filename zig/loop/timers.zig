@@ -67,10 +67,6 @@ pub const Timers = struct {
         self.remove(position - 1);
     }
 
-    pub fn running(self: *const Timers, id: u32) bool {
-        return self.positions[id] != 0;
-    }
-
     /// The earliest deadline, or null.
     pub fn next_deadline_ns(self: *const Timers) ?u64 {
         return if (self.count == 0) null else self.heap[0].deadline_ns;

@@ -8,13 +8,14 @@ pub const Error = error{OutOfMemory};
 
 /// An array of `count` zeroed elements. All-zero bytes must be a valid `Element`.
 pub fn allocate(comptime Element: type, count: usize) Error![]Element {
-    const bytes = kernel.round_to_page(@max(1, count * @sizeOf(Element)));
+    std.debug.assert(count > 0);
+    const bytes = kernel.round_to_page(count * @sizeOf(Element));
     const memory = kernel.map(bytes) orelse return error.OutOfMemory;
     const elements: [*]Element = @ptrCast(memory.ptr);
     return elements[0..count];
 }
 
-/// Takes an array back; an empty one was never allocated.
+/// Takes an array back; an empty one stands for none.
 pub fn free(comptime Element: type, elements: []Element) void {
     if (elements.len == 0) return;
     const bytes = kernel.round_to_page(elements.len * @sizeOf(Element));
