@@ -14,8 +14,8 @@ const Memory = []align(std.heap.page_size_min) u8;
 const common = uring.setup_cqsize | uring.setup_clamp | uring.setup_submit_all |
     uring.setup_taskrun_flag;
 
-/// Best first. DEFER_TASKRUN 6.1, NO_SQARRAY 6.6; every kernel with multishot receive (6.0) has what
-/// the last needs. A kernel that does not know a flag answers EINVAL.
+/// Best first. DEFER_TASKRUN 6.1, NO_SQARRAY 6.6; every kernel with multishot receive (6.0) has
+/// what the last needs. A kernel that does not know a flag answers EINVAL.
 pub const ladder = [_]u32{
     common | uring.setup_single_issuer | uring.setup_defer_taskrun | uring.setup_no_sqarray,
     common | uring.setup_single_issuer | uring.setup_defer_taskrun,
