@@ -105,16 +105,30 @@ testLoop("the peer's end waits while paused and comes after the data", (loop) =>
   assert.deepEqual(atServer.events, ["open", "data", "end", "close:null"]);
 });
 
-testLoop("the peer's end waits while paused, also without data", (loop) => {
-  const atServer = new Recorder({ end: (conn) => conn.close() });
-  const { client, server } = openPair(loop, { server: atServer });
-  server.pause();
-  client.shutdown();
-  turns(loop);
-  assert.deepEqual(atServer.events, ["open"]);
-  server.resume();
-  awaitClosed(loop, client, server);
-  assert.deepEqual(atServer.events, ["open", "end", "close:null"]);
+testLoop("what arrived before a pause but was not reported yet waits, too", (clients) => {
+  for (const message of ["", "data"]) {
+    using server = new Loop({ backend: clients.backend });
+    const recorder = new Recorder({ end: (conn) => conn.close() });
+    const listener = server.listen(anyPort, recorder);
+    const client = clients.connect(listener.address, {});
+    turnUntil(clients, () => {
+      server.turn();
+      return recorder.isOpen && client.state === "open";
+    }, "both ends open");
+    client.send(message);
+    client.shutdown();
+    turns(clients, 3);
+    recorder.conn!.pause();
+    turns(server);
+    assert.deepEqual(recorder.events, ["open"]);
+    recorder.conn!.resume();
+    turnUntil(server, () => {
+      clients.turn();
+      return recorder.isClosed;
+    }, "the end");
+    const data = message === "" ? [] : ["data"];
+    assert.deepEqual(recorder.events, ["open", ...data, "end", "close:null"]);
+  }
 });
 
 testLoop("what is sent to a connection that ended in the same turn is given back", (clients) => {

@@ -75,7 +75,8 @@ pub fn check(comptime Backend: type) void {
         // The operations; false when there is no room to start one now.
         // Accept: whether to go on after the first.
         .{ "accept", fn (*Backend, u32, u32, i32, bool) bool },
-        .{ "receive", fn (*Backend, u32, u32, i32) bool },
+        // Receive: whether to go on after the first buffer.
+        .{ "receive", fn (*Backend, u32, u32, i32, bool) bool },
         .{ "send", fn (*Backend, u32, u32, i32, []const Segment) bool },
         .{ "connect", fn (*Backend, u32, u32, i32, *const address) bool },
         .{ "cancel", fn (*Backend, u32, u32, i32, Cancel) bool },

@@ -114,10 +114,11 @@ pub const Epoll = struct {
         return true;
     }
 
-    pub fn receive(self: *Epoll, port: u32, epoch: u32, descriptor: i32) bool {
+    pub fn receive(self: *Epoll, port: u32, epoch: u32, descriptor: i32, many: bool) bool {
         const state = self.open(port, epoch, descriptor);
         std.debug.assert(!state.receiving);
         state.receiving = true;
+        state.receiving_one = !many;
         if (state.has_work()) self.enqueue(port);
         return true;
     }
@@ -359,11 +360,12 @@ pub const Epoll = struct {
             ));
             if (rc > 0) {
                 self.free_count -= 1;
-                writer.put_buffer(.receive, true, rc, buffer);
+                state.receiving = !state.receiving_one;
+                writer.put_buffer(.receive, state.receiving, rc, buffer);
                 // A stream that filled less than the buffer is empty; more, or the end, will be a
                 // new edge (epoll(7), question 9).
-                if (rc == size or state.ending) continue;
-                state.readable = false;
+                if (rc < size and !state.ending) state.readable = false;
+                if (state.receiving and state.readable) continue;
             } else if (rc == kernel.negative(.AGAIN)) {
                 state.readable = false;
             } else if (rc == kernel.negative(.INTR)) {

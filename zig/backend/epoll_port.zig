@@ -25,6 +25,8 @@ pub const Port = struct {
     /// The accept ends with the first connection.
     accepting_one: bool,
     receiving: bool,
+    /// The receive ends with the first buffer.
+    receiving_one: bool,
     sending: bool,
     connecting: bool,
     /// Every operation is to end, or just the receive.

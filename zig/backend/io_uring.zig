@@ -135,13 +135,14 @@ pub const IoUring = struct {
     }
 
     /// The first receive of a descriptor is where it becomes a connection worth registering.
-    pub fn receive(self: *IoUring, port: u32, epoch: u32, descriptor: i32) bool {
+    pub fn receive(self: *IoUring, port: u32, epoch: u32, descriptor: i32, many: bool) bool {
         if (self.files.wants(descriptor)) {
             const sqe = self.next_sqe() orelse return false;
             self.files.register(descriptor, sqe, user_data(.files, port, epoch));
         }
         const sqe = self.next_sqe() orelse return false;
         sqe.* = receive_entry(port, epoch, descriptor);
+        if (!many) sqe.ioprio = 0;
         self.use_file(sqe);
         return true;
     }

@@ -112,6 +112,7 @@ pub fn Receiving(comptime Streams: type) type {
                 slot,
                 connection.generation,
                 connection.descriptor,
+                streams.buffers_are_plenty(),
             );
             if (!connection.receiving) streams.attention.push(streams.connections, slot);
         }

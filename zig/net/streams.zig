@@ -21,6 +21,10 @@ const Sending = @import("sending.zig").Sending;
 
 const plain = channel_module.plain;
 
+/// Buffers that a kernel may fill for one multishot receive before others get their turn
+/// (MULTISHOT_MAX_RETRY in io_uring/net.c).
+const receive_burst = 32;
+
 const aborted = @intFromEnum(layout.Status.aborted);
 const exhausted = @intFromEnum(layout.Status.exhausted);
 const connect_timeout = @intFromEnum(layout.Status.connect_timeout);
@@ -348,12 +352,22 @@ pub fn Streams(comptime Loop: type) type {
             if (connection.end_reported and connection.shutdown_done) self.end_now(slot, 0);
         }
 
-        /// Answers that may pin receive buffers of one connection. When buffers are scarce, one
-        /// that has any unsent answer gets no more.
+        /// Receive buffers that one connection may pin, with answers that wait to be sent or with
+        /// data that is held back: its share of what is free, so that slow peers leave something
+        /// for the others. None when buffers are scarce: a connection that pins any then gets no
+        /// more.
         pub fn parts_limit(self: *const Self) u32 {
-            const count = self.loop.pool.receive_count;
-            if (self.loop.receive_buffers_free() < count / 8) return 0;
-            return @max(1, count / 16);
+            return @min(self.largest_share(), self.loop.receive_buffers_free() / 8);
+        }
+
+        fn largest_share(self: *const Self) u32 {
+            return @max(1, self.loop.pool.receive_count / 16);
+        }
+
+        /// Whether a connection may be given several buffers before it is looked at again.
+        pub fn buffers_are_plenty(self: *const Self) bool {
+            if (self.largest_share() < receive_burst) return false;
+            return self.loop.receive_buffers_free() >= self.loop.pool.receive_count / 2;
         }
 
         fn advance_lingering(self: *Self, slot: u32, connection: *Connection) void {
