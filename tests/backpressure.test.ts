@@ -43,8 +43,15 @@ testLoop("the first message is sent, later ones queued, what exceeds the mark is
   assert.equal(client.send(contentAt(20_000, 10_000)), "queued");
   assert.equal(client.queuedBytes, 30_000);
   assert.equal(client.send(contentAt(30_000, smallMark - 30_000 + 1)), "full");
+  const lease = loop.allocate()!;
+  lease.bytes.set(contentAt(30_000, bufferSize));
+  lease.length = smallMark - 30_000 + 1;
+  assert.equal(client.send(lease), "full");
   assert.equal(client.queuedBytes, 30_000, "nothing of it was taken");
-  assert.equal(client.send(contentAt(30_000, smallMark - 30_000)), "queued", "exactly the mark");
+  assert.equal(client.send(contentAt(30_000, smallMark - 30_000 - 100)), "queued");
+  lease.bytes.set(contentAt(smallMark - 100, 100));
+  lease.length = 100;
+  assert.equal(client.send(lease), "queued", "exactly the mark");
   assert.equal(client.queuedBytes, smallMark);
   assert.equal(client.send("x"), "full");
   turnUntil(loop, () => reader.received === smallMark, "what was taken");

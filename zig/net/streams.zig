@@ -298,9 +298,11 @@ pub fn Streams(comptime Loop: type) type {
             self.loop.start_user_timer(slot, connection.options.linger_timeout_ms);
         }
 
-        /// Bytes that the peer has not acknowledged, ours and the kernel's.
+        /// Bytes that the peer has not acknowledged, ours and the kernel's. The end that follows them
+        /// counts as one with the kernel, but is nothing that a peer could miss.
         fn unsent_bytes(connection: *const Connection) u64 {
-            return @as(u64, connection.queue.bytes) + sockets.unsent(connection.descriptor);
+            const end: u32 = @intFromBool(connection.shutdown_done);
+            return @as(u64, connection.queue.bytes) + (sockets.unsent(connection.descriptor) -| end);
         }
 
         /// Whether something could be done for a connection right now.
