@@ -298,11 +298,12 @@ pub fn Streams(comptime Loop: type) type {
             self.loop.start_user_timer(slot, connection.options.linger_timeout_ms);
         }
 
-        /// Bytes that the peer has not acknowledged, ours and the kernel's. The end that follows them
-        /// counts as one with the kernel, but is nothing that a peer could miss.
+        /// Bytes that the peer has not acknowledged, ours and the kernel's. The end that follows
+        /// them counts as one with the kernel, but is nothing that a peer could miss.
         fn unsent_bytes(connection: *const Connection) u64 {
-            const end: u32 = @intFromBool(connection.shutdown_done);
-            return @as(u64, connection.queue.bytes) + (sockets.unsent(connection.descriptor) -| end);
+            const end_length: u32 = @intFromBool(connection.shutdown_done);
+            const in_kernel = sockets.unsent(connection.descriptor) -| end_length;
+            return @as(u64, connection.queue.bytes) + in_kernel;
         }
 
         /// Whether something could be done for a connection right now.
