@@ -5,8 +5,14 @@ import assert from "node:assert/strict";
 import { type Connection, IoError, Loop } from "../mod.ts";
 import { noIpv6, testLoop } from "./support/backends.ts";
 import { turns, turnUntil } from "./support/drive.ts";
-import { anyPort, anyPort6, awaitClosed, listenEcho } from "./support/streams.ts";
-import { openPair, Recorder } from "./support/streams.ts";
+import {
+  anyPort,
+  anyPort6,
+  awaitClosed,
+  listenEcho,
+  openPair,
+  Recorder,
+} from "./support/streams.ts";
 
 /** A port on which nobody listens. */
 function deadPort(loop: Loop): number {

@@ -5,8 +5,14 @@ import assert from "node:assert/strict";
 import { type Connection, Loop } from "../mod.ts";
 import { settle, testLoop } from "./support/backends.ts";
 import { turns, turnUntil } from "./support/drive.ts";
-import { anyPort, awaitClosed, content, ContentReader } from "./support/streams.ts";
-import { openPair, Recorder } from "./support/streams.ts";
+import {
+  anyPort,
+  awaitClosed,
+  content,
+  ContentReader,
+  openPair,
+  Recorder,
+} from "./support/streams.ts";
 
 testLoop("half-close: the peer may still answer, then both are closed in order", (loop) => {
   const atServer = new Recorder({

@@ -2,7 +2,9 @@
 // is an error that says so, or a fallback that works.
 
 import assert from "node:assert/strict";
-import { existsSync } from "node:fs";
+import { Buffer } from "node:buffer";
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import { probe } from "../mod.ts";
@@ -88,6 +90,29 @@ test("a library of another ABI: ABI_MISMATCH, with both versions and hashes", as
   const ours = [String(abi_version), layout_hash.toString(16)];
   for (const part of [path, "999", "deadbeef", ...ours]) {
     assert.ok(message.includes(part), `${message} does not name ${part}`);
+  }
+});
+
+test("a library of our version but another layout: ABI_MISMATCH", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "twinpoll-library-"));
+  try {
+    // The hash is a constant in the library's code.
+    const bytes = readFileSync(probe().library);
+    const hash = Buffer.alloc(4);
+    hash.writeUInt32LE(layout_hash);
+    let found = 0;
+    for (let at = bytes.indexOf(hash); at >= 0; at = bytes.indexOf(hash, at)) {
+      bytes.writeUInt32LE(0xbadc_0de5, at);
+      found += 1;
+    }
+    assert.ok(found > 0, "the library does not contain its layout's hash");
+    const path = join(folder, "libtwinpoll.so");
+    writeFileSync(path, bytes);
+    const error = await open("auto", { environment: { TWINPOLL_LIBRARY: path } });
+    assert.equal(error.code, "ABI_MISMATCH");
+    assert.match(String(error.message), /badc0de5/);
+  } finally {
+    rmSync(folder, { recursive: true });
   }
 });
 

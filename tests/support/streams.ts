@@ -21,7 +21,7 @@ export const anyPort = "tcp://127.0.0.1:0";
 /** The same over IPv6. */
 export const anyPort6 = "tcp://[::1]:0";
 
-/** What happened on a connection, in order: `open`, `data:…`, `end`, `drain`, `close:null`, …. */
+/** What happened on a connection, in order: `open`, `data`, `end`, `drain`, `close:null`. */
 export class Recorder implements ConnectionHandlers {
   readonly events: string[] = [];
   /** The data so far, as text. */
