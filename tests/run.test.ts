@@ -172,6 +172,27 @@ testLoop("under load promises, timers and immediates get their turn", async (loo
   assert.deepEqual([timeouts, immediates, promises], [5, 5, 100]);
 });
 
+testLoop("microtasks of a turn are done before the next turn begins", async (loop) => {
+  let rounds = 0;
+  let pendingSince = 0;
+  const listener = listenEcho(loop);
+  loop.connect(listener.address, {
+    open: (conn) => void conn.send("round and round"),
+    data(conn, lease): void {
+      const { turns } = loop.stats();
+      assert.ok(pendingSince === 0 || pendingSince === turns, "a microtask had to wait");
+      pendingSince = turns;
+      queueMicrotask(() => pendingSince = 0);
+      rounds += 1;
+      if (rounds < 5_000) return void conn.send(lease);
+      conn.close();
+      listener.close();
+    },
+  });
+  await within(loop.run(), "run()");
+  assert.equal(rounds, 5_000);
+});
+
 testLoop("when idle the host's own I/O goes on", async (loop) => {
   const server = http.createServer((_, response) => void response.end("from the host"));
   const listening = new Signal();
