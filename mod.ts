@@ -22,15 +22,18 @@
  * @module
  */
 
-export { Loop, type RunOptions } from "./src/loop.ts";
+export { type AllocateOptions, Loop, type RunOptions } from "./src/loop.ts";
 export type {
   BackendName,
   Capabilities,
   ClockName,
   LoopMode,
   LoopOptions,
-  PoolSizes,
 } from "./src/loop_options.ts";
+export type { HugePages, PoolOptions, QuarantineOptions } from "./src/pool_options.ts";
+export type { AdoptOptions, NativeMemory, Pool } from "./src/pool.ts";
+export type { MemoryGrantStats, PageSize, PoolStats } from "./src/pool_stats.ts";
+export type { LeakedLease, LeakReport } from "./src/leaks.ts";
 export type { LoopStats } from "./src/loop_stats.ts";
 export type { Listener, ListenerHandlers, ListenOptions } from "./src/listener.ts";
 export type {
@@ -38,10 +41,12 @@ export type {
   ConnectionHandlers,
   ConnectionState,
   ConnectOptions,
+  Sendable,
   SendResult,
   StreamOptions,
 } from "./src/connection.ts";
-export type { Lease } from "./src/lease.ts";
+export { Lease } from "./src/lease.ts";
+export type { LeaseMessage } from "./src/lease_message.ts";
 export type { Timer, TimerOptions } from "./src/timer.ts";
 export type { Endpoint, SocketAddress } from "./src/endpoint.ts";
 export {

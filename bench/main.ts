@@ -4,6 +4,7 @@ import process from "node:process";
 import { parseArgs } from "node:util";
 import { echo } from "./echo.ts";
 import { jsonLines, text } from "./lib/report.ts";
+import { memory } from "./memory.ts";
 
 interface Benchmark {
   readonly summary: string;
@@ -14,6 +15,10 @@ const benchmarks: Readonly<Record<string, Benchmark>> = {
   echo: {
     summary: "TCP echo: twinpoll on every backend and runtime, the runtimes' own servers, C",
     run: runEcho,
+  },
+  memory: {
+    summary: "what a buffer costs, natively and from TypeScript; registered buffers and files",
+    run: runMemory,
   },
 };
 
@@ -26,6 +31,10 @@ const options = `options of echo:
   --contestants A,B  only these: names (twinpoll/io_uring, Bun.listen, c/epoll),
                      labels (twinpoll/epoll@node) or runtimes (bun, native)
   --json             one line of JSON per contestant instead of a table
+
+options of memory:
+  --seconds N        processor time per visit (0.05)
+  --json             one line of JSON per figure instead of tables
 `;
 
 async function runEcho(args: readonly string[]): Promise<void> {
@@ -54,6 +63,18 @@ async function runEcho(args: readonly string[]): Promise<void> {
       ? jsonLines("echo", parameters, comparison, absent)
       : text(title, comparison, absent),
   );
+}
+
+async function runMemory(args: readonly string[]): Promise<void> {
+  const { values } = parseArgs({
+    args: [...args],
+    options: {
+      seconds: { type: "string", default: "0.05" },
+      json: { type: "boolean", default: false },
+    },
+  });
+  const seconds = positive("seconds", values.seconds, false);
+  process.stdout.write(await memory({ seconds, json: values.json }));
 }
 
 function positive(name: string, text: string, whole: boolean): number {

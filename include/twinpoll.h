@@ -16,11 +16,13 @@ extern "C" {
 #define TP_ASSERT_SIZE(type, bytes) struct tp_size_is_checked_from_c11_on
 #endif
 
-#define TP_LAYOUT_HASH UINT32_C(0xb1887938)
+#define TP_LAYOUT_HASH UINT32_C(0xb985279b)
 #define TP_ABI_VERSION UINT32_C(1)
 #define TP_SEND_FLAG_MOVE UINT32_C(1)
 #define TP_SEND_FLAG_ANSWER UINT32_C(2)
 #define TP_HEADER_BYTES UINT32_C(512)
+#define TP_BUFFER_UNIT UINT32_C(512)
+#define TP_BUFFER_SLAB_SHIFT UINT32_C(21)
 #define TP_TURN_FLAG_SPIN UINT32_C(1)
 #define TP_WAIT_FOREVER UINT32_C(4294967295)
 #define TP_NO_SLOT UINT32_C(4294967295)
@@ -54,6 +56,9 @@ enum tp_status {
     TP_STATUS_ABORTED = -10009,
     TP_STATUS_LOOP_CLOSED = -10010,
     TP_STATUS_CONNECT_TIMEOUT = -10011,
+    TP_STATUS_FORKED = -10012,
+    TP_STATUS_BUSY = -10013,
+    TP_STATUS_NOT_GRANTED = -10014,
 };
 
 enum tp_reason {
@@ -89,6 +94,9 @@ enum tp_syscall {
     TP_SYSCALL_SOCKETPAIR = 19,
     TP_SYSCALL_PTHREAD_CREATE = 20,
     TP_SYSCALL_TIMERFD = 21,
+    TP_SYSCALL_MLOCK = 22,
+    TP_SYSCALL_MADVISE = 23,
+    TP_SYSCALL_MBIND = 24,
 };
 
 enum tp_operation {
@@ -117,11 +125,20 @@ enum tp_event {
     TP_EVENT_TIMER = 6,
     TP_EVENT_LISTENER_ERROR = 7,
     TP_EVENT_LISTENER_CLOSED = 8,
+    TP_EVENT_MEMORY_RELEASED = 9,
 };
 
-enum tp_region {
-    TP_REGION_SHARED = 0,
-    TP_REGION_BUFFERS = 1,
+enum tp_pages {
+    TP_PAGES_SMALL = 0,
+    TP_PAGES_HUGE_2M = 1,
+    TP_PAGES_HUGE_1G = 2,
+    TP_PAGES_TRANSPARENT = 3,
+};
+
+enum tp_wish {
+    TP_WISH_DEFAULT = 0,
+    TP_WISH_NO = 1,
+    TP_WISH_YES = 2,
 };
 
 struct tp_handle_entry {
@@ -130,9 +147,10 @@ struct tp_handle_entry {
     uint16_t reserved;
     uint32_t slot;
     uint32_t generation;
-    uint32_t count;
+    uint32_t parts;
     uint32_t length;
-    uint32_t padding[3];
+    uint32_t buffer_bytes;
+    uint32_t padding[2];
 };
 TP_ASSERT_SIZE(struct tp_handle_entry, 32);
 
@@ -214,15 +232,17 @@ struct tp_header {
     double next_timer_us;
     struct tp_counters counters;
     uint32_t result_generation;
+    uint32_t result_bytes;
     uint32_t error_syscall;
-    uint32_t free_buffers;
+    uint32_t leases;
+    uint32_t buffers_in_use;
     uint32_t free_sends;
     struct tp_address address;
     uint32_t open_connections;
     uint32_t open_listeners;
     uint32_t padding;
 };
-TP_ASSERT_SIZE(struct tp_header, 168);
+TP_ASSERT_SIZE(struct tp_header, 176);
 
 struct tp_loop_options {
     uint32_t size;
@@ -235,10 +255,19 @@ struct tp_loop_options {
     uint32_t entries;
     uint32_t buffer_size;
     uint32_t receive_buffers;
-    uint32_t send_buffers;
+    uint32_t max_kib;
+    uint32_t slab_kib;
+    uint32_t pages;
+    uint32_t lock;
+    uint32_t prefault;
+    uint32_t numa_node;
+    uint32_t fixed_buffers;
+    uint32_t strict;
+    uint32_t poison;
+    uint32_t quarantine_count;
+    uint32_t quarantine_ms;
     uint32_t spin_ceiling_us;
     uint32_t shared_bytes;
-    uint32_t buffers_bytes;
     uint32_t submissions_offset;
     uint32_t completions_offset;
     uint32_t queued_offset;
@@ -248,17 +277,60 @@ struct tp_loop_options {
     uint32_t error_detail;
     uint32_t granted_flags;
     uint32_t rung;
-    uint32_t padding;
+    uint32_t pool_key;
 };
-TP_ASSERT_SIZE(struct tp_loop_options, 96);
+TP_ASSERT_SIZE(struct tp_loop_options, 132);
+
+struct tp_memory_grant {
+    uint32_t asked;
+    uint32_t granted;
+    uint32_t slabs;
+    uint32_t error_errno;
+};
+TP_ASSERT_SIZE(struct tp_memory_grant, 16);
+
+struct tp_pool_report {
+    uint32_t size;
+    uint32_t slabs;
+    double slab_bytes;
+    double max_bytes;
+    double held_bytes;
+    double in_use_bytes;
+    double receive_bytes;
+    double cached_bytes;
+    double quarantined_bytes;
+    double in_transit_bytes;
+    double free_bytes;
+    double lost_bytes;
+    double adopted_bytes;
+    double refused;
+    double released_early;
+    uint32_t buffers_in_use;
+    uint32_t leases;
+    struct tp_memory_grant pages;
+    struct tp_memory_grant lock;
+    struct tp_memory_grant prefault;
+    struct tp_memory_grant numa;
+    struct tp_memory_grant fixed;
+};
+TP_ASSERT_SIZE(struct tp_pool_report, 200);
+
+struct tp_adopt_options {
+    uint32_t size;
+    uint32_t address_low;
+    uint32_t address_high;
+    uint32_t bytes;
+};
+TP_ASSERT_SIZE(struct tp_adopt_options, 16);
 
 struct tp_stream_options {
     uint32_t no_delay;
     uint32_t high_water_mark;
     uint32_t linger_timeout_ms;
     uint32_t allow_half_open;
+    uint32_t receive_credits;
 };
-TP_ASSERT_SIZE(struct tp_stream_options, 16);
+TP_ASSERT_SIZE(struct tp_stream_options, 20);
 
 struct tp_listen_options {
     uint32_t size;
@@ -268,7 +340,7 @@ struct tp_listen_options {
     uint32_t ipv6_only;
     struct tp_stream_options stream;
 };
-TP_ASSERT_SIZE(struct tp_listen_options, 60);
+TP_ASSERT_SIZE(struct tp_listen_options, 64);
 
 struct tp_connect_options {
     uint32_t size;
@@ -276,7 +348,7 @@ struct tp_connect_options {
     uint32_t timeout_ms;
     struct tp_stream_options stream;
 };
-TP_ASSERT_SIZE(struct tp_connect_options, 52);
+TP_ASSERT_SIZE(struct tp_connect_options, 56);
 
 struct tp_backend_report {
     uint32_t available;
@@ -302,11 +374,17 @@ struct tp_machine_report {
     uint32_t kernel_patch;
     uint32_t io_uring_disabled;
     uint32_t threads;
+    uint32_t huge_2m_total;
+    uint32_t huge_2m_free;
+    uint32_t huge_1g_total;
+    uint32_t huge_1g_free;
+    uint32_t transparent;
+    uint32_t numa_nodes;
     uint32_t padding;
     struct tp_backend_report io_uring;
     struct tp_backend_report epoll;
 };
-TP_ASSERT_SIZE(struct tp_machine_report, 120);
+TP_ASSERT_SIZE(struct tp_machine_report, 144);
 
 /*
  * The library's `abi_version`.
@@ -334,9 +412,19 @@ int32_t tp_loop_open(uint8_t *options, uint32_t length);
 int32_t tp_loop_close(uint32_t loop);
 
 /*
- * Start of a `Region`; stays mapped for the life of the process.
+ * Start of the shared region, which stays mapped for the life of the process.
  */
-uint8_t *tp_loop_region(uint32_t loop, uint32_t region);
+uint8_t *tp_loop_region(uint32_t loop);
+
+/*
+ * Start of a slab, which stays mapped for the life of the process.
+ */
+uint8_t *tp_slab(uint32_t loop, uint32_t slab);
+
+/*
+ * Bytes of a slab, or a negative status.
+ */
+int32_t tp_slab_bytes(uint32_t loop, uint32_t slab);
 
 /*
  * One turn: takes the submissions, enters the kernel, leaves completions. Sleeps at most
@@ -386,9 +474,33 @@ int32_t tp_connect(uint32_t loop, uint8_t *options, uint32_t length);
 int32_t tp_connection_address(uint32_t loop, uint32_t slot, uint32_t generation, uint32_t remote);
 
 /*
- * Takes a buffer for the script's own bytes: its index, or `exhausted`.
+ * Takes a buffer of at least so many bytes for the script's own: its name, or `exhausted`.
+ * `Header.result_generation` and `result_bytes` tell the rest.
  */
-int32_t tp_buffer_take(uint32_t loop);
+int32_t tp_buffer_take(uint32_t loop, uint32_t bytes);
+
+/*
+ * Puts a buffer in transit to another loop: `references` of the script and a borrow, if any, end.
+ * `busy` when there are others.
+ */
+int32_t tp_buffer_transfer(uint32_t loop, uint32_t buffer, uint32_t generation, uint32_t references);
+
+/*
+ * Takes a buffer in transit over, with one reference of the script. `Header.result_bytes` tells
+ * its size.
+ */
+int32_t tp_buffer_receive(uint32_t loop, uint32_t buffer, uint32_t generation, uint32_t pool_key);
+
+/*
+ * Makes memory of the application (`AdoptOptions`) a buffer with one reference of the script: its
+ * name. `memory_released` follows the last reference.
+ */
+int32_t tp_memory_adopt(uint32_t loop, uint8_t *options, uint32_t length);
+
+/*
+ * Fills a `PoolReport` whose `size` is set.
+ */
+int32_t tp_pool_report(uint32_t loop, uint8_t *report, uint32_t length);
 
 #ifdef __cplusplus
 }

@@ -8,12 +8,13 @@
  */
 
 import { readAddress, type SocketAddress } from "./endpoint.ts";
+import { checkAttached, Gather, wrongPart } from "./gather.ts";
 import { errorOfStatus, IoError, meaningOf } from "./io_error.ts";
 import { type Lease, LeaseHandle, staleLease } from "./lease.ts";
 import type { Listener } from "./listener.ts";
 import type { LoopState } from "./loop_state.ts";
-import { Header, Operation, send_flag_answer, send_flag_move, Status } from "./native/abi.ts";
-import type { Pool } from "./pool.ts";
+import { Header, Operation, send_flag_answer, send_flag_move } from "./native/abi.ts";
+import type { PoolHandle } from "./pool.ts";
 import type { SubmissionQueue } from "./submission_queue.ts";
 
 /**
@@ -63,7 +64,17 @@ export interface StreamOptions {
    * for so long is reset; one that took everything and does not end is left. Default 2,000.
    */
   lingerTimeoutMs?: number;
+  /**
+   * Receive buffers that the connection may hold: delivered and not released, held back, or sent
+   * on and not taken by their receiver yet; 1 to 65,536. With none left its reading pauses, and
+   * goes on when one comes back. The kernel may be ahead by a burst, which is held and not
+   * delivered. While buffers are scarce a connection may hold fewer. Default 64.
+   */
+  receiveCredits?: number;
 }
+
+/** What can be sent: bytes in a leased buffer, bytes that are copied, text as UTF-8. */
+export type Sendable = Lease | Uint8Array | string;
 
 /** Options of `loop.connect`. */
 export interface ConnectOptions extends StreamOptions {
@@ -118,18 +129,18 @@ export interface Connection extends Disposable {
   /** The application's own state; undefined at first. */
   context: unknown;
   /**
-   * Sends a message whole, or none of it.
+   * Sends a message whole, or none of it. A list of at most 1,024 parts is one message, in order.
    *
    * A lease moves with `"sent"` and `"queued"` (one of its references, if it has several) and stays
-   * with the caller after `"full"`. Bytes and strings (as UTF-8) are copied into buffers of the
-   * pool. While nothing waits, any message that the pool can hold is taken, also one above the
+   * with the caller after `"full"`. Bytes and strings (as UTF-8) are copied once, into buffers of
+   * the pool. While nothing waits, any message that the pool can hold is taken, also one above the
    * mark. While connecting, messages are queued.
    *
    * @throws {IoError} `STALE_HANDLE` when closing or closed, `EPIPE` after `shutdown()`,
    *   `STALE_LEASE`, `WRONG_LOOP`, `MESSAGE_TOO_LARGE` when it can never fit, `INVALID_ARGUMENT`
-   *   for anything else than a lease, bytes or a string.
+   *   for anything that cannot be sent. Nothing of a list is taken then.
    */
-  send(data: Lease | Uint8Array | string): SendResult;
+  send(data: Sendable | readonly Sendable[]): SendResult;
   /**
    * Stops delivery from the next turn on; the kernel's buffers then hold the peer back. What this
    * turn has already received may still be delivered.
@@ -195,7 +206,7 @@ export class ConnectionHandle implements Connection {
   knownRemote: SocketAddress | null = null;
 
   readonly #queue: SubmissionQueue;
-  readonly #pool: Pool;
+  readonly #pool: PoolHandle;
   readonly #words: Uint32Array;
   /** Where native code keeps this connection's queued bytes. */
   readonly #queuedAt: number;
@@ -239,14 +250,13 @@ export class ConnectionHandle implements Connection {
     return this.state === "closed" ? 0 : this.#words[this.#queuedAt];
   }
 
-  send(data: Lease | Uint8Array | string): SendResult {
+  send(data: Sendable | readonly Sendable[]): SendResult {
     if (data instanceof LeaseHandle) return this.#sendLease(data);
     this.#checkSendable();
     if (typeof data === "string") return this.#sendText(data);
     if (data instanceof Uint8Array) return this.#sendBytes(data);
-    throw new IoError("INVALID_ARGUMENT", "only a lease, a Uint8Array or a string can be sent", {
-      advice: "Pass a view: new Uint8Array(buffer).",
-    });
+    if (Array.isArray(data)) return this.#sendParts(data);
+    throw wrongPart();
   }
 
   pause(): void {
@@ -317,30 +327,14 @@ export class ConnectionHandle implements Connection {
 
   #sendLease(lease: LeaseHandle): SendResult {
     if (lease.pool !== this.#pool) throw new IoError("WRONG_LOOP", meaningOf("WRONG_LOOP"));
-    const isOwned = lease.references > 0;
-    if (!isOwned && !lease.isBorrowed) throw staleLease();
+    if (lease.references === 0 && !lease.isBorrowed) throw staleLease();
     this.#checkSendable();
     const words = this.#words;
     const length = lease.size;
     const queued = words[this.#queuedAt];
-    if (queued > 0 && queued + length > this.highWaterMark) return this.#full(0, length);
-    if (length === 0) {
-      lease.release();
-      return this.#taken(queued);
-    }
-    if (words[Header.free_sends] === 0) return this.#full(0, length);
-    this.#queue.send(
-      this.slot,
-      this.generation,
-      lease.buffer,
-      lease.bufferGeneration,
-      lease.offset,
-      length,
-      (isOwned ? send_flag_move : 0) | this.#answerFlag(),
-    );
-    words[this.#queuedAt] += length;
-    words[Header.free_sends] -= 1;
-    lease.move();
+    const overMark = queued > 0 && queued + length > this.highWaterMark;
+    if (overMark || words[Header.free_sends] === 0) return this.#full(1, length, 0);
+    this.#submitLease(lease);
     return this.#taken(queued);
   }
 
@@ -353,46 +347,64 @@ export class ConnectionHandle implements Connection {
 
   #sendBytes(data: Uint8Array): SendResult {
     const words = this.#words;
+    const pool = this.#pool;
     const length = data.length;
-    const bufferSize = this.#pool.bufferSize;
-    const parts = Math.ceil(length / bufferSize);
-    if (parts > this.#pool.sendBuffers) {
-      throw new IoError(
-        "MESSAGE_TOO_LARGE",
-        `a message of ${length} bytes: the pool holds ${this.#pool.sendBuffers * bufferSize}`,
-      );
-    }
-    if (length === 0) checkAttached(data);
+    if (length > pool.partBytes) return this.#sendParts([data]);
     const queued = words[this.#queuedAt];
-    const overMark = queued > 0 && queued + length > this.highWaterMark;
-    const hasRoom = words[Header.free_buffers] >= parts && words[Header.free_sends] >= parts;
-    if (overMark || !hasRoom) return this.#full(parts, length);
-    for (let from = 0; from < length; from += bufferSize) {
-      const rest = length - from;
-      if (rest <= bufferSize) this.#sendPart(from === 0 ? data : data.subarray(from), rest);
-      else this.#sendPart(data.subarray(from, from + bufferSize), bufferSize);
+    if (length === 0) {
+      checkAttached(data);
+      return this.#taken(queued);
     }
+    const overMark = queued > 0 && queued + length > this.highWaterMark;
+    if (overMark || words[Header.free_sends] === 0) {
+      return this.#full(1, length, pool.copyBytes(length));
+    }
+    const buffer = pool.take(length);
+    if (buffer < 0) return this.#full(1, length, pool.copyBytes(length));
+    const bufferGeneration = pool.takenGeneration;
+    pool.fill(buffer, 0, data);
+    this.#submit(buffer, bufferGeneration, 0, length, send_flag_move);
     return this.#taken(queued);
   }
 
-  #sendPart(part: Uint8Array, length: number): void {
-    const pool = this.#pool;
-    const buffer = pool.take();
-    if (buffer < 0) {
-      // Half a message must not look like a whole one.
-      this.abort();
-      throw errorOfStatus(Status.exhausted, "take a buffer that was counted as free");
+  #sendParts(list: readonly unknown[]): SendResult {
+    const words = this.#words;
+    const message = new Gather(this.#pool, list);
+    const { length, places, bufferBytes } = message;
+    const queued = words[this.#queuedAt];
+    const overMark = queued > 0 && queued + length > this.highWaterMark;
+    if (overMark || words[Header.free_sends] < places || !message.take()) {
+      return this.#full(places, length, bufferBytes);
     }
-    const bufferGeneration = pool.takenGeneration;
-    pool.fill(buffer, part);
+    message.submit(
+      (lease) => this.#submitLease(lease),
+      (buffer, generation, bytes) => this.#submit(buffer, generation, 0, bytes, send_flag_move),
+    );
+    return this.#taken(queued);
+  }
+
+  #submitLease(lease: LeaseHandle): void {
+    if (lease.size === 0) return lease.release();
+    const flags = lease.references > 0 ? send_flag_move : 0;
+    this.#submit(lease.buffer, lease.bufferGeneration, lease.offset, lease.size, flags);
+    lease.move();
+  }
+
+  #submit(
+    buffer: number,
+    bufferGeneration: number,
+    offset: number,
+    length: number,
+    flags: number,
+  ): void {
     this.#queue.send(
       this.slot,
       this.generation,
       buffer,
       bufferGeneration,
-      0,
+      offset,
       length,
-      send_flag_move | this.#answerFlag(),
+      flags | this.#answerFlag(),
     );
     this.#words[this.#queuedAt] += length;
     this.#words[Header.free_sends] -= 1;
@@ -408,10 +420,10 @@ export class ConnectionHandle implements Connection {
     return queued === 0 && this.state === "open" ? "sent" : "queued";
   }
 
-  #full(buffers: number, length: number): SendResult {
+  #full(places: number, length: number, bufferBytes: number): SendResult {
     if (!this.wantsDrain) {
       this.wantsDrain = true;
-      this.#queue.wantDrain(this.slot, this.generation, buffers, length);
+      this.#queue.wantDrain(this.slot, this.generation, places, length, bufferBytes);
     }
     return "full";
   }
@@ -447,18 +459,5 @@ export class ConnectionHandle implements Connection {
   #unwatch(): void {
     this.unwatchSignal?.();
     this.unwatchSignal = null;
-  }
-}
-
-/** A detached view is empty, but it is a mistake and no empty message. */
-function checkAttached(data: Uint8Array): void {
-  try {
-    // Throws over a detached buffer; `detached` itself is younger than Node 20.
-    new Uint8Array(data.buffer);
-  } catch (error) {
-    throw new IoError("INVALID_ARGUMENT", "the bytes were transferred away", {
-      advice: "Send before the transfer, or send a copy.",
-      cause: error,
-    });
   }
 }

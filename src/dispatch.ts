@@ -62,6 +62,9 @@ function dispatchRest(loop: LoopState): void {
       case Event.listener_closed:
         listenerClosed(loop, at);
         break;
+      case Event.memory_released:
+        memoryReleased(loop, at);
+        break;
     }
   }
 }
@@ -163,6 +166,12 @@ function listenerError(loop: LoopState, at: number): void {
   if (listener === null || listener.generation !== loop.words[at + Completion.generation]) return;
   const attempt = `accept on ${listener.endpoint}`;
   listener.failed(errorOfStatus(loop.signed[at + Completion.result], attempt, Syscall.accept));
+}
+
+function memoryReleased(loop: LoopState, at: number): void {
+  loop.currentConnection = null;
+  const { words, pool } = loop;
+  pool.memoryReleased(words[at + Completion.buffer], words[at + Completion.buffer_generation]);
 }
 
 function listenerClosed(loop: LoopState, at: number): void {

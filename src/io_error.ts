@@ -18,12 +18,14 @@ export type LibraryErrorCode =
   | "BUSY"
   | "CONNECT_TIMEOUT"
   | "EXHAUSTED"
+  | "FORKED"
   | "INVALID_ARGUMENT"
   | "INVALID_ENDPOINT"
   | "INVALID_OPTION"
   | "LIBRARY_NOT_FOUND"
   | "LOOP_CLOSED"
   | "MESSAGE_TOO_LARGE"
+  | "NOT_GRANTED"
   | "NO_THREADS"
   | "PERMISSION_DENIED"
   | "STALE_HANDLE"
@@ -121,12 +123,20 @@ const explanations: Readonly<Record<string, readonly [meaning: string, advice: s
     "all slots are in use",
     "Close what is no longer used, or raise the limit in the loop's options.",
   ],
+  FORKED: [
+    "the loop stayed with the process that was forked",
+    "Open a loop of its own in the child; the parent's goes on there.",
+  ],
   INVALID_ARGUMENT: ["an argument is out of its range", "Check the argument's documentation."],
   INVALID_OPTION: ["an option is out of its range", "Check the option's documentation."],
   LOOP_CLOSED: ["the loop was closed", "Open a new loop; handles of a closed one stay stale."],
   MESSAGE_TOO_LARGE: [
     "the message does not fit the pool",
-    "Send it in parts, or raise pool.sendBuffers or pool.bufferSize.",
+    "Send it in parts, or raise pool.maxBytes.",
+  ],
+  NOT_GRANTED: [
+    "this machine does not grant what was asked for",
+    "Set pool.strict to false, or see `twinpoll info` for what this machine grants.",
   ],
   NO_THREADS: [
     "no thread can be started here",
@@ -142,7 +152,7 @@ const explanations: Readonly<Record<string, readonly [meaning: string, advice: s
   ],
   WRONG_LOOP: [
     "the lease belongs to another loop",
-    "Send copy() of it, or allocate on the connection's own loop.",
+    "Transfer it to the connection's loop, send copy() of it, or allocate there.",
   ],
   WRONG_THREAD: [
     "the loop belongs to another thread",
@@ -164,6 +174,7 @@ const explanations: Readonly<Record<string, readonly [meaning: string, advice: s
   ECONNABORTED: ["connection aborted", "Connect again."],
   ECONNREFUSED: ["connection refused", "Start the server, or check host and port."],
   ECONNRESET: ["connection reset by the peer", "Connect again; the peer dropped this connection."],
+  EFAULT: ["no memory is mapped there", "Check address and length of the memory."],
   EHOSTUNREACH: ["no route to the host", "Check the address and the routing table."],
   EINVAL: ["invalid argument", "Check the address and the options."],
   EMFILE: ["too many open descriptors", "Close connections, or raise `ulimit -n`."],
@@ -189,6 +200,9 @@ const codesOfStatus = new Map<number, LibraryErrorCode>([
   [Status.aborted, "ABORTED"],
   [Status.loop_closed, "LOOP_CLOSED"],
   [Status.connect_timeout, "CONNECT_TIMEOUT"],
+  [Status.forked, "FORKED"],
+  [Status.busy, "BUSY"],
+  [Status.not_granted, "NOT_GRANTED"],
 ]);
 
 /** Errno values above this are statuses of the library. */

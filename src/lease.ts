@@ -4,14 +4,18 @@
  * A lease that a `data` handler gets is *borrowed*: it ends when the handler returns. References
  * that the script owns come from `retain()` and `allocate()`; each is given back once, by
  * `release()` or by a send. A lease without either is stale for good, unless the pool reuses the
- * object of a lease that never was more than borrowed for the buffer's next delivery.
+ * object of a lease that never was more than borrowed for the buffer's next delivery. A slice is a
+ * lease of its own over the same buffer.
  *
  * @module
  */
 
-import { IoError, meaningOf } from "./io_error.ts";
-import { Operation } from "./native/abi.ts";
-import type { Pool } from "./pool.ts";
+import { errorOfStatus, IoError, meaningOf } from "./io_error.ts";
+import { checkLeaseMessage, type LeaseMessage } from "./lease_message.ts";
+import type { Loop } from "./loop.ts";
+import { Operation, Status } from "./native/abi.ts";
+import type { PoolHandle } from "./pool.ts";
+import { poolOf } from "./pool_of.ts";
 
 /**
  * The right to use one buffer of the loop's pool, without a copy.
@@ -46,12 +50,13 @@ export interface Lease extends Disposable {
    */
   readonly bytes: Uint8Array;
   /**
-   * Bytes in use. Settable, from 0 to `capacity`, on a lease of `loop.allocate()` until it is sent.
+   * Bytes in use. Settable, from 0 to `capacity`, on a lease of `loop.allocate()`,
+   * `Lease.receive()` or `loop.pool.adopt()` until it is sent.
    *
    * @throws {IoError} `INVALID_ARGUMENT` when out of range or not settable, `STALE_LEASE`.
    */
   length: number;
-  /** The most that `length` can be. */
+  /** The most that `length` can be, in bytes. */
   readonly capacity: number;
   /** True once the lease was released, sent, or outlived its handler. */
   readonly released: boolean;
@@ -71,6 +76,23 @@ export interface Lease extends Disposable {
    */
   release(): void;
   /**
+   * A part of the bytes as a lease of its own, owned by the caller, without a copy. The buffer is
+   * free when the last of its leases has ended.
+   *
+   * @param start First byte, 0 by default; negative from the end, as in `Uint8Array.subarray`.
+   * @param end Byte after the last, `length` by default; negative from the end.
+   * @throws {IoError} `STALE_LEASE` once the lease has ended.
+   */
+  slice(start?: number, end?: number): Lease;
+  /**
+   * Ends the lease here, so that another loop of the process, on this thread or in a Worker, can go
+   * on with it: post the message there and pass it to `Lease.receive`. No byte is copied.
+   *
+   * @throws {IoError} `STALE_LEASE`; `BUSY` when a send, a slice or another reference uses the
+   *   buffer too; `INVALID_ARGUMENT` for adopted memory.
+   */
+  transfer(): LeaseMessage;
+  /**
    * The leased bytes in memory of their own.
    *
    * @throws {IoError} `STALE_LEASE` once the lease has ended.
@@ -80,9 +102,44 @@ export interface Lease extends Disposable {
   [Symbol.dispose](): void;
 }
 
+/** What can be done about leases without having one. */
+export const Lease: {
+  /**
+   * Takes over what another loop has transferred.
+   *
+   * @param loop The loop that the lease belongs to from now on.
+   * @param message What `transfer()` gave.
+   * @returns An owned lease, which must be sent or released.
+   * @throws {IoError} `INVALID_ARGUMENT` for anything else than a message, `STALE_LEASE` for one
+   *   that was received already or comes from another process, `LOOP_CLOSED`.
+   *
+   * @example From one loop to another
+   * ```ts
+   * import { Lease, Loop } from "@twinpoll/twinpoll";
+   *
+   * const here = new Loop();
+   * const there = new Loop(); // in a Worker, most likely
+   * const lease = here.allocate(5)!;
+   * lease.bytes.set(new TextEncoder().encode("bytes"));
+   * const message = structuredClone(lease.transfer()); // postMessage does this
+   * const arrived = Lease.receive(there, message);
+   * console.log(new TextDecoder().decode(arrived.bytes)); // bytes
+   * arrived.release();
+   * here.close();
+   * there.close();
+   * ```
+   */
+  receive(loop: Loop, message: LeaseMessage): Lease;
+} = {
+  receive(loop: Loop, message: LeaseMessage): Lease {
+    checkLeaseMessage(message);
+    return poolOf(loop).receive(message);
+  },
+};
+
 /** The class behind every {@linkcode Lease}. */
 export class LeaseHandle implements Lease {
-  readonly pool: Pool;
+  readonly pool: PoolHandle;
   readonly buffer: number;
   bufferGeneration: number;
   /** Bytes from the buffer's start. */
@@ -91,21 +148,24 @@ export class LeaseHandle implements Lease {
   references: number;
   /** Its handler still runs. */
   isBorrowed: boolean;
-  /** From `allocate`: the script decides about the length. */
-  readonly isWritable: boolean;
+  /** How often it stands in the list that is being sent. */
+  listed = 0;
   size: number;
+  /** The most that the script may set as length; 0 where it may not. */
+  readonly #settable: number;
   /** Over this buffer from `offset`; its length may be that of an earlier delivery. */
   #bytes: Uint8Array | null = null;
 
-  constructor(pool: Pool, buffer: number, bufferGeneration: number, isWritable: boolean) {
+  /** One that is borrowed, or with `settable` the script's own, of which it decides the length. */
+  constructor(pool: PoolHandle, buffer: number, bufferGeneration: number, settable: number) {
     this.pool = pool;
     this.buffer = buffer;
     this.bufferGeneration = bufferGeneration;
     this.offset = 0;
-    this.references = isWritable ? 1 : 0;
+    this.references = settable > 0 ? 1 : 0;
     this.isBorrowed = false;
-    this.isWritable = isWritable;
-    this.size = isWritable ? pool.bufferSize : 0;
+    this.#settable = settable;
+    this.size = settable;
   }
 
   /** Starts a delivery. */
@@ -133,7 +193,7 @@ export class LeaseHandle implements Lease {
   }
 
   get capacity(): number {
-    return this.isWritable ? this.pool.bufferSize : this.size;
+    return this.#settable > 0 ? this.#settable : this.size;
   }
 
   get length(): number {
@@ -142,14 +202,14 @@ export class LeaseHandle implements Lease {
 
   set length(length: number) {
     this.checkLive();
-    if (!this.isWritable) {
+    if (this.#settable === 0) {
       throw new IoError("INVALID_ARGUMENT", "the length of a received lease is fixed", {
         advice: "Send bytes.subarray() to send a part of it.",
       });
     }
     if (!Number.isInteger(length) || length < 0 || length > this.capacity) {
       throw new IoError("INVALID_ARGUMENT", `lease length ${length} is not 0 to ${this.capacity}`, {
-        advice: "Split the message, or raise pool.bufferSize.",
+        advice: "Allocate a larger buffer, or split the message.",
       });
     }
     this.size = length;
@@ -168,7 +228,10 @@ export class LeaseHandle implements Lease {
   retain(): Lease {
     this.checkLive();
     this.pool.queue.reference(Operation.retain, this.buffer, this.bufferGeneration);
-    if (this.references === 0) this.pool.forget(this);
+    if (this.references === 0) {
+      this.pool.forget(this);
+      this.pool.noteOwned(this);
+    }
     this.references += 1;
     return this;
   }
@@ -177,6 +240,7 @@ export class LeaseHandle implements Lease {
     if (this.references === 0 && !this.isBorrowed) throw staleLease();
     if (this.references > 0) {
       this.references -= 1;
+      if (this.references === 0) this.pool.noteEnded(this);
       if (!this.pool.isClosed) {
         this.pool.queue.reference(Operation.release, this.buffer, this.bufferGeneration);
       }
@@ -185,14 +249,56 @@ export class LeaseHandle implements Lease {
     if (this.references === 0) this.expire();
   }
 
+  slice(start = 0, end: number = this.size): Lease {
+    this.checkLive();
+    const from = relative(start, this.size);
+    const to = Math.max(from, relative(end, this.size));
+    const { pool, buffer, bufferGeneration } = this;
+    const part = new LeaseHandle(pool, buffer, bufferGeneration, 0);
+    part.offset = this.offset + from;
+    part.size = to - from;
+    part.references = 1;
+    pool.queue.reference(Operation.retain, buffer, bufferGeneration);
+    pool.noteOwned(part);
+    return part;
+  }
+
+  transfer(): LeaseMessage {
+    this.checkLive();
+    const { pool, buffer, bufferGeneration, offset, size } = this;
+    const status = pool.transfer(buffer, bufferGeneration, this.references);
+    if (status < 0) throw transferError(status);
+    if (this.references > 0) pool.noteEnded(this);
+    else pool.forget(this);
+    this.references = 0;
+    this.expire();
+    return {
+      kind: "twinpoll-lease",
+      pool: pool.key,
+      buffer,
+      generation: bufferGeneration,
+      offset,
+      length: size,
+    };
+  }
+
   copy(): Uint8Array {
     return this.bytes.slice();
   }
 
+  /** How many sends the script may make of it. */
+  get rights(): number {
+    return this.references + (this.isBorrowed ? 1 : 0);
+  }
+
   /** One right to the buffer went to the kernel. */
   move(): void {
-    if (this.references > 0) this.references -= 1;
-    else this.isBorrowed = false;
+    if (this.references === 0) {
+      this.isBorrowed = false;
+      return;
+    }
+    this.references -= 1;
+    if (this.references === 0) this.pool.noteEnded(this);
   }
 
   checkLive(): void {
@@ -207,4 +313,22 @@ export class LeaseHandle implements Lease {
 /** The error for a lease that has ended. */
 export function staleLease(): IoError {
   return new IoError("STALE_LEASE", meaningOf("STALE_LEASE"));
+}
+
+/** An index as `subarray` takes it. */
+function relative(index: number, length: number): number {
+  const whole = Math.trunc(index) || 0;
+  return whole < 0 ? Math.max(0, length + whole) : Math.min(whole, length);
+}
+
+function transferError(status: number): IoError {
+  if (status === Status.busy) {
+    return new IoError("BUSY", "transfer a lease: its buffer is in use by somebody else too", {
+      advice: "Transfer before sending, slicing or retaining it elsewhere, or send copy().",
+    });
+  }
+  if (status === Status.bad_argument) {
+    return new IoError("INVALID_ARGUMENT", "transfer a lease: adopted memory stays with its loop");
+  }
+  return status === Status.stale_handle ? staleLease() : errorOfStatus(status, "transfer a lease");
 }

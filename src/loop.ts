@@ -23,9 +23,19 @@ import {
 import { LoopState } from "./loop_state.ts";
 import { type LoopStats, readStats } from "./loop_stats.ts";
 import { Header, wait_forever } from "./native/abi.ts";
+import type { Pool } from "./pool.ts";
+import { setPoolOf } from "./pool_of.ts";
 import { loadLibrary } from "./native/library.ts";
 import { run } from "./run.ts";
 import { type Timer, TimerHandle, type TimerOptions } from "./timer.ts";
+
+/** Options of `loop.allocate`. */
+export interface AllocateOptions {
+  /** The address is a multiple of it: a power of two from 1 to 4,096. Default 1. */
+  alignment?: number;
+}
+
+const noOptions: AllocateOptions = {};
 
 /** Options of `loop.run`. */
 export interface RunOptions {
@@ -68,6 +78,8 @@ export class Loop implements Disposable {
   readonly mode: LoopMode;
   /** What the loop works with. */
   readonly capabilities: Capabilities;
+  /** The memory for the loop's buffers. */
+  readonly pool: Pool;
 
   readonly #state: LoopState;
 
@@ -75,7 +87,8 @@ export class Loop implements Disposable {
    * Opens a loop. The first one of a thread loads the native library.
    *
    * @param options What is asked for; what is left out has a default.
-   * @throws {IoError} `INVALID_OPTION`, `BACKEND_UNAVAILABLE` with the reason, `EXHAUSTED`, or
+   * @throws {IoError} `INVALID_OPTION`, `BACKEND_UNAVAILABLE` with the reason, `EXHAUSTED`,
+   *   `NOT_GRANTED` with `pool.strict`, or
    *   `LIBRARY_NOT_FOUND`, `ABI_MISMATCH`, `PERMISSION_DENIED`, `UNSUPPORTED_RUNTIME` when the
    *   library cannot be loaded.
    */
@@ -88,6 +101,8 @@ export class Loop implements Disposable {
       library.functions.tp_loop_close(opened.handle);
       throw error;
     }
+    this.pool = this.#state.pool;
+    setPoolOf(this, this.#state.pool);
     this.capabilities = describeLoop(opened.granted);
     this.backend = this.capabilities.backend;
     this.mode = this.capabilities.mode;
@@ -134,13 +149,20 @@ export class Loop implements Disposable {
 
   /**
    * A buffer of the pool to fill in place and send: write to `lease.bytes`, set `lease.length`.
+   * Buffers are of size classes, 512 bytes and doubling up to 4 MiB, above that whole pages; what a
+   * buffer has more than asked for is its `capacity`.
    *
+   * @param length Bytes, 1 to `capabilities.slabBytes`; by default those of a receive buffer.
+   * @param options How it must lie in memory.
    * @returns An owned lease, which must be sent or released; undefined when no buffer is free.
-   * @throws {IoError} `LOOP_CLOSED`.
+   * @throws {IoError} `INVALID_ARGUMENT`, `LOOP_CLOSED`.
    */
-  allocate(): Lease | undefined {
+  allocate(
+    length: number = this.capabilities.bufferSize,
+    options: AllocateOptions = noOptions,
+  ): Lease | undefined {
     this.#state.checkOpen("allocate");
-    return this.#state.pool.allocate() ?? undefined;
+    return this.#state.pool.allocate(length, options.alignment ?? 1) ?? undefined;
   }
 
   /**

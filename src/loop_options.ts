@@ -4,7 +4,8 @@
  * @module
  */
 
-import { errorOfStatus, IoError, type IoErrorOptions, syscallName } from "./io_error.ts";
+import { errnoName, errorOfStatus, IoError, type IoErrorOptions, syscallName } from "./io_error.ts";
+import type { LeakReport } from "./leaks.ts";
 import {
   BackendKind,
   ClockKind,
@@ -14,13 +15,8 @@ import {
   Reason,
   Status,
 } from "./native/abi.ts";
-import {
-  booleanOption,
-  choiceOption,
-  integerOption,
-  invalidOption,
-  powerOfTwoOption,
-} from "./options.ts";
+import { booleanOption, choiceOption, integerOption, powerOfTwoOption } from "./options.ts";
+import { encodePool, notGranted, poolNamesByField, type PoolOptions } from "./pool_options.ts";
 
 /** What waits for events: `io_uring`, or `epoll` where that is not to be had. */
 export type BackendName = "io_uring" | "epoll";
@@ -36,16 +32,6 @@ export type LoopMode = "adaptive" | "event" | "poll";
 
 /** Where a loop takes its time from; `"virtual"` stands still until `advance`, for tests. */
 export type ClockName = "monotonic" | "virtual";
-
-/** Sizes of a loop's buffer pool. */
-export interface PoolSizes {
-  /** Bytes of a buffer, a power of two from 512 to 1,048,576. Default 16,384. */
-  bufferSize?: number;
-  /** Buffers for receiving, a power of two from 8 to 32,768. Default 1,024. */
-  receiveBuffers?: number;
-  /** Buffers for messages that the program sends, 8 to 32,768. Default 1,024. */
-  sendBuffers?: number;
-}
 
 /** Options of `new Loop`. */
 export interface LoopOptions {
@@ -68,13 +54,19 @@ export interface LoopOptions {
    * Default 50.
    */
   spinCeilingUs?: number;
-  /** Sizes of the buffer pool. */
-  pool?: PoolSizes;
+  /** The memory for the loop's buffers. */
+  pool?: PoolOptions;
   /**
    * Gives every delivery a lease object of its own, so that use of a lease after its handler is
-   * always found. Default false: objects of leases that were only borrowed are reused.
+   * always found, and remembers where leases were taken. Default false: objects of leases that were
+   * only borrowed are reused.
    */
   debug?: boolean;
+  /**
+   * Called by `close()` when the program still holds leases. Without it a loop with `debug` warns
+   * with `process.emitWarning`; `stats().leases` tells their number in any case.
+   */
+  onLeak?: (report: LeakReport) => void;
 }
 
 /** What an open loop works with. */
@@ -93,8 +85,10 @@ export interface Capabilities {
   readonly bufferSize: number;
   /** Buffers for receiving. */
   readonly receiveBuffers: number;
-  /** Buffers for messages that the program sends. */
-  readonly sendBuffers: number;
+  /** Most memory for the loop's buffers, in bytes. */
+  readonly maxBytes: number;
+  /** Bytes of a slab, and the most that one buffer can have. */
+  readonly slabBytes: number;
   /** Most connections at a time. */
   readonly maxConnections: number;
   /** Most listeners at a time. */
@@ -114,9 +108,7 @@ const namesByField: Readonly<Record<number, string>> = {
   [Layout.max_listeners]: "maxListeners",
   [Layout.max_timers]: "maxTimers",
   [Layout.entries]: "entries",
-  [Layout.buffer_size]: "pool.bufferSize",
-  [Layout.receive_buffers]: "pool.receiveBuffers",
-  [Layout.send_buffers]: "pool.sendBuffers",
+  ...poolNamesByField,
   [Layout.spin_ceiling_us]: "spinCeilingUs",
 };
 
@@ -150,6 +142,7 @@ export interface OpenedLoop {
   /** The native `LoopOptions`. */
   readonly granted: Uint32Array;
   readonly debug: boolean;
+  readonly onLeak: ((report: LeakReport) => void) | undefined;
 }
 
 /** Checks the options and opens a loop. */
@@ -159,9 +152,13 @@ export function openLoop(functions: Functions, options: LoopOptions): OpenedLoop
   }
   const granted = encode(options);
   const debug = options.debug === undefined ? false : booleanOption("debug", options.debug);
+  const { onLeak } = options;
+  if (onLeak !== undefined && typeof onLeak !== "function") {
+    throw new IoError("INVALID_ARGUMENT", "onLeak must be a function");
+  }
   const handle = functions.tp_loop_open(new Uint8Array(granted.buffer), granted.byteLength);
   if (handle < 0) throw openError(handle, granted, options);
-  return { handle, granted, debug };
+  return { handle, granted, debug, onLeak };
 }
 
 /** What `granted` says, for people. */
@@ -174,7 +171,8 @@ export function describeLoop(granted: Uint32Array): Capabilities {
     setupFlags: flagNames(granted[Layout.granted_flags]),
     bufferSize: granted[Layout.buffer_size],
     receiveBuffers: granted[Layout.receive_buffers],
-    sendBuffers: granted[Layout.send_buffers],
+    maxBytes: granted[Layout.max_kib] * 1024,
+    slabBytes: granted[Layout.slab_kib] * 1024,
     maxConnections: granted[Layout.max_connections],
     maxListeners: granted[Layout.max_listeners],
     maxTimers: granted[Layout.max_timers],
@@ -225,12 +223,11 @@ function encode(options: LoopOptions): Uint32Array<ArrayBuffer> {
   words[Layout.backend] = choiceOption("backend", backend, BackendKind);
   words[Layout.mode] = choiceOption("mode", mode, Mode);
   words[Layout.clock] = choiceOption("clock", clock, ClockKind);
-  if (typeof pool !== "object" || pool === null) throw invalidOption("pool", pool, "an object");
+  encodePool(words, pool);
   const integers = [
     [Layout.max_connections, options.maxConnections, 1, 1_048_576],
     [Layout.max_listeners, options.maxListeners, 1, 4_096],
     [Layout.max_timers, options.maxTimers, 1, 1_048_576],
-    [Layout.send_buffers, pool.sendBuffers, 8, 32_768],
     [Layout.spin_ceiling_us, options.spinCeilingUs, 1, 1_000_000],
   ] as const;
   for (const [field, value, minimum, maximum] of integers) {
@@ -238,15 +235,8 @@ function encode(options: LoopOptions): Uint32Array<ArrayBuffer> {
       words[field] = integerOption(namesByField[field], value, minimum, maximum);
     }
   }
-  const powers = [
-    [Layout.entries, options.entries, 64, 65_536],
-    [Layout.buffer_size, pool.bufferSize, 512, 1_048_576],
-    [Layout.receive_buffers, pool.receiveBuffers, 8, 32_768],
-  ] as const;
-  for (const [field, value, minimum, maximum] of powers) {
-    if (value !== undefined) {
-      words[field] = powerOfTwoOption(namesByField[field], value, minimum, maximum);
-    }
+  if (options.entries !== undefined) {
+    words[Layout.entries] = powerOfTwoOption("entries", options.entries, 64, 65_536);
   }
   return words;
 }
@@ -264,6 +254,9 @@ function openError(status: number, granted: Uint32Array, options: LoopOptions): 
   if (status === Status.bad_argument) {
     const name = namesByField[granted[Layout.error_detail]] ?? "of the loop";
     return new IoError("INVALID_OPTION", `option ${name} is out of its range`);
+  }
+  if (status === Status.not_granted) {
+    return notGranted(granted[Layout.error_detail], errno === 0 ? "no reason" : errnoName(errno));
   }
   return errorOfStatus(status, "open a loop", syscall, errno === 0 ? {} : { errno });
 }

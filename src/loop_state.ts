@@ -20,12 +20,12 @@ import {
   Header,
   LoopOptions as Layout,
   Mode,
-  Region,
   turn_flag_spin,
 } from "./native/abi.ts";
 import type { Library } from "./native/library.ts";
 import { type LoopStats, readStats } from "./loop_stats.ts";
-import { Pool } from "./pool.ts";
+import { type LeakReport, reportLeaks } from "./leaks.ts";
+import { PoolHandle } from "./pool.ts";
 import { SubmissionQueue } from "./submission_queue.ts";
 import { TimerTable } from "./timer.ts";
 
@@ -53,7 +53,7 @@ export class LoopState {
   readonly completionsAt: number;
   readonly queuedAt: number;
   readonly queue: SubmissionQueue;
-  readonly pool: Pool;
+  readonly pool: PoolHandle;
   readonly timers: TimerTable;
   readonly deferrals: Deferrals = new Deferrals();
   readonly sleep: HostSleep;
@@ -86,15 +86,18 @@ export class LoopState {
   isRef = true;
 
   #refs = 0;
+  readonly #debug: boolean;
+  readonly #onLeak: ((report: LeakReport) => void) | undefined;
 
   constructor(library: Library, opened: OpenedLoop) {
     const { functions } = library;
-    const { handle, granted, debug } = opened;
+    const { handle, granted, debug, onLeak } = opened;
     this.library = library;
     this.functions = functions;
     this.handle = handle;
     this.mode = granted[Layout.mode];
-    const region = this.#map(Region.shared, granted[Layout.shared_bytes]);
+    const pointer = functions.tp_loop_region(handle);
+    const region = library.adapter.view(pointer, granted[Layout.shared_bytes]);
     this.words = new Uint32Array(region);
     this.signed = new Int32Array(region);
     this.doubles = new Float64Array(region, 0, region.byteLength >>> 3);
@@ -110,17 +113,21 @@ export class LoopState {
       capacity: granted[Layout.entries],
       wake: (): void => this.sleep.wakeSoon(),
     });
-    this.pool = new Pool({
+    this.pool = new PoolHandle({
       functions,
+      adapter: library.adapter,
       loop: handle,
       words: this.words,
       queue: this.queue,
       bufferSize: granted[Layout.buffer_size],
       receiveBuffers: granted[Layout.receive_buffers],
-      sendBuffers: granted[Layout.send_buffers],
-      mapSlab: () => new Uint8Array(this.#map(Region.buffers, granted[Layout.buffers_bytes])),
+      maxBytes: granted[Layout.max_kib] * 1024,
+      slabBytes: granted[Layout.slab_kib] * 1024,
+      key: granted[Layout.pool_key],
       debug,
     });
+    this.#debug = debug;
+    this.#onLeak = onLeak;
     this.timers = new TimerTable(this, granted[Layout.max_timers]);
     this.sleep = new HostSleep(this);
   }
@@ -224,7 +231,9 @@ export class LoopState {
   close(): void {
     if (this.isClosed) return;
     this.isClosed = true;
-    this.pool.isClosed = true;
+    // What was released before counts as released.
+    if (this.queue.count > 0) this.#flushLast();
+    const leaks = this.pool.expire(this.words[Header.leases]);
     // Completions that are not dispatched yet are void: their handles end here.
     this.cursorEnd = 0;
     this.queue.count = 0;
@@ -248,13 +257,22 @@ export class LoopState {
     }
     this.listeners.length = 0;
     this.connections.length = 0;
+    this.pool.releaseAdopted(this.fail);
+    try {
+      reportLeaks(leaks, this.#onLeak, this.#debug);
+    } catch (error) {
+      this.fail(error);
+    }
     this.driver?.stop();
     this.sleep.close();
     if (status < 0) throw errorOfStatus(status, "close the loop");
   }
 
-  #map(region: number, byteLength: number): ArrayBuffer {
-    const pointer = this.functions.tp_loop_region(this.handle, region);
-    return this.library.adapter.view(pointer, byteLength);
+  #flushLast(): void {
+    try {
+      this.queue.flush();
+    } catch (error) {
+      this.fail(error);
+    }
   }
 }

@@ -36,8 +36,10 @@ export interface LoopStats {
   readonly openConnections: number;
   /** Listeners open now. */
   readonly openListeners: number;
-  /** Buffers free for the program's messages now. */
-  readonly freeBuffers: number;
+  /** Buffers on which the program owns references. */
+  readonly leases: number;
+  /** Buffers in use now: leased, borrowed, held back, or waiting to be sent. */
+  readonly buffersInUse: number;
 }
 
 /** Reads the counters from a loop's shared region. */
@@ -58,6 +60,7 @@ export function readStats(words: Uint32Array, doubles: Float64Array): LoopStats 
     starved: doubles[at + Counters.starved],
     openConnections: words[Header.open_connections],
     openListeners: words[Header.open_listeners],
-    freeBuffers: words[Header.free_buffers],
+    leases: words[Header.leases],
+    buffersInUse: words[Header.buffers_in_use],
   };
 }

@@ -47,6 +47,12 @@ export interface Machine {
   readonly cpusAllowed: number;
   /** Limit on locked memory in bytes; `Infinity` for none. */
   readonly memoryLockLimit: number;
+  /** Huge pages that the administrator has reserved, and those of them that are free. */
+  readonly hugePages: Readonly<Record<"2MiB" | "1GiB", { total: number; free: number }>>;
+  /** Whether the kernel joins small pages to huge ones: everywhere, where asked, or never. */
+  readonly transparentHugePages: "unknown" | "always" | "madvise" | "never";
+  /** NUMA nodes online. */
+  readonly numaNodes: number;
   /** Limit on open descriptors; `Infinity` for none. */
   readonly descriptorLimit: number;
   /** The sysctl `kernel.io_uring_disabled`: 0, 1 or 2, or null when it cannot be read. */
@@ -101,6 +107,18 @@ export function probe(): Machine {
     cpusOnline: words[MachineReport.cpus_online],
     cpusAllowed: words[MachineReport.cpus_allowed],
     memoryLockLimit: limit(doubles[MachineReport.memory_lock_limit]),
+    hugePages: {
+      "2MiB": {
+        total: words[MachineReport.huge_2m_total],
+        free: words[MachineReport.huge_2m_free],
+      },
+      "1GiB": {
+        total: words[MachineReport.huge_1g_total],
+        free: words[MachineReport.huge_1g_free],
+      },
+    },
+    transparentHugePages: transparentNames[words[MachineReport.transparent]] ?? "unknown",
+    numaNodes: words[MachineReport.numa_nodes],
     descriptorLimit: limit(doubles[MachineReport.descriptor_limit]),
     ioUringDisabled: disabled === sysctlUnreadable ? null : disabled,
     threads: words[MachineReport.threads] !== 0,
@@ -130,6 +148,8 @@ function readBackend(words: Uint32Array, at: number): BackendAvailability {
     ...common,
   };
 }
+
+const transparentNames = ["unknown", "always", "madvise", "never"] as const;
 
 function limit(value: number): number {
   return value < 0 ? Infinity : value;

@@ -12,6 +12,7 @@ import { booleanOption, integerOption } from "./options.ts";
 const defaultHighWaterMark = 262_144;
 const maxHighWaterMark = 2 ** 30;
 const defaultLingerTimeoutMs = 2_000;
+const defaultReceiveCredits = 64;
 
 /** The longest time limit that an option can set. */
 export const maxTimeoutMs = 3_600_000;
@@ -35,6 +36,8 @@ export function writeStreamOptions(
     1,
     maxTimeoutMs,
   );
+  const { receiveCredits = defaultReceiveCredits } = options;
+  words[at + Layout.receive_credits] = integerOption("receiveCredits", receiveCredits, 1, 65_536);
   // Dispatch closes a connection whose script does not handle the end: its close then follows what
   // the data handlers of the same turn have sent.
   words[at + Layout.allow_half_open] = 1;

@@ -113,14 +113,21 @@ export class SubmissionQueue {
     this.#words[at + HandleEntry.generation] = generation;
   }
 
-  /** A `drain` once there is room for `length` bytes, and `buffers` send buffers are free. */
-  wantDrain(slot: number, generation: number, buffers: number, length: number): void {
+  /** A `drain` once there are so many places, room for `length` bytes, and buffers to copy to. */
+  wantDrain(
+    slot: number,
+    generation: number,
+    places: number,
+    length: number,
+    bufferBytes: number,
+  ): void {
     const at = this.#reserve();
     this.#words[at] = Operation.want_drain;
     this.#words[at + HandleEntry.slot] = slot;
     this.#words[at + HandleEntry.generation] = generation;
-    this.#words[at + HandleEntry.count] = buffers;
+    this.#words[at + HandleEntry.parts] = places;
     this.#words[at + HandleEntry.length] = length;
+    this.#words[at + HandleEntry.buffer_bytes] = bufferBytes;
   }
 
   /** Starts a timer, or starts it again. */

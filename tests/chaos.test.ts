@@ -8,7 +8,7 @@ import { settle, testLoop } from "./support/backends.ts";
 import { turnUntil } from "./support/drive.ts";
 import { anyPort, content, contentAt, ContentReader } from "./support/streams.ts";
 
-const sizes = { bufferSize: 512, receiveBuffers: 16, sendBuffers: 32 } as const;
+const sizes = { bufferSize: 512, receiveBuffers: 16, slabBytes: 65_536, maxBytes: 65_536 } as const;
 
 type Verb = "send" | "lease" | "pause" | "resume" | "shutdown" | "close" | "abort";
 

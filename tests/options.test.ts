@@ -44,11 +44,14 @@ test("options of a loop", () => {
   const sizes: [name: string, tooSmall: number, tooLarge: number][] = [
     ["bufferSize", 256, 2_097_152],
     ["receiveBuffers", 4, 65_536],
-    ["sendBuffers", 7, 32_769],
+    ["maxBytes", 65_535, 2 ** 40 + 1],
+    ["slabBytes", 32_768, 2 ** 31],
+    ["numaNode", -1, 1_024],
   ];
   for (const [name, small, large] of sizes) {
     const use = (value: unknown): void => open({ pool: { [name]: value } });
-    refuses(`pool.${name}`, [...noInteger, small, large], use);
+    const wrong = name === "numaNode" ? noInteger.filter((value) => value !== 0) : noInteger;
+    refuses(`pool.${name}`, [...wrong, small, large], use);
   }
   refuses("pool.bufferSize", [513, 10_000], (bufferSize) => open({ pool: { bufferSize } }));
   refuses("pool.receiveBuffers", [9, 100], (count) => open({ pool: { receiveBuffers: count } }));
@@ -72,7 +75,7 @@ testEach("what a loop is granted is what it was asked for", (backend) => {
     maxTimers: 1,
     entries: 64,
   } as const;
-  const pool = { bufferSize: 512, receiveBuffers: 8, sendBuffers: 9 };
+  const pool = { bufferSize: 512, receiveBuffers: 8, maxBytes: 131_072, slabBytes: 65_536 };
   using loop = new Loop({ ...options, pool, spinCeilingUs: 1, debug: true });
   const { rung, setupFlags, ...granted } = loop.capabilities;
   assert.deepEqual(granted, { ...options, ...pool });
@@ -90,7 +93,8 @@ testEach("the defaults are as documented", (backend) => {
     clock: "monotonic",
     bufferSize: 16_384,
     receiveBuffers: 1_024,
-    sendBuffers: 1_024,
+    maxBytes: 268_435_456,
+    slabBytes: 8_388_608,
     maxConnections: 65_536,
     maxListeners: 64,
     maxTimers: 65_536,
@@ -105,6 +109,7 @@ function checkStreamOptions(use: (options: object) => unknown): void {
   refuses("highWaterMark", marks, (highWaterMark) => use({ highWaterMark }));
   const limits = [...noInteger, 0, 3_600_001];
   refuses("lingerTimeoutMs", limits, (lingerTimeoutMs) => use({ lingerTimeoutMs }));
+  refuses("receiveCredits", [...noInteger, 0, 65_537], (receiveCredits) => use({ receiveCredits }));
   refuses("noDelay", [0, "no", null], (noDelay) => use({ noDelay }));
 }
 

@@ -61,6 +61,12 @@ pub const Status = enum(i32) {
     loop_closed = -10010,
     /// The peer did not answer within the connect time limit.
     connect_timeout = -10011,
+    /// The process was forked; the loop and its memory stayed with the parent.
+    forked = -10012,
+    /// Somebody else uses the buffer too.
+    busy = -10013,
+    /// `strict` memory, and this machine refused a wish; `LoopOptions.error_detail` says which.
+    not_granted = -10014,
 };
 
 /// Why a backend cannot run, beside the errno of the call that failed.
@@ -103,6 +109,9 @@ pub const Syscall = enum(u32) {
     socketpair = 19,
     pthread_create = 20,
     timerfd = 21,
+    mlock = 22,
+    madvise = 23,
+    mbind = 24,
 };
 
 /// What a submission asks for.
@@ -144,10 +153,12 @@ pub const HandleEntry = extern struct {
     reserved: u16,
     slot: u32,
     generation: u32,
-    /// `want_drain`: send buffers and bytes that the refused message needs.
-    count: u32,
+    /// `want_drain`: what the refused message needs: places in send queues, bytes of its own, and
+    /// bytes of buffers to copy it to.
+    parts: u32,
     length: u32,
-    padding: [3]u32,
+    buffer_bytes: u32,
+    padding: [2]u32,
 };
 
 pub const SendEntry = extern struct {
@@ -213,6 +224,8 @@ pub const Event = enum(u32) {
     listener_error = 7,
     /// A listener is gone and its slot may be given out again.
     listener_closed = 8,
+    /// Nothing here uses the adopted memory `buffer` any more.
+    memory_released = 9,
 };
 
 /// 32 bytes.
@@ -261,10 +274,14 @@ pub const Header = extern struct {
     counters: Counters,
     /// Generation that belongs to the slot or buffer that the last call returned.
     result_generation: u32,
+    /// Bytes of the buffer that the last call returned.
+    result_bytes: u32,
     /// `Syscall` behind the last negative result.
     error_syscall: u32,
-    /// Buffers that `tp_buffer_take` can still give out.
-    free_buffers: u32,
+    /// Buffers on which the script owns references.
+    leases: u32,
+    /// Buffers in use: leased, borrowed, held back, or waiting to be sent.
+    buffers_in_use: u32,
     /// Sends that can still be queued in this loop.
     free_sends: u32,
     /// Address written by `tp_connection_address` and `tp_listener_address`.
@@ -286,12 +303,25 @@ pub const Address = extern struct {
     bytes: [16]u8,
 };
 
-pub const Region = enum(u32) {
-    /// `LoopOptions.shared_bytes` long.
-    shared = 0,
-    /// `LoopOptions.buffers_bytes` long: the pool's slab.
-    buffers = 1,
+/// The size of the pages behind a slab.
+pub const Pages = enum(u32) {
+    /// What the machine pages with, 4 KiB on most.
+    small = 0,
+    /// 2 MiB, reserved by the administrator.
+    huge_2m = 1,
+    /// 1 GiB, reserved by the administrator.
+    huge_1g = 2,
+    /// Never asked for: small pages that the kernel may join to 2 MiB.
+    transparent = 3,
 };
+
+/// A wish with a default.
+pub const Wish = enum(u32) { default = 0, no = 1, yes = 2 };
+
+/// Bytes that buffers are measured in: the smallest size class.
+pub const buffer_unit: u32 = 512;
+/// Where a buffer's slab stands in its name; below it is the unit in the slab at which it starts.
+pub const buffer_slab_shift: u32 = 21;
 
 /// In: what is asked for, zero meaning the default. Out: what was granted, and after a failure why.
 pub const LoopOptions = extern struct {
@@ -309,18 +339,39 @@ pub const LoopOptions = extern struct {
     /// Entries of the submission and of the completion array, a power of two, 64 to 65,536.
     /// Default 4,096.
     entries: u32,
-    /// Bytes of a buffer, a power of two, 512 to 1,048,576. Default 16,384.
+    /// Bytes of a receive buffer, a power of two, 512 to 1,048,576. Default 16,384.
     buffer_size: u32,
-    /// Buffers for receiving, a power of two, 8 to 32,768. Default 1,024.
+    /// Buffers that the backend holds for receiving, a power of two, 8 to 32,768, at most half of
+    /// the pool. Default 1,024, or fewer in a small pool.
     receive_buffers: u32,
-    /// Buffers for the script's own messages, 8 to 32,768. Default 1,024.
-    send_buffers: u32,
+    /// Most memory for this loop's buffers, in KiB, at least one slab. Default 262,144.
+    max_kib: u32,
+    /// Bytes mapped at a time, in KiB, a power of two, 64 to 1,048,576. Default: a 32nd of
+    /// `max_kib`, at least 8,192 where that is not more than `max_kib`.
+    slab_kib: u32,
+    /// `Pages`, not `transparent`.
+    pages: u32,
+    /// `Wish`: lock slabs in memory, page by page as they are touched. Default yes.
+    lock: u32,
+    /// `Wish`: touch every page when a slab is mapped. Default no.
+    prefault: u32,
+    /// 0: any; else 1 + the NUMA node, at most 1,024, that slabs are bound to.
+    numa_node: u32,
+    /// `Wish`: register slabs with the backend. Default no.
+    fixed_buffers: u32,
+    /// `Wish`: fail when a slab does not get what was asked for. Default no.
+    strict: u32,
+    /// `Wish`: overwrite buffers when they become free. Default no.
+    poison: u32,
+    /// Buffers that must be released after one before it is given out again, at most 65,536.
+    quarantine_count: u32,
+    /// How long a released buffer is not given out again, in milliseconds, at most 3,600,000.
+    quarantine_ms: u32,
     /// Longest time to poll before sleeping in adaptive mode, in microseconds, 1 to 1,000,000.
     /// Default 50.
     spin_ceiling_us: u32,
     /// Out.
     shared_bytes: u32,
-    buffers_bytes: u32,
     submissions_offset: u32,
     completions_offset: u32,
     queued_offset: u32,
@@ -334,7 +385,70 @@ pub const LoopOptions = extern struct {
     granted_flags: u32,
     /// Out: rung of the set-up ladder, 0 is the best.
     rung: u32,
-    padding: u32,
+    /// Out: which pool of the process transferred buffers belong to.
+    pool_key: u32,
+};
+
+/// How much of a wish for memory was granted.
+pub const MemoryGrant = extern struct {
+    /// What was asked for: `Pages`, 0 or 1, or 1 + the NUMA node.
+    asked: u32,
+    /// What the slab that got least has.
+    granted: u32,
+    /// Slabs that have what was asked for.
+    slabs: u32,
+    /// Of the first refusal; 0 for none.
+    error_errno: u32,
+};
+
+/// The memory of a loop and of the slabs behind it. Bytes are doubles: they may exceed 32 bits.
+pub const PoolReport = extern struct {
+    size: u32,
+    /// Slabs of this kind in the process, shared by its loops.
+    slabs: u32,
+    slab_bytes: f64,
+    /// Most that this loop's buffers may take.
+    max_bytes: f64,
+    /// What they take: the sum of the following five.
+    held_bytes: f64,
+    /// Leased, borrowed, held back, or waiting to be sent.
+    in_use_bytes: f64,
+    /// Given to the backend for receiving.
+    receive_bytes: f64,
+    /// Free, in the loop's own cache.
+    cached_bytes: f64,
+    /// Released, and not to be given out yet.
+    quarantined_bytes: f64,
+    /// Transferred, and not received anywhere yet.
+    in_transit_bytes: f64,
+    /// Slabs' bytes that no loop holds.
+    free_bytes: f64,
+    /// Slabs' bytes that the kernel may still write to for loops that are closed.
+    lost_bytes: f64,
+    /// Memory of the application that is adopted.
+    adopted_bytes: f64,
+    /// Times that no buffer was to be had.
+    refused: f64,
+    /// Times that a buffer left its quarantine early because there was no other.
+    released_early: f64,
+    buffers_in_use: u32,
+    leases: u32,
+    pages: MemoryGrant,
+    lock: MemoryGrant,
+    prefault: MemoryGrant,
+    numa: MemoryGrant,
+    /// Slabs registered with this loop's backend.
+    fixed: MemoryGrant,
+};
+
+/// Memory of the application.
+pub const AdoptOptions = extern struct {
+    size: u32,
+    /// The address, in two halves.
+    address_low: u32,
+    address_high: u32,
+    /// 1 to 1,073,741,824.
+    bytes: u32,
 };
 
 pub const ListenOptions = extern struct {
@@ -366,6 +480,9 @@ pub const StreamOptions = extern struct {
     linger_timeout_ms: u32,
     /// 1: the script handles the peer's end itself; 0: the connection then closes by itself.
     allow_half_open: u32,
+    /// Receive buffers that the connection may hold: delivered and not released, held back, or
+    /// waiting to be sent on. 1 to 65,536.
+    receive_credits: u32,
 };
 
 /// What this machine offers, per backend.
@@ -396,6 +513,14 @@ pub const MachineReport = extern struct {
     /// kernel.io_uring_disabled: 0, 1 or 2; 3 when it cannot be read.
     io_uring_disabled: u32,
     threads: u32,
+    /// Huge pages that the administrator has reserved, and those of them that are free.
+    huge_2m_total: u32,
+    huge_2m_free: u32,
+    huge_1g_total: u32,
+    huge_1g_free: u32,
+    /// /sys/kernel/mm/transparent_hugepage/enabled: 0 unknown, 1 always, 2 madvise, 3 never.
+    transparent: u32,
+    numa_nodes: u32,
     padding: u32,
     io_uring: BackendReport,
     epoll: BackendReport,
@@ -469,9 +594,21 @@ pub const functions = [_]Function{
     },
     .{
         .name = "tp_loop_region",
-        .parameters = &.{ .{ "loop", .u32 }, .{ "region", .u32 } },
+        .parameters = &.{.{ "loop", .u32 }},
         .result = .pointer,
-        .about = "Start of a `Region`; stays mapped for the life of the process.",
+        .about = "Start of the shared region, which stays mapped for the life of the process.",
+    },
+    .{
+        .name = "tp_slab",
+        .parameters = &.{ .{ "loop", .u32 }, .{ "slab", .u32 } },
+        .result = .pointer,
+        .about = "Start of a slab, which stays mapped for the life of the process.",
+    },
+    .{
+        .name = "tp_slab_bytes",
+        .parameters = &.{ .{ "loop", .u32 }, .{ "slab", .u32 } },
+        .result = .i32,
+        .about = "Bytes of a slab, or a negative status.",
     },
     .{
         .name = "tp_loop_turn",
@@ -541,9 +678,47 @@ pub const functions = [_]Function{
     },
     .{
         .name = "tp_buffer_take",
-        .parameters = &.{.{ "loop", .u32 }},
+        .parameters = &.{ .{ "loop", .u32 }, .{ "bytes", .u32 } },
         .result = .i32,
-        .about = "Takes a buffer for the script's own bytes: its index, or `exhausted`.",
+        .about = "Takes a buffer of at least so many bytes for the script's own: its name, or " ++
+            "`exhausted`. `Header.result_generation` and `result_bytes` tell the rest.",
+    },
+    .{
+        .name = "tp_buffer_transfer",
+        .parameters = &.{
+            .{ "loop", .u32 },
+            .{ "buffer", .u32 },
+            .{ "generation", .u32 },
+            .{ "references", .u32 },
+        },
+        .result = .i32,
+        .about = "Puts a buffer in transit to another loop: `references` of the script and a " ++
+            "borrow, if any, end. `busy` when there are others.",
+    },
+    .{
+        .name = "tp_buffer_receive",
+        .parameters = &.{
+            .{ "loop", .u32 },
+            .{ "buffer", .u32 },
+            .{ "generation", .u32 },
+            .{ "pool_key", .u32 },
+        },
+        .result = .i32,
+        .about = "Takes a buffer in transit over, with one reference of the script. " ++
+            "`Header.result_bytes` tells its size.",
+    },
+    .{
+        .name = "tp_memory_adopt",
+        .parameters = &.{ .{ "loop", .u32 }, .{ "options", .buffer }, .{ "length", .u32 } },
+        .result = .i32,
+        .about = "Makes memory of the application (`AdoptOptions`) a buffer with one reference " ++
+            "of the script: its name. `memory_released` follows the last reference.",
+    },
+    .{
+        .name = "tp_pool_report",
+        .parameters = &.{ .{ "loop", .u32 }, .{ "report", .buffer }, .{ "length", .u32 } },
+        .result = .i32,
+        .about = "Fills a `PoolReport` whose `size` is set.",
     },
 };
 
@@ -562,6 +737,9 @@ comptime {
         Header,
         Address,
         LoopOptions,
+        MemoryGrant,
+        PoolReport,
+        AdoptOptions,
         ListenOptions,
         ConnectOptions,
         StreamOptions,

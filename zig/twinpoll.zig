@@ -2,33 +2,49 @@
 
 const std = @import("std");
 
+/// For the benchmark of the memory.
+pub const Pool = @import("memory/pool.zig").Pool;
+
 comptime {
     _ = @import("abi/exports.zig");
 }
 
 test {
     _ = @import("abi/exports.zig");
+    _ = @import("abi/fork_test.zig");
     _ = @import("abi/instance_test.zig");
     _ = @import("abi/layout_hash.zig");
     _ = @import("abi/options.zig");
     _ = @import("abi/probe.zig");
+    _ = @import("backend/buffer_ring.zig");
     _ = @import("backend/epoll.zig");
     _ = @import("backend/io_uring.zig");
     _ = @import("loop/loop.zig");
     _ = @import("loop/policy.zig");
     _ = @import("loop/timers.zig");
     _ = @import("loop/waker.zig");
+    _ = @import("memory/buddies.zig");
+    _ = @import("memory/cache.zig");
+    _ = @import("memory/classes.zig");
+    _ = @import("memory/list.zig");
     _ = @import("memory/mapped.zig");
-    _ = @import("memory/pool.zig");
+    _ = @import("memory/members.zig");
+    _ = @import("memory/pool_model_test.zig");
+    _ = @import("memory/pool_test.zig");
+    _ = @import("memory/quarantine.zig");
     _ = @import("memory/regions.zig");
+    _ = @import("memory/slabs.zig");
+    _ = @import("memory/stock.zig");
     _ = @import("net/address.zig");
     _ = @import("net/connection.zig");
-    _ = @import("memory/list.zig");
     _ = @import("net/send_queue.zig");
+    _ = @import("sys/fork.zig");
     _ = @import("sys/host.zig");
     _ = @import("sys/kernel.zig");
     _ = @import("sys/lock.zig");
     _ = @import("sys/machine.zig");
+    _ = @import("sys/memory_facts.zig");
+    _ = @import("sys/pages.zig");
     _ = @import("sys/sockets.zig");
     _ = @import("sys/uring_test.zig");
 }

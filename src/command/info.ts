@@ -4,18 +4,23 @@
  * @module
  */
 
+import { Loop } from "../loop.ts";
+import type { MemoryGrantStats, PoolStats } from "../pool_stats.ts";
 import { type BackendAvailability, type Machine, probe } from "../probe.ts";
 
-/** Prints what {@linkcode probe} finds, as text or as one JSON object. */
+/** Prints what this machine offers and what a loop is granted, as text or as one JSON object. */
 export function info(json: boolean): void {
   const machine = probe();
-  console.log(json ? JSON.stringify(jsonOf(machine)) : textOf(machine));
+  using loop = new Loop();
+  const pool = loop.pool.stats();
+  console.log(json ? JSON.stringify(jsonOf(machine, pool)) : textOf(machine, pool));
 }
 
 /** JSON knows no infinity: an absent limit is null. */
-function jsonOf(machine: Machine): unknown {
+function jsonOf(machine: Machine, pool: PoolStats): unknown {
   return {
     ...machine,
+    pool,
     memoryLockLimit: finite(machine.memoryLockLimit),
     descriptorLimit: finite(machine.descriptorLimit),
   };
@@ -25,7 +30,7 @@ function finite(value: number): number | null {
   return Number.isFinite(value) ? value : null;
 }
 
-function textOf(machine: Machine): string {
+function textOf(machine: Machine, pool: PoolStats): string {
   const disabled = machine.ioUringDisabled;
   const rows: [string, string][] = [
     ["runtime", machine.runtime],
@@ -34,13 +39,35 @@ function textOf(machine: Machine): string {
     ["page", `${machine.pageBytes} bytes`],
     ["CPUs", `${machine.cpusAllowed} of ${machine.cpusOnline}`],
     ["locked memory", limitText(machine.memoryLockLimit, "bytes")],
+    ["huge pages", hugePagesText(machine)],
+    ["NUMA nodes", String(machine.numaNodes)],
     ["descriptors", limitText(machine.descriptorLimit, "")],
     ["io_uring_disabled", disabled === null ? "not readable" : String(disabled)],
     ["waker thread", machine.threads ? "yes" : "no"],
     ["io_uring", backendText(machine.backends.io_uring)],
     ["epoll", backendText(machine.backends.epoll)],
+    ["pool", `${pool.maxBytes} bytes at most, in slabs of ${pool.slabBytes}`],
+    ["pool pages", grantText(pool.pages)],
+    ["pool locked", grantText(pool.lock)],
+    ["pool prefaulted", grantText(pool.prefault)],
+    ["pool NUMA node", grantText(pool.numa)],
+    ["pool registered", grantText(pool.fixed)],
   ];
   return rows.map(([name, value]) => `${name.padEnd(18)} ${value}`).join("\n");
+}
+
+function hugePagesText(machine: Machine): string {
+  const sizes = Object.entries(machine.hugePages).map(([size, { total, free }]) =>
+    `${size}: ${free} of ${total} free`
+  );
+  return `${sizes.join(", ")}; transparent: ${machine.transparentHugePages}`;
+}
+
+function grantText(grant: MemoryGrantStats<unknown>): string {
+  const words = (value: unknown): string =>
+    value === true ? "yes" : value === false ? "no" : value === null ? "any" : String(value);
+  const why = grant.reason === undefined ? "" : ` (${grant.reason})`;
+  return `asked: ${words(grant.asked)}, granted: ${words(grant.granted)}${why}`;
 }
 
 function limitText(value: number, unit: string): string {

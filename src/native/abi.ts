@@ -5,11 +5,13 @@
 // of an f64. The offset of a nested struct is counted in that struct's alignment.
 // `byte_length` is the size in bytes.
 
-export const layout_hash = 0xb1887938;
+export const layout_hash = 0xb985279b;
 export const abi_version = 1;
 export const send_flag_move = 1;
 export const send_flag_answer = 2;
 export const header_bytes = 512;
+export const buffer_unit = 512;
+export const buffer_slab_shift = 21;
 export const turn_flag_spin = 1;
 export const wait_forever = 4294967295;
 export const no_slot = 4294967295;
@@ -49,6 +51,9 @@ export const Status = {
   aborted: -10009,
   loop_closed: -10010,
   connect_timeout: -10011,
+  forked: -10012,
+  busy: -10013,
+  not_granted: -10014,
 } as const;
 
 export type Status = (typeof Status)[keyof typeof Status];
@@ -88,6 +93,9 @@ export const Syscall = {
   socketpair: 19,
   pthread_create: 20,
   timerfd: 21,
+  mlock: 22,
+  madvise: 23,
+  mbind: 24,
 } as const;
 
 export type Syscall = (typeof Syscall)[keyof typeof Syscall];
@@ -117,9 +125,10 @@ export const HandleEntry = {
   reserved: 1,
   slot: 1,
   generation: 2,
-  count: 3,
+  parts: 3,
   length: 4,
-  padding: 5,
+  buffer_bytes: 5,
+  padding: 6,
 } as const;
 
 export const SendEntry = {
@@ -169,6 +178,7 @@ export const Event = {
   timer: 6,
   listener_error: 7,
   listener_closed: 8,
+  memory_released: 9,
 } as const;
 
 export type Event = (typeof Event)[keyof typeof Event];
@@ -202,18 +212,20 @@ export const Counters = {
 } as const;
 
 export const Header = {
-  byte_length: 168,
+  byte_length: 176,
   now_us: 0,
   next_timer_us: 1,
   counters: 2,
   result_generation: 28,
-  error_syscall: 29,
-  free_buffers: 30,
-  free_sends: 31,
-  address: 32,
-  open_connections: 39,
-  open_listeners: 40,
-  padding: 41,
+  result_bytes: 29,
+  error_syscall: 30,
+  leases: 31,
+  buffers_in_use: 32,
+  free_sends: 33,
+  address: 34,
+  open_connections: 41,
+  open_listeners: 42,
+  padding: 43,
 } as const;
 
 export const Address = {
@@ -224,15 +236,25 @@ export const Address = {
   bytes: 12,
 } as const;
 
-export const Region = {
-  shared: 0,
-  buffers: 1,
+export const Pages = {
+  small: 0,
+  huge_2m: 1,
+  huge_1g: 2,
+  transparent: 3,
 } as const;
 
-export type Region = (typeof Region)[keyof typeof Region];
+export type Pages = (typeof Pages)[keyof typeof Pages];
+
+export const Wish = {
+  default: 0,
+  no: 1,
+  yes: 2,
+} as const;
+
+export type Wish = (typeof Wish)[keyof typeof Wish];
 
 export const LoopOptions = {
-  byte_length: 96,
+  byte_length: 132,
   size: 0,
   backend: 1,
   mode: 2,
@@ -243,24 +265,75 @@ export const LoopOptions = {
   entries: 7,
   buffer_size: 8,
   receive_buffers: 9,
-  send_buffers: 10,
-  spin_ceiling_us: 11,
-  shared_bytes: 12,
-  buffers_bytes: 13,
-  submissions_offset: 14,
-  completions_offset: 15,
-  queued_offset: 16,
-  error_reason: 17,
-  error_errno: 18,
-  error_syscall: 19,
-  error_detail: 20,
-  granted_flags: 21,
-  rung: 22,
-  padding: 23,
+  max_kib: 10,
+  slab_kib: 11,
+  pages: 12,
+  lock: 13,
+  prefault: 14,
+  numa_node: 15,
+  fixed_buffers: 16,
+  strict: 17,
+  poison: 18,
+  quarantine_count: 19,
+  quarantine_ms: 20,
+  spin_ceiling_us: 21,
+  shared_bytes: 22,
+  submissions_offset: 23,
+  completions_offset: 24,
+  queued_offset: 25,
+  error_reason: 26,
+  error_errno: 27,
+  error_syscall: 28,
+  error_detail: 29,
+  granted_flags: 30,
+  rung: 31,
+  pool_key: 32,
+} as const;
+
+export const MemoryGrant = {
+  byte_length: 16,
+  asked: 0,
+  granted: 1,
+  slabs: 2,
+  error_errno: 3,
+} as const;
+
+export const PoolReport = {
+  byte_length: 200,
+  size: 0,
+  slabs: 1,
+  slab_bytes: 1,
+  max_bytes: 2,
+  held_bytes: 3,
+  in_use_bytes: 4,
+  receive_bytes: 5,
+  cached_bytes: 6,
+  quarantined_bytes: 7,
+  in_transit_bytes: 8,
+  free_bytes: 9,
+  lost_bytes: 10,
+  adopted_bytes: 11,
+  refused: 12,
+  released_early: 13,
+  buffers_in_use: 28,
+  leases: 29,
+  pages: 30,
+  lock: 34,
+  prefault: 38,
+  numa: 42,
+  fixed: 46,
+} as const;
+
+export const AdoptOptions = {
+  byte_length: 16,
+  size: 0,
+  address_low: 1,
+  address_high: 2,
+  bytes: 3,
 } as const;
 
 export const ListenOptions = {
-  byte_length: 60,
+  byte_length: 64,
   size: 0,
   address: 1,
   backlog: 8,
@@ -270,7 +343,7 @@ export const ListenOptions = {
 } as const;
 
 export const ConnectOptions = {
-  byte_length: 52,
+  byte_length: 56,
   size: 0,
   address: 1,
   timeout_ms: 8,
@@ -278,11 +351,12 @@ export const ConnectOptions = {
 } as const;
 
 export const StreamOptions = {
-  byte_length: 16,
+  byte_length: 20,
   no_delay: 0,
   high_water_mark: 1,
   linger_timeout_ms: 2,
   allow_half_open: 3,
+  receive_credits: 4,
 } as const;
 
 export const BackendReport = {
@@ -298,7 +372,7 @@ export const BackendReport = {
 } as const;
 
 export const MachineReport = {
-  byte_length: 120,
+  byte_length: 144,
   size: 0,
   page_bytes: 1,
   cpus_online: 2,
@@ -310,9 +384,15 @@ export const MachineReport = {
   kernel_patch: 10,
   io_uring_disabled: 11,
   threads: 12,
-  padding: 13,
-  io_uring: 14,
-  epoll: 22,
+  huge_2m_total: 13,
+  huge_2m_free: 14,
+  huge_1g_total: 15,
+  huge_1g_free: 16,
+  transparent: 17,
+  numa_nodes: 18,
+  padding: 19,
+  io_uring: 20,
+  epoll: 28,
 } as const;
 
 /** A value of a signature: `buffer` lends bytes for the call, `pointer` is an address. */
@@ -325,7 +405,9 @@ export const signatures = {
   tp_probe: { parameters: ["buffer", "u32"], result: "i32" },
   tp_loop_open: { parameters: ["buffer", "u32"], result: "i32" },
   tp_loop_close: { parameters: ["u32"], result: "i32" },
-  tp_loop_region: { parameters: ["u32", "u32"], result: "pointer" },
+  tp_loop_region: { parameters: ["u32"], result: "pointer" },
+  tp_slab: { parameters: ["u32", "u32"], result: "pointer" },
+  tp_slab_bytes: { parameters: ["u32", "u32"], result: "i32" },
   tp_loop_turn: { parameters: ["u32", "u32", "u32", "u32"], result: "i32" },
   tp_loop_submit: { parameters: ["u32", "u32"], result: "i32" },
   tp_loop_arm: { parameters: ["u32"], result: "i32" },
@@ -335,7 +417,11 @@ export const signatures = {
   tp_listener_address: { parameters: ["u32", "u32", "u32"], result: "i32" },
   tp_connect: { parameters: ["u32", "buffer", "u32"], result: "i32" },
   tp_connection_address: { parameters: ["u32", "u32", "u32", "u32"], result: "i32" },
-  tp_buffer_take: { parameters: ["u32"], result: "i32" },
+  tp_buffer_take: { parameters: ["u32", "u32"], result: "i32" },
+  tp_buffer_transfer: { parameters: ["u32", "u32", "u32", "u32"], result: "i32" },
+  tp_buffer_receive: { parameters: ["u32", "u32", "u32", "u32"], result: "i32" },
+  tp_memory_adopt: { parameters: ["u32", "buffer", "u32"], result: "i32" },
+  tp_pool_report: { parameters: ["u32", "buffer", "u32"], result: "i32" },
 } as const;
 
 /** The exported functions as a script calls them. */
@@ -361,9 +447,17 @@ export interface Functions {
    */
   tp_loop_close(loop: number): number;
   /**
-   * Start of a `Region`; stays mapped for the life of the process.
+   * Start of the shared region, which stays mapped for the life of the process.
    */
-  tp_loop_region(loop: number, region: number): unknown;
+  tp_loop_region(loop: number): unknown;
+  /**
+   * Start of a slab, which stays mapped for the life of the process.
+   */
+  tp_slab(loop: number, slab: number): unknown;
+  /**
+   * Bytes of a slab, or a negative status.
+   */
+  tp_slab_bytes(loop: number, slab: number): number;
   /**
    * One turn: takes the submissions, enters the kernel, leaves completions. Sleeps at most
    * `wait_us`. The number of completions, or a negative status.
@@ -403,7 +497,27 @@ export interface Functions {
    */
   tp_connection_address(loop: number, slot: number, generation: number, remote: number): number;
   /**
-   * Takes a buffer for the script's own bytes: its index, or `exhausted`.
+   * Takes a buffer of at least so many bytes for the script's own: its name, or `exhausted`.
+   * `Header.result_generation` and `result_bytes` tell the rest.
    */
-  tp_buffer_take(loop: number): number;
+  tp_buffer_take(loop: number, bytes: number): number;
+  /**
+   * Puts a buffer in transit to another loop: `references` of the script and a borrow, if any,
+   * end. `busy` when there are others.
+   */
+  tp_buffer_transfer(loop: number, buffer: number, generation: number, references: number): number;
+  /**
+   * Takes a buffer in transit over, with one reference of the script. `Header.result_bytes` tells
+   * its size.
+   */
+  tp_buffer_receive(loop: number, buffer: number, generation: number, pool_key: number): number;
+  /**
+   * Makes memory of the application (`AdoptOptions`) a buffer with one reference of the script:
+   * its name. `memory_released` follows the last reference.
+   */
+  tp_memory_adopt(loop: number, options: Uint8Array, length: number): number;
+  /**
+   * Fills a `PoolReport` whose `size` is set.
+   */
+  tp_pool_report(loop: number, report: Uint8Array, length: number): number;
 }

@@ -33,6 +33,8 @@ export interface Adapter {
    * runtime throws.
    */
   bind<Name extends keyof Functions>(path: string, names: readonly Name[]): Pick<Functions, Name>;
+  /** The address in what this runtime's FFI calls a pointer. Throws for anything else. */
+  address(pointer: unknown): bigint;
   /** A view over native memory. Costs half a microsecond: make one per region. */
   view(pointer: unknown, byteLength: number): ArrayBuffer;
   /**

@@ -63,6 +63,11 @@ export const bun: Adapter = {
     return ffi().dlopen(path, wanted).symbols as Pick<Functions, Name>;
   },
 
+  address(pointer: unknown): bigint {
+    // A pointer is a number there.
+    return BigInt(pointer as number);
+  },
+
   view(pointer: unknown, byteLength: number): ArrayBuffer {
     return ffi().toArrayBuffer(pointer as number, 0, byteLength);
   },

@@ -33,6 +33,10 @@ export const deno: Adapter = {
     }
   },
 
+  address(pointer: unknown): bigint {
+    return Deno.UnsafePointer.value(pointer as Deno.PointerValue);
+  },
+
   view(pointer: unknown, byteLength: number): ArrayBuffer {
     try {
       return Deno.UnsafePointerView.getArrayBuffer(pointer as Deno.PointerObject, byteLength);

@@ -17,6 +17,7 @@ interface Koffi {
     func(name: string, result: string, parameters: readonly string[]): unknown;
   };
   view(pointer: unknown, byteLength: number): ArrayBuffer;
+  address(pointer: unknown): bigint;
 }
 
 const types: Readonly<Record<NativeType, string>> = {
@@ -50,6 +51,10 @@ export const node: Adapter = {
       bound[name] = library.func(name, types[result], parameters.map((type) => types[type]));
     }
     return bound as Pick<Functions, Name>;
+  },
+
+  address(pointer: unknown): bigint {
+    return koffi().address(pointer);
   },
 
   view(pointer: unknown, byteLength: number): ArrayBuffer {

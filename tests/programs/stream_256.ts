@@ -58,12 +58,13 @@ const listener = loop.listen("tcp://127.0.0.1:0", {
 });
 const { highWaterMark } = loop.connect(listener.address, handlers());
 await loop.run();
-const { freeBuffers, openConnections } = loop.stats();
+loop.turn();
+const { buffersInUse, openConnections } = loop.stats();
 console.log(JSON.stringify({
   received: readers.map((reader) => reader.received),
   grownBytes: peakBytes - warmBytes,
   isQueueBounded: mostQueued <= highWaterMark,
-  lostBuffers: loop.capabilities.sendBuffers - freeBuffers,
+  lostBuffers: buffersInUse,
   openConnections,
 }));
 loop.close();

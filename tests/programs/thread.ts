@@ -18,10 +18,15 @@ const statuses = {
   tp_connect: functions.tp_connect(handle, bytes, bytes.length),
   tp_listener_address: functions.tp_listener_address(handle, 0, 0),
   tp_connection_address: functions.tp_connection_address(handle, 0, 0, 0),
-  tp_buffer_take: functions.tp_buffer_take(handle),
+  tp_buffer_take: functions.tp_buffer_take(handle, 512),
+  tp_buffer_transfer: functions.tp_buffer_transfer(handle, 0, 0, 0),
+  tp_buffer_receive: functions.tp_buffer_receive(handle, 0, 0, 0),
+  tp_memory_adopt: functions.tp_memory_adopt(handle, bytes, bytes.length),
+  tp_pool_report: functions.tp_pool_report(handle, bytes, bytes.length),
+  tp_slab_bytes: functions.tp_slab_bytes(handle, 0),
   tp_loop_close: functions.tp_loop_close(handle),
 };
-const isRegionRefused = !functions.tp_loop_region(handle, 0);
+const isRegionRefused = !functions.tp_loop_region(handle) && !functions.tp_slab(handle, 0);
 
 const loop = new Loop({ backend });
 let echoed = "";

@@ -13,7 +13,6 @@ import {
   Header,
   ListenOptions,
   LoopOptions,
-  Region,
   SendEntry,
   StreamOptions,
 } from "../../src/native/abi.ts";
@@ -32,11 +31,11 @@ export class RawLoop implements Disposable {
   readonly submissions: Uint32Array;
   /** The shared region from its header on. */
   readonly words: Uint32Array;
-  readonly receiveBuffers = 8;
-  readonly sendBuffers = 8;
-  /** Generations of connections, by slot, and of buffers, as far as they were reported. */
+  /** Generations of connections, by slot, and of buffers, by name, as far as they were reported. */
   readonly #connections: number[] = [];
-  readonly #buffers: number[] = [];
+  readonly #buffers = new Map<number, number>();
+  /** Names of buffers, the last reported at the end. */
+  readonly #names: number[] = [];
   readonly #completions: Uint32Array;
 
   constructor(backend: BackendName) {
@@ -45,11 +44,12 @@ export class RawLoop implements Disposable {
     options[LoopOptions.backend] = BackendKind[backend];
     options[LoopOptions.entries] = this.entries;
     options[LoopOptions.buffer_size] = 512;
-    options[LoopOptions.receive_buffers] = this.receiveBuffers;
-    options[LoopOptions.send_buffers] = this.sendBuffers;
+    options[LoopOptions.receive_buffers] = 8;
+    options[LoopOptions.max_kib] = 64;
+    options[LoopOptions.slab_kib] = 64;
     this.handle = functions.tp_loop_open(bytesOf(options), options.byteLength);
     assert.ok(this.handle >= 0, `tp_loop_open: ${this.handle}`);
-    const pointer = functions.tp_loop_region(this.handle, Region.shared);
+    const pointer = functions.tp_loop_region(this.handle);
     const region = adapter.view(pointer, options[LoopOptions.shared_bytes]);
     const at = options[LoopOptions.submissions_offset];
     this.submissions = new Uint32Array(region, at, this.entries * entryWords);
@@ -91,10 +91,10 @@ export class RawLoop implements Disposable {
     return slot;
   }
 
-  /** Takes a send buffer; its index or a status. */
-  takeBuffer(): number {
-    const buffer = functions.tp_buffer_take(this.handle);
-    if (buffer >= 0) this.#buffers[buffer] = this.words[Header.result_generation];
+  /** Takes a buffer; its name or a status. */
+  takeBuffer(bytes = 512): number {
+    const buffer = functions.tp_buffer_take(this.handle, bytes);
+    if (buffer >= 0) this.#note(buffer, this.words[Header.result_generation]);
     return buffer;
   }
 
@@ -109,20 +109,29 @@ export class RawLoop implements Disposable {
         this.#connections[words[at + Completion.slot]] = words[at + Completion.generation];
       }
       if (event !== Event.data) continue;
-      const buffer = words[at + Completion.buffer];
-      this.#buffers[buffer] = words[at + Completion.buffer_generation];
+      this.#note(words[at + Completion.buffer], words[at + Completion.buffer_generation]);
     }
     return count;
   }
 
-  /** A submission as it is, but where its generations are 0 with those that are valid now. */
+  #note(buffer: number, generation: number): void {
+    this.#buffers.set(buffer, generation);
+    this.#names.push(buffer);
+    if (this.#names.length > 20) this.#names.shift();
+  }
+
+  /**
+   * A submission as it is, but where its buffer is a small number with one that was reported, and
+   * where its generations are 0 with those that are valid now.
+   */
   aimed(entry: readonly number[]): number[] {
     const words = [...entry];
+    words[SendEntry.buffer] = this.#names[words[SendEntry.buffer]] ?? words[SendEntry.buffer];
     if (words[SendEntry.generation] === 0) {
       words[SendEntry.generation] = this.#connections[words[SendEntry.slot]] ?? 0;
     }
     if (words[SendEntry.buffer_generation] === 0) {
-      words[SendEntry.buffer_generation] = this.#buffers[words[SendEntry.buffer]] ?? 0;
+      words[SendEntry.buffer_generation] = this.#buffers.get(words[SendEntry.buffer]) ?? 0;
     }
     return words;
   }
@@ -135,6 +144,7 @@ export class RawLoop implements Disposable {
 function writeStream(words: Uint32Array, at: number): void {
   words[at + StreamOptions.high_water_mark] = 2_048;
   words[at + StreamOptions.linger_timeout_ms] = 20;
+  words[at + StreamOptions.receive_credits] = 4;
 }
 
 /** A struct as native functions take it. */

@@ -8,6 +8,7 @@ const waker = @import("../loop/waker.zig");
 const options_module = @import("options.zig");
 const probe = @import("probe.zig");
 const registry = @import("registry.zig");
+const slabs = @import("../memory/slabs.zig");
 
 fn status(value: layout.Status) i32 {
     return @intFromEnum(value);
@@ -17,6 +18,7 @@ fn find_status(err: registry.FindError) i32 {
     return switch (err) {
         error.Stale => status(.stale_handle),
         error.WrongThread => status(.wrong_thread),
+        error.Forked => status(.forked),
     };
 }
 
@@ -60,12 +62,22 @@ fn tp_loop_close(loop: u32) callconv(.c) i32 {
     return 0;
 }
 
-fn tp_loop_region(loop: u32, region: u32) callconv(.c) ?[*]u8 {
-    const which = std.enums.fromInt(layout.Region, region) orelse return null;
+fn tp_loop_region(loop: u32) callconv(.c) ?[*]u8 {
     const any = registry.find(loop) catch return null;
     return switch (any) {
-        inline else => |instance| instance.region(which),
+        inline else => |instance| instance.region(),
     };
+}
+
+fn tp_slab(loop: u32, slab: u32) callconv(.c) ?[*]u8 {
+    _ = registry.find(loop) catch return null;
+    return if (slab < slabs.slab_count()) slabs.slab_at(slab).base else null;
+}
+
+fn tp_slab_bytes(loop: u32, slab: u32) callconv(.c) i32 {
+    _ = registry.find(loop) catch |err| return find_status(err);
+    if (slab >= slabs.slab_count()) return status(.bad_argument);
+    return @intCast(slabs.slab_at(slab).bytes);
 }
 
 fn tp_loop_turn(loop: u32, submissions: u32, wait_us: u32, flags: u32) callconv(.c) i32 {
@@ -151,11 +163,48 @@ fn tp_connection_address(loop: u32, slot: u32, generation: u32, remote: u32) cal
     };
 }
 
-fn tp_buffer_take(loop: u32) callconv(.c) i32 {
+fn tp_buffer_take(loop: u32, bytes: u32) callconv(.c) i32 {
     const any = registry.find(loop) catch |err| return find_status(err);
     return switch (any) {
-        inline else => |instance| instance.take_buffer(),
+        inline else => |instance| instance.take_buffer(bytes),
     };
+}
+
+fn tp_buffer_transfer(
+    loop: u32,
+    buffer: u32,
+    generation: u32,
+    references: u32,
+) callconv(.c) i32 {
+    const any = registry.find(loop) catch |err| return find_status(err);
+    return switch (any) {
+        inline else => |instance| instance.transfer_buffer(buffer, generation, references),
+    };
+}
+
+fn tp_buffer_receive(loop: u32, buffer: u32, generation: u32, pool_key: u32) callconv(.c) i32 {
+    const any = registry.find(loop) catch |err| return find_status(err);
+    return switch (any) {
+        inline else => |instance| instance.receive_buffer(buffer, generation, pool_key),
+    };
+}
+
+fn tp_memory_adopt(loop: u32, options: [*]u8, length: u32) callconv(.c) i32 {
+    const any = registry.find(loop) catch |err| return find_status(err);
+    const value = read(layout.AdoptOptions, options, length) orelse return status(.bad_layout);
+    return switch (any) {
+        inline else => |instance| instance.adopt(&value),
+    };
+}
+
+fn tp_pool_report(loop: u32, report: [*]u8, length: u32) callconv(.c) i32 {
+    const any = registry.find(loop) catch |err| return find_status(err);
+    var value = read(layout.PoolReport, report, length) orelse return status(.bad_layout);
+    switch (any) {
+        inline else => |instance| instance.pool_report(&value),
+    }
+    write(report, &value);
+    return 0;
 }
 
 comptime {

@@ -3,12 +3,16 @@
 const std = @import("std");
 const layout = @import("../layout.zig");
 const contract = @import("../backend/contract.zig");
+const kernel = @import("../sys/kernel.zig");
 const machine = @import("../sys/machine.zig");
+const pages = @import("../sys/pages.zig");
 const mapped = @import("../memory/mapped.zig");
 const Pool = @import("../memory/pool.zig").Pool;
+const slabs = @import("../memory/slabs.zig");
 const loop_module = @import("../loop/loop.zig");
 const ChannelLayout = @import("../loop/channel.zig").Layout;
 const Net = @import("../net/net.zig").Net;
+const memory = @import("memory.zig");
 
 /// Sends that can wait, per entry of the submission array.
 const sends_per_entry = 4;
@@ -16,6 +20,9 @@ const sends_per_entry = 4;
 const listener_slots = 2;
 /// Most entries of the backend's own submission queue; a full one is submitted early.
 const backend_entries_max = 256;
+
+/// `NotGranted`: strict memory, and a wish that was refused.
+pub const Error = contract.InitError || error{NotGranted};
 
 pub fn Instance(comptime Backend: type) type {
     return struct {
@@ -32,15 +39,11 @@ pub fn Instance(comptime Backend: type) type {
             options: *layout.LoopOptions,
             deny_flags: u32,
             failure: *contract.Failure,
-        ) contract.InitError!*Self {
-            const memory = try mapped.allocate(Self, 1);
-            errdefer mapped.free(Self, memory);
-            const self = &memory[0];
-            self.pool = try Pool.init(.{
-                .buffer_size = options.buffer_size,
-                .receive_count = options.receive_buffers,
-                .send_count = options.send_buffers,
-            });
+        ) Error!*Self {
+            const instances = try mapped.allocate(Self, 1);
+            errdefer mapped.free(Self, instances);
+            const self = &instances[0];
+            try memory.open(&self.pool, options);
             errdefer self.pool.deinit(true);
             const connections = options.max_connections + options.entries;
             const listeners = options.max_listeners * listener_slots;
@@ -66,11 +69,11 @@ pub fn Instance(comptime Backend: type) type {
                 .connections = options.max_connections,
                 .spare = options.entries,
                 .listeners = listeners,
-                .sends = @max(
-                    options.entries * sends_per_entry,
-                    options.receive_buffers + options.send_buffers,
-                ),
+                .sends = options.entries * sends_per_entry,
             });
+            errdefer self.net.deinit();
+            if (options.fixed_buffers == @intFromEnum(layout.Wish.yes)) self.register_slabs();
+            if (options.strict == @intFromEnum(layout.Wish.yes)) try self.insist(options, failure);
             self.describe(options);
             return self;
         }
@@ -83,12 +86,43 @@ pub fn Instance(comptime Backend: type) type {
             const grant = self.loop.backend.grant();
             options.backend = @intFromEnum(Backend.kind);
             options.shared_bytes = shape.bytes();
-            options.buffers_bytes = self.pool.bytes();
             options.submissions_offset = shape.submissions_offset();
             options.completions_offset = shape.completions_offset();
             options.queued_offset = shape.queued_offset();
             options.granted_flags = grant.flags;
             options.rung = grant.rung;
+            options.pool_key = memory.key();
+        }
+
+        fn insist(
+            self: *Self,
+            options: *layout.LoopOptions,
+            failure: *contract.Failure,
+        ) error{NotGranted}!void {
+            const refusal = memory.refusal(&self.pool) orelse return;
+            options.error_detail = refusal.field;
+            failure.errno = refusal.errno;
+            return error.NotGranted;
+        }
+
+        fn register_slabs(self: *Self) void {
+            const Hook = struct {
+                fn register(context: *anyopaque, number: u32, slab: []u8) i32 {
+                    const backend: *Backend = @ptrCast(@alignCast(context));
+                    return backend.register_slab(number, slab);
+                }
+
+                fn unregister(context: *anyopaque, number: u32) void {
+                    const backend: *Backend = @ptrCast(@alignCast(context));
+                    backend.unregister_slab(number);
+                }
+            };
+            const added = self.pool.add_device(.{
+                .context = &self.loop.backend,
+                .register = &Hook.register,
+                .unregister = &Hook.unregister,
+            });
+            std.debug.assert(added);
         }
 
         pub fn close(self: *Self) void {
@@ -96,15 +130,12 @@ pub fn Instance(comptime Backend: type) type {
             self.net.deinit();
             self.loop.deinit();
             self.pool.deinit(idle);
-            const memory: [*]Self = @ptrCast(self);
-            mapped.free(Self, memory[0..1]);
+            const instances: [*]Self = @ptrCast(self);
+            mapped.free(Self, instances[0..1]);
         }
 
-        pub fn region(self: *Self, which: layout.Region) [*]u8 {
-            return switch (which) {
-                .shared => self.loop.channel.region.ptr,
-                .buffers => self.pool.slab.ptr,
-            };
+        pub fn region(self: *Self) [*]u8 {
+            return self.loop.channel.region.ptr;
         }
 
         pub fn turn(self: *Self, submissions: u32, wait_us: u32, flags: u32) i32 {
@@ -118,14 +149,54 @@ pub fn Instance(comptime Backend: type) type {
             return 0;
         }
 
-        /// The index of a send buffer with one reference, its generation in the header.
-        pub fn take_buffer(self: *Self) i32 {
-            const header = self.loop.channel.header;
-            const buffer = self.pool.take_send() orelse
+        pub fn take_buffer(self: *Self, bytes: u32) i32 {
+            if (bytes == 0 or bytes > self.pool.arena().kind.slab_bytes) return bad_argument;
+            const name = self.pool.take(bytes) orelse
                 return @intFromEnum(layout.Status.exhausted);
-            header.result_generation = self.pool.states[buffer].generation;
-            header.free_buffers = self.pool.free_count;
-            return @intCast(buffer);
+            return self.answer_buffer(name);
+        }
+
+        pub fn transfer_buffer(self: *Self, name: u32, generation: u32, references: u32) i32 {
+            const freed = self.pool.transfer(name, generation, references) catch |err| {
+                return @intFromEnum(switch (err) {
+                    error.Stale => layout.Status.stale_handle,
+                    error.Busy => layout.Status.busy,
+                    error.Adopted => layout.Status.bad_argument,
+                });
+            };
+            self.net.streams.returned(freed);
+            return 0;
+        }
+
+        pub fn receive_buffer(self: *Self, name: u32, generation: u32, key: u32) i32 {
+            const stale = @intFromEnum(layout.Status.stale_handle);
+            if (key != memory.key() or !self.pool.receive(name, generation)) return stale;
+            _ = self.answer_buffer(name);
+            return 0;
+        }
+
+        pub fn adopt(self: *Self, options: *const layout.AdoptOptions) i32 {
+            const address = @as(u64, options.address_high) << 32 | options.address_low;
+            if (options.bytes == 0 or options.bytes > slabs.bytes_max) return bad_argument;
+            if (!pages.is_mapped(address, options.bytes)) return kernel.negative(.FAULT);
+            const base: [*]u8 = @ptrFromInt(address);
+            const name = self.pool.adopt(base, options.bytes) orelse
+                return @intFromEnum(layout.Status.exhausted);
+            return self.answer_buffer(name);
+        }
+
+        fn answer_buffer(self: *Self, name: u32) i32 {
+            const header = self.loop.channel.header;
+            const state = self.pool.state(name);
+            header.result_generation = state.generation();
+            header.result_bytes = state.bytes;
+            header.leases = @intCast(self.pool.leases);
+            header.buffers_in_use = self.pool.buffers_in_use;
+            return @intCast(name);
+        }
+
+        pub fn pool_report(self: *Self, report: *layout.PoolReport) void {
+            memory.report(&self.pool, report);
         }
 
         pub fn listen(self: *Self, options: *const layout.ListenOptions) i32 {
@@ -176,5 +247,6 @@ const bad_argument = @intFromEnum(layout.Status.bad_argument);
 fn valid_stream(buffer_size: u32, options: *const layout.StreamOptions) bool {
     return options.high_water_mark >= 2 * buffer_size and
         options.high_water_mark <= 1 << 30 and
-        options.linger_timeout_ms <= 1 << 30;
+        options.linger_timeout_ms <= 1 << 30 and
+        options.receive_credits >= 1 and options.receive_credits <= 65_536;
 }

@@ -2,6 +2,7 @@
 
 const std = @import("std");
 const layout = @import("../layout.zig");
+const slabs = @import("../memory/slabs.zig");
 
 const Rule = struct {
     field: []const u8,
@@ -26,19 +27,21 @@ const rules = [_]Rule{
         .most = 1 << 20,
         .power_of_two = true,
     },
-    .{
-        .field = "receive_buffers",
-        .default = 1024,
-        .least = 8,
-        .most = 32_768,
-        .power_of_two = true,
-    },
-    .{ .field = "send_buffers", .default = 1024, .least = 8, .most = 32_768 },
+    .{ .field = "max_kib", .default = 256 << 10, .least = 1, .most = 1 << 30 },
+    .{ .field = "pages", .default = 0, .least = 0, .most = 2 },
+    .{ .field = "lock", .default = yes, .least = no, .most = yes },
+    .{ .field = "prefault", .default = no, .least = no, .most = yes },
+    .{ .field = "numa_node", .default = 0, .least = 0, .most = 1024 },
+    .{ .field = "fixed_buffers", .default = no, .least = no, .most = yes },
+    .{ .field = "strict", .default = no, .least = no, .most = yes },
+    .{ .field = "poison", .default = no, .least = no, .most = yes },
+    .{ .field = "quarantine_count", .default = 0, .least = 0, .most = 65_536 },
+    .{ .field = "quarantine_ms", .default = 0, .least = 0, .most = 3_600_000 },
     .{ .field = "spin_ceiling_us", .default = 50, .least = 1, .most = 1_000_000 },
 };
 
-/// Most bytes of a loop's buffers, so that every offset fits a u32.
-const buffers_bytes_max: u64 = 1 << 31;
+const no = @intFromEnum(layout.Wish.no);
+const yes = @intFromEnum(layout.Wish.yes);
 
 /// Fills in defaults; false, with `error_detail` naming the field, when one is out of range.
 pub fn complete(options: *layout.LoopOptions) bool {
@@ -52,9 +55,52 @@ pub fn complete(options: *layout.LoopOptions) bool {
             return false;
         }
     }
-    const count: u64 = options.receive_buffers + options.send_buffers;
-    if (count * options.buffer_size <= buffers_bytes_max) return true;
-    options.error_detail = comptime std.meta.fieldIndex(layout.LoopOptions, "send_buffers").?;
+    return complete_slab(options) and complete_receive(options);
+}
+
+/// A slab holds whole huge pages, and a loop at least one slab.
+fn complete_slab(options: *layout.LoopOptions) bool {
+    const least: u32 = switch (@as(layout.Pages, @enumFromInt(options.pages))) {
+        .small, .transparent => 64,
+        .huge_2m => 2 << 10,
+        .huge_1g => 1 << 20,
+    };
+    if (options.slab_kib == 0) {
+        const share = @max(options.max_kib / 32, @min(options.max_kib, 8 << 10));
+        const whole = std.math.floorPowerOfTwo(u32, std.math.clamp(share, 1, 1 << 20));
+        options.slab_kib = @max(whole, least);
+    } else if (!std.math.isPowerOfTwo(options.slab_kib) or options.slab_kib < least or
+        options.slab_kib > 1 << 20)
+    {
+        return refuse(options, "slab_kib");
+    }
+    if (options.max_kib < options.slab_kib) return refuse(options, "max_kib");
+    const slabs_wanted = options.max_kib / options.slab_kib;
+    return slabs_wanted <= slabs.slabs_max or refuse(options, "slab_kib");
+}
+
+/// Receive buffers leave at least half of the pool for everything else.
+fn complete_receive(options: *layout.LoopOptions) bool {
+    const half_bytes = @as(u64, options.max_kib) * 1024 / 2;
+    if (options.buffer_size > options.slab_kib * 1024) return refuse(options, "buffer_size");
+    const most = half_bytes / options.buffer_size;
+    if (most < receive_least) return refuse(options, "buffer_size");
+    if (options.receive_buffers == 0) {
+        const whole = std.math.floorPowerOfTwo(u64, @min(most, receive_default));
+        options.receive_buffers = @intCast(whole);
+    }
+    const count = options.receive_buffers;
+    const in_range = count >= receive_least and count <= receive_most and count <= most;
+    if (in_range and std.math.isPowerOfTwo(count)) return true;
+    return refuse(options, "receive_buffers");
+}
+
+const receive_least = 8;
+const receive_most = 32_768;
+const receive_default = 1024;
+
+fn refuse(options: *layout.LoopOptions, comptime field: []const u8) bool {
+    options.error_detail = comptime std.meta.fieldIndex(layout.LoopOptions, field).?;
     return false;
 }
 
@@ -68,8 +114,43 @@ test "zero means the default, and what is out of range is named" {
         @as(u32, std.meta.fieldIndex(layout.LoopOptions, "entries").?),
         options.error_detail,
     );
-    options.entries = 64;
-    options.buffer_size = 1 << 20;
-    options.receive_buffers = 32_768;
-    try std.testing.expect(!complete(&options));
+    try std.testing.expectEqual(@as(u32, 8 << 10), options.slab_kib);
+    try std.testing.expectEqual(@as(u32, 1024), options.receive_buffers);
+}
+
+fn refused(change: layout.LoopOptions) ?u32 {
+    var options = change;
+    return if (complete(&options)) null else options.error_detail;
+}
+
+fn index_of(comptime field: []const u8) ?u32 {
+    return std.meta.fieldIndex(layout.LoopOptions, field).?;
+}
+
+test "slabs, buffers and the whole fit into each other" {
+    const zeroes = std.mem.zeroes(layout.LoopOptions);
+    var options = zeroes;
+    options.max_kib = 64;
+    options.slab_kib = 128;
+    try std.testing.expectEqual(index_of("max_kib"), refused(options));
+    options.slab_kib = 96;
+    try std.testing.expectEqual(index_of("slab_kib"), refused(options));
+    options.slab_kib = 64;
+    options.buffer_size = 8192;
+    try std.testing.expectEqual(index_of("buffer_size"), refused(options));
+    options.buffer_size = 512;
+    options.receive_buffers = 128;
+    try std.testing.expectEqual(index_of("receive_buffers"), refused(options));
+    options.receive_buffers = 0;
+    try std.testing.expect(complete(&options));
+    try std.testing.expectEqual(@as(u32, 64), options.receive_buffers);
+    options = zeroes;
+    options.pages = @intFromEnum(layout.Pages.huge_1g);
+    try std.testing.expectEqual(index_of("max_kib"), refused(options));
+    options.max_kib = 1 << 20;
+    try std.testing.expectEqual(@as(?u32, null), refused(options));
+    options = zeroes;
+    options.max_kib = 1 << 30;
+    options.slab_kib = 64;
+    try std.testing.expectEqual(index_of("slab_kib"), refused(options));
 }

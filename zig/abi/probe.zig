@@ -9,10 +9,13 @@ const IoUring = @import("../backend/io_uring.zig").IoUring;
 const ring = @import("../backend/ring.zig");
 const host = @import("../sys/host.zig");
 const machine = @import("../sys/machine.zig");
+const memory_facts = @import("../sys/memory_facts.zig");
+const mapped = @import("../memory/mapped.zig");
 const Pool = @import("../memory/pool.zig").Pool;
 
 pub fn fill(report: *layout.MachineReport) void {
     const release = machine.kernel_release();
+    const facts = memory_facts.read();
     report.* = .{
         .size = @sizeOf(layout.MachineReport),
         .page_bytes = std.heap.page_size_min,
@@ -25,6 +28,12 @@ pub fn fill(report: *layout.MachineReport) void {
         .kernel_patch = release[2],
         .io_uring_disabled = ring.disabled_by_sysctl(),
         .threads = @intFromBool(host.has_threads()),
+        .huge_2m_total = facts.huge_2m_total,
+        .huge_2m_free = facts.huge_2m_free,
+        .huge_1g_total = facts.huge_1g_total,
+        .huge_1g_free = facts.huge_1g_free,
+        .transparent = @intFromEnum(facts.transparent),
+        .numa_nodes = facts.numa_nodes,
         .padding = 0,
         .io_uring = try_backend(IoUring),
         .epoll = try_backend(Epoll),
@@ -59,10 +68,19 @@ fn try_backend(comptime Backend: type) layout.BackendReport {
 }
 
 fn grant_of(comptime Backend: type, failure: *contract.Failure) contract.InitError!contract.Grant {
-    var pool = try Pool.init(.{ .buffer_size = 512, .receive_count = 8, .send_count = 8 });
+    const pools = try mapped.allocate(Pool, 1);
+    defer mapped.free(Pool, pools);
+    const pool = &pools[0];
+    const bytes = 64 * 1024;
+    try pool.init(.{
+        .kind = .{ .slab_bytes = bytes },
+        .max_bytes = bytes,
+        .buffer_size = 512,
+        .receive_count = 8,
+    });
     defer pool.deinit(true);
     var backend: Backend = undefined;
-    try backend.init(.{ .entries = 8, .ports = 1, .pool = &pool }, failure);
+    try backend.init(.{ .entries = 8, .ports = 1, .pool = pool }, failure);
     defer backend.deinit();
     return backend.grant();
 }

@@ -12,7 +12,16 @@ const IoUring = @import("../backend/io_uring.zig").IoUring;
 const host = @import("../sys/host.zig");
 const Lock = @import("../sys/lock.zig").Lock;
 const waker = @import("../loop/waker.zig");
-const Instance = @import("instance.zig").Instance;
+const arena = @import("../memory/arena.zig");
+const fixed_slabs = @import("../backend/fixed_slabs.zig");
+const fork = @import("../sys/fork.zig");
+const members = @import("../memory/members.zig");
+const memory = @import("memory.zig");
+const regions = @import("../memory/regions.zig");
+const slabs = @import("../memory/slabs.zig");
+const instance_module = @import("instance.zig");
+const Error = instance_module.Error;
+const Instance = instance_module.Instance;
 
 pub const Any = union(enum) {
     io_uring: *Instance(IoUring),
@@ -40,13 +49,14 @@ comptime {
     std.debug.assert(slots_max == 1 << slot_bits);
 }
 
-pub const FindError = error{ Stale, WrongThread };
+pub const FindError = error{ Stale, WrongThread, Forked };
 
 pub fn slot_of(handle: u32) u32 {
     return handle & (slots_max - 1);
 }
 
 pub fn find(handle: u32) FindError!Any {
+    if (fork.is_child()) return error.Forked;
     const slot = &slots[slot_of(handle)];
     if (handle == 0 or handle >= reserved) return error.Stale;
     if (slot.handle.load(.acquire) != handle) return error.Stale;
@@ -57,6 +67,7 @@ pub fn find(handle: u32) FindError!Any {
 /// Opens a loop with the first backend that works of those asked for. A handle, or a negative
 /// status.
 pub fn open(options: *layout.LoopOptions) i32 {
+    start_afresh();
     const index = reserve_slot() orelse return @intFromEnum(layout.Status.exhausted);
     const slot = &slots[index];
     host.at_thread_end(close_own);
@@ -65,6 +76,7 @@ pub fn open(options: *layout.LoopOptions) i32 {
         return switch (err) {
             error.Unavailable => @intFromEnum(layout.Status.backend_unavailable),
             error.OutOfMemory => @intFromEnum(layout.Status.exhausted),
+            error.NotGranted => @intFromEnum(layout.Status.not_granted),
         };
     };
     slot.generation = if (slot.generation == generation_max) 1 else slot.generation + 1;
@@ -85,7 +97,35 @@ fn reserve_slot() ?u32 {
     return null;
 }
 
-fn open_backend(options: *layout.LoopOptions) contract.InitError!Any {
+/// The process that starts afresh. Not a lock: a child of the child may find one held for ever.
+var fresh_process: std.atomic.Value(i32) = .init(0);
+
+/// In the child of a fork nothing of the parent is left: its memory is not there, its threads are
+/// not, and its locks may be held by one of those for ever. Handles of the parent stay stale.
+fn start_afresh() void {
+    fork.watch();
+    if (!fork.is_child()) return;
+    const process = std.os.linux.getpid();
+    const before = fresh_process.load(.monotonic);
+    const is_first = before != process and
+        fresh_process.cmpxchgStrong(before, process, .acq_rel, .monotonic) == null;
+    if (!is_first) {
+        while (fork.is_child()) std.atomic.spinLoopHint();
+        return;
+    }
+    lock = .{};
+    for (&slots) |*slot| slot.handle.store(0, .monotonic);
+    waker.reset();
+    regions.reset();
+    arena.reset();
+    members.reset();
+    slabs.reset();
+    fixed_slabs.reset();
+    memory.reset();
+    fork.adopt();
+}
+
+fn open_backend(options: *layout.LoopOptions) Error!Any {
     const kind: layout.BackendKind = @enumFromInt(options.backend);
     var failure: contract.Failure = .{};
     defer {
@@ -96,7 +136,7 @@ fn open_backend(options: *layout.LoopOptions) contract.InitError!Any {
     if (kind != .epoll) {
         if (Instance(IoUring).open(options, 0, &failure)) |instance| {
             return .{ .io_uring = instance };
-        } else |err| if (kind == .io_uring) return err;
+        } else |err| if (kind == .io_uring or err != error.Unavailable) return err;
     }
     return .{ .epoll = try Instance(Epoll).open(options, 0, &failure) };
 }

@@ -7,7 +7,7 @@
 //! only a completion without `more` ends them. Every operation ends with exactly one such
 //! completion, also after `cancel`. A send may complete with fewer bytes than asked for, even with
 //! none: send again. Receive buffers belong to the backend from `provide` until a completion hands
-//! them out.
+//! them out; those that it still has when it ends are the pool's again.
 
 const std = @import("std");
 const layout = @import("../layout.zig");
@@ -89,8 +89,13 @@ pub fn check(comptime Backend: type) void {
         // Whether `reap` has something now, without entering the kernel.
         .{ "ready", fn (*Backend) bool },
         .{ "reap", fn (*Backend, []Completion) u32 },
-        // A free receive buffer.
+        // Free receive buffers that it has, and how many more it has use for.
+        .{ "buffers", fn (*const Backend) u32 },
+        .{ "buffers_wanted", fn (*Backend) u32 },
         .{ "provide", fn (*Backend, u32) void },
+        // A slab by its number, so that operations on its buffers cost less. 0, or a negated errno.
+        .{ "register_slab", fn (*Backend, u32, []u8) i32 },
+        .{ "unregister_slab", fn (*Backend, u32) void },
         // A descriptor that becomes readable when something happens between `arm` and `disarm`, or
         // a negated errno. What happened before `arm` is seen by `ready`.
         .{ "wake_descriptor", fn (*Backend) i32 },

@@ -22,6 +22,8 @@ const Writer = @import("epoll_port.zig").Writer;
 const events_max = 512;
 /// Connections accepted from one listener per visit.
 const accepts_per_visit = 8;
+/// Most receive buffers that wait to be filled.
+const buffers_max = 256;
 /// Buffers filled from one connection per visit.
 const receives_per_visit = 4;
 
@@ -77,13 +79,8 @@ pub const Epoll = struct {
         };
         errdefer self.free_arrays();
         self.ports = try mapped.allocate(Port, options.ports);
-        self.free = try mapped.allocate(u32, options.pool.receive_count);
+        self.free = try mapped.allocate(u32, @min(options.pool.receive_count, buffers_max));
         self.events = try mapped.allocate(linux.epoll_event, events_max);
-        var index = options.pool.receive_count;
-        while (index > 0) {
-            index -= 1;
-            self.provide(index);
-        }
     }
 
     pub fn deinit(self: *Epoll) void {
@@ -376,6 +373,27 @@ pub const Epoll = struct {
             }
             return;
         }
+    }
+
+    pub fn buffers(self: *const Epoll) u32 {
+        return self.free_count;
+    }
+
+    pub fn buffers_wanted(self: *Epoll) u32 {
+        return @as(u32, @intCast(self.free.len)) - self.free_count;
+    }
+
+    /// epoll has no use for it.
+    pub fn register_slab(self: *Epoll, number: u32, memory: []u8) i32 {
+        _ = self;
+        _ = number;
+        _ = memory;
+        return kernel.negative(.OPNOTSUPP);
+    }
+
+    pub fn unregister_slab(self: *Epoll, number: u32) void {
+        _ = self;
+        _ = number;
     }
 
     pub fn provide(self: *Epoll, buffer: u32) void {

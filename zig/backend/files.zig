@@ -30,14 +30,14 @@ pub const Files = struct {
         const limit = machine.limit(.NOFILE);
         const bounded = limit >= 0 and limit < places_max;
         const places: u32 = if (bounded) @intFromFloat(limit) else places_max;
-        const registration: uring.FilesRegistration = .{
+        const registration: uring.TableRegistration = .{
             .count = places,
             .flags = uring.register_sparse,
             .reserved = 0,
             .data = 0,
             .tags = 0,
         };
-        const size = @sizeOf(uring.FilesRegistration);
+        const size = @sizeOf(uring.TableRegistration);
         const rc = uring.register(ring.descriptor, uring.register_files2, &registration, size);
         if (rc < 0) return .{ .values = &.{} };
         return .{ .values = mapped.allocate(i32, places) catch &.{} };

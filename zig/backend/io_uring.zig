@@ -14,7 +14,9 @@ const uring = @import("../sys/uring.zig");
 const mapped = @import("../memory/mapped.zig");
 const Pool = @import("../memory/pool.zig").Pool;
 const contract = @import("contract.zig");
+const BufferRing = @import("buffer_ring.zig").BufferRing;
 const Files = @import("files.zig").Files;
+const FixedSlabs = @import("fixed_slabs.zig").FixedSlabs;
 const Ring = @import("ring.zig").Ring;
 
 /// Gathered sends whose headers wait for the kernel to copy them, between two entries.
@@ -36,10 +38,9 @@ pub const IoUring = struct {
 
     ring: Ring,
     files: Files,
+    slabs: FixedSlabs,
     pool: *Pool,
-    /// Entries shared with the kernel; `reserved` of the first is the tail.
-    buffer_ring: []uring.BufferRingEntry,
-    buffer_tail: u16,
+    buffer_ring: BufferRing,
     gathers: []Gather,
     gathers_used: u32,
 
@@ -51,55 +52,27 @@ pub const IoUring = struct {
         self.ring = try Ring.init(options.entries, options.deny_flags, failure);
         errdefer self.ring.deinit();
         self.pool = options.pool;
-        self.buffer_tail = 0;
         self.gathers_used = 0;
         self.gathers = try mapped.allocate(Gather, gathers_max);
         errdefer mapped.free(Gather, self.gathers);
-        self.buffer_ring = try mapped.allocate(uring.BufferRingEntry, options.pool.receive_count);
-        errdefer mapped.free(uring.BufferRingEntry, self.buffer_ring);
-        try self.register_buffer_ring(failure);
+        self.buffer_ring = try .init(&self.ring, options.pool, failure);
+        errdefer self.buffer_ring.deinit();
         try self.require_multishot_receive(failure);
         self.files = .init(&self.ring);
-        for (0..options.pool.receive_count) |index| self.provide(@intCast(index));
+        self.slabs = .init();
     }
 
     pub fn deinit(self: *IoUring) void {
+        self.slabs.deinit(&self.ring);
         self.ring.deinit();
         self.files.deinit();
-        mapped.free(uring.BufferRingEntry, self.buffer_ring);
+        self.buffer_ring.deinit();
         mapped.free(Gather, self.gathers);
         self.* = undefined;
     }
 
     pub fn grant(self: *const IoUring) contract.Grant {
         return self.ring.grant;
-    }
-
-    /// Provided-buffer rings are new in Linux 5.19.
-    fn register_buffer_ring(
-        self: *IoUring,
-        failure: *contract.Failure,
-    ) contract.InitError!void {
-        const registration: uring.BufferRingRegistration = .{
-            .ring_address = @intFromPtr(self.buffer_ring.ptr),
-            .ring_entries = @intCast(self.buffer_ring.len),
-            .group = 0,
-            .flags = 0,
-            .reserved = @splat(0),
-        };
-        const rc = uring.register(
-            self.ring.descriptor,
-            uring.register_pbuf_ring,
-            &registration,
-            1,
-        );
-        if (rc >= 0) return;
-        failure.* = .{
-            .reason = if (rc == kernel.negative(.INVAL)) .kernel_too_old else .out_of_resources,
-            .errno = kernel.errno_of(rc),
-            .syscall = .io_uring_register,
-        };
-        return error.Unavailable;
     }
 
     /// Multishot receive is new in Linux 6.0. The kernel checks an entry's flags before it looks at
@@ -305,7 +278,8 @@ pub const IoUring = struct {
     }
 
     /// The kernel may pick a buffer for a receive that then ends or fails: that one goes back.
-    fn take_buffer(self: *IoUring, completion: *contract.Completion, buffer: u32) void {
+    fn take_buffer(self: *IoUring, completion: *contract.Completion, number: u32) void {
+        const buffer = self.buffer_ring.take(number);
         if (completion.result > 0) {
             completion.buffer = buffer;
         } else {
@@ -313,14 +287,24 @@ pub const IoUring = struct {
         }
     }
 
+    pub fn buffers(self: *const IoUring) u32 {
+        return self.buffer_ring.count();
+    }
+
+    pub fn buffers_wanted(self: *IoUring) u32 {
+        return self.buffer_ring.wanted();
+    }
+
     pub fn provide(self: *IoUring, buffer: u32) void {
-        const mask: u16 = @intCast(self.buffer_ring.len - 1);
-        const entry = &self.buffer_ring[self.buffer_tail & mask];
-        entry.address = @intFromPtr(self.pool.pointer(buffer));
-        entry.length = self.pool.buffer_size;
-        entry.buffer = @intCast(buffer);
-        self.buffer_tail +%= 1;
-        @atomicStore(u16, &self.buffer_ring[0].reserved, self.buffer_tail, .release);
+        self.buffer_ring.provide(buffer, self.pool.pointer(buffer));
+    }
+
+    pub fn register_slab(self: *IoUring, number: u32, memory: []u8) i32 {
+        return self.slabs.register(&self.ring, number, memory);
+    }
+
+    pub fn unregister_slab(self: *IoUring, number: u32) void {
+        self.slabs.unregister(&self.ring, number);
     }
 
     /// An eventfd that the ring signals. Polling the ring itself would not do: with DEFER_TASKRUN

@@ -6,6 +6,7 @@
 const std = @import("std");
 const linux = std.os.linux;
 const kernel = @import("../sys/kernel.zig");
+const pages = @import("../sys/pages.zig");
 const uring = @import("../sys/uring.zig");
 const contract = @import("contract.zig");
 
@@ -211,6 +212,7 @@ fn map_ring(descriptor: i32, length: usize, offset: i64) error{OutOfMemory}!Memo
     }, descriptor, offset);
     if (kernel.result_is_error(rc)) return error.OutOfMemory;
     const pointer: [*]align(std.heap.page_size_min) u8 = @ptrFromInt(rc);
+    pages.exclude_from_fork(pointer[0..bytes]);
     return pointer[0..bytes];
 }
 

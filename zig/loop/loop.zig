@@ -2,8 +2,8 @@
 //!
 //! Invariants: used by the thread that opened it; no allocation after `init`; every pass of a turn
 //! is bounded by the channel's room. What is done with the loop (connections, …) is a *user*, a
-//! type with `apply`, `complete`, `attend`, `waiting`, `timer_fired` and `publish`, known at
-//! compile time.
+//! type with `apply`, `complete`, `release`, `attend`, `waiting`, `timer_fired` and `publish`,
+//! known at compile time.
 
 const std = @import("std");
 const layout = @import("../layout.zig");
@@ -54,8 +54,6 @@ pub fn Loop(comptime BackendType: type) type {
         virtual_ns: u64,
         /// The loop's clock as of this turn.
         now_ns: u64,
-        /// Receive buffers that the backend does not have.
-        buffers_out: u32,
         /// The host may be asleep and is woken by what happens.
         armed: bool,
         counters: Counters,
@@ -84,7 +82,6 @@ pub fn Loop(comptime BackendType: type) type {
             self.pool = options.backend.pool;
             self.clock = options.clock;
             self.virtual_ns = 0;
-            self.buffers_out = 0;
             self.armed = false;
             self.counters = .{};
             self.policy = .init(.{
@@ -133,10 +130,14 @@ pub fn Loop(comptime BackendType: type) type {
             self.counters.turns += 1;
             self.channel.count = 0;
             self.take(user, submissions);
-            self.end_borrows();
+            self.end_borrows(user);
             self.now_ns = self.clock_ns();
+            self.pool.supply.tick(self.now_ns);
+            self.pool.register_new_slabs();
+            self.refill();
             self.fire_timers(user);
             user.attend();
+            self.report_released();
             const rc = self.wait_and_reap(user, wait_us, flags);
             self.publish();
             user.publish();
@@ -153,7 +154,7 @@ pub fn Loop(comptime BackendType: type) type {
         /// One pass while the loop closes: nothing of it reaches the script.
         pub fn discard_pass(self: *Self, user: anytype) void {
             self.channel.count = 0;
-            self.end_borrows();
+            self.end_borrows(user);
             user.attend();
             const wait_ns: u64 = if (user.waiting()) 0 else std.time.ns_per_ms;
             _ = self.backend.enter(wait_ns);
@@ -163,22 +164,29 @@ pub fn Loop(comptime BackendType: type) type {
             user.attend();
         }
 
-        fn end_borrows(self: *Self) void {
+        fn end_borrows(self: *Self, user: anytype) void {
             for (self.channel.borrowed[0..self.channel.borrowed_count]) |buffer| {
-                self.release_buffer(buffer);
+                if (self.pool.end_borrow(buffer)) user.release(buffer);
             }
             self.channel.borrowed_count = 0;
         }
 
-        /// One reference less; a free receive buffer goes back to the backend.
-        pub fn release_buffer(self: *Self, buffer: u32) void {
-            if (!self.pool.release(buffer)) return;
-            self.backend.provide(buffer);
-            self.buffers_out -= 1;
+        /// Gives the backend the receive buffers that it wants, as far as there are any.
+        fn refill(self: *Self) void {
+            for (0..self.backend.buffers_wanted()) |_| {
+                self.backend.provide(self.pool.take_for_backend() orelse return);
+            }
         }
 
-        pub fn receive_buffers_free(self: *const Self) u32 {
-            return self.pool.receive_count - self.buffers_out;
+        /// Tells the script of adopted memory that nothing here uses any more.
+        fn report_released(self: *Self) void {
+            while (self.pool.released_count > 0 and self.channel.room() > 0) {
+                const released = self.pool.take_released().?;
+                var completion = channel_module.plain(.memory_released, layout.no_slot, 0, 0);
+                completion.buffer = released.name;
+                completion.buffer_generation = released.generation;
+                self.channel.emit(completion);
+            }
         }
 
         fn take(self: *Self, user: anytype, submissions: u32) void {
@@ -190,7 +198,7 @@ pub fn Loop(comptime BackendType: type) type {
                 ) orelse .none) {
                     .none => false,
                     .retain => self.apply_retain(@bitCast(raw)),
-                    .release => self.apply_release(@bitCast(raw)),
+                    .release => self.apply_release(user, @bitCast(raw)),
                     .timer_start => self.apply_timer_start(@bitCast(raw)),
                     .timer_stop => self.apply_timer_stop(@bitCast(raw)),
                     else => |operation| user.apply(operation, &raw),
@@ -204,10 +212,10 @@ pub fn Loop(comptime BackendType: type) type {
             return self.pool.script_retain(entry.buffer);
         }
 
-        fn apply_release(self: *Self, entry: layout.BufferEntry) bool {
+        fn apply_release(self: *Self, user: anytype, entry: layout.BufferEntry) bool {
             if (!self.pool.valid(entry.buffer, entry.buffer_generation)) return false;
             if (!self.pool.take_from_script(entry.buffer)) return false;
-            self.release_buffer(entry.buffer);
+            user.release(entry.buffer);
             return true;
         }
 
@@ -267,6 +275,7 @@ pub fn Loop(comptime BackendType: type) type {
         fn wait_and_reap(self: *Self, user: anytype, wait_us: u32, flags: u32) i32 {
             const deadline_ns = self.wait_deadline(wait_us);
             for (0..passes_max) |_| {
+                self.refill();
                 const may_wait = self.channel.count == 0 and !user.waiting();
                 const rc = if (may_wait)
                     self.wait(deadline_ns, flags)
@@ -277,6 +286,7 @@ pub fn Loop(comptime BackendType: type) type {
                 self.now_ns = self.clock_ns();
                 if (self.channel.count == 0) self.fire_timers(user);
                 user.attend();
+                self.report_released();
                 if (!may_wait or self.channel.count > 0) break;
                 if (deadline_ns == 0 or self.backend.now_ns() >= deadline_ns) break;
             }
@@ -328,7 +338,7 @@ pub fn Loop(comptime BackendType: type) type {
         /// script moves it, so its timers never end a sleep.
         fn timer_deadline(self: *const Self, now: u64) u64 {
             if (self.clock == .virtual) return std.math.maxInt(u64);
-            return @max(self.timers.next_deadline_ns() orelse std.math.maxInt(u64), now);
+            return @max(self.next_wake_ns() orelse std.math.maxInt(u64), now);
         }
 
         fn reap(self: *Self, user: anytype) void {
@@ -340,11 +350,11 @@ pub fn Loop(comptime BackendType: type) type {
                 if (count == 0) return;
                 for (self.batch[0..count]) |completion| {
                     if (completion.buffer != contract.no_buffer) {
-                        self.pool.first_reference(completion.buffer);
-                        self.buffers_out += 1;
+                        self.pool.received(completion.buffer, completion.port, completion.epoch);
                     }
                     user.complete(completion);
                 }
+                if (count == reap_batch) self.refill();
             }
         }
 
@@ -366,7 +376,7 @@ pub fn Loop(comptime BackendType: type) type {
 
         fn has_work(self: *Self, user: anytype) bool {
             if (user.waiting() or self.channel.borrowed_count > 0) return true;
-            if (self.backend.ready()) return true;
+            if (self.backend.ready() or self.pool.released_count > 0) return true;
             const next = self.timers.next_deadline_ns() orelse return false;
             return next <= self.clock_ns();
         }
@@ -374,7 +384,10 @@ pub fn Loop(comptime BackendType: type) type {
         /// When the waker must wake the host for a timer, on the monotonic clock; null for never.
         pub fn next_wake_ns(self: *const Self) ?u64 {
             if (self.clock == .virtual) return null;
-            return self.timers.next_deadline_ns();
+            const timer = self.timers.next_deadline_ns();
+            const after_ns = self.pool.supply.wake_ns() orelse return timer;
+            const memory = self.now_ns +| after_ns;
+            return @min(timer orelse memory, memory);
         }
 
         /// Writes what the script reads from the header.
@@ -383,7 +396,8 @@ pub fn Loop(comptime BackendType: type) type {
             header.now_us = microseconds(self.now_ns);
             const next = self.timers.next_deadline_ns();
             header.next_timer_us = if (next) |deadline| microseconds(deadline) else -1;
-            header.free_buffers = self.pool.free_count;
+            header.leases = @intCast(self.pool.leases);
+            header.buffers_in_use = self.pool.buffers_in_use;
             inline for (std.meta.fields(Counters)) |field| {
                 @field(header.counters, field.name) =
                     @floatFromInt(@field(self.counters, field.name));

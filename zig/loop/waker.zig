@@ -108,6 +108,19 @@ pub fn close(index: u32) void {
     close_locked(index);
 }
 
+/// The child of a fork has none of its parent's threads. What was open is the parent's: only the
+/// child's copies of the descriptors go.
+pub fn reset() void {
+    lock = .{};
+    for (&slots) |*slot| {
+        if (slot.open) kernel.close(slot.pair);
+        if (slot.open and slot.timer >= 0) kernel.close(slot.timer);
+        slot.open = false;
+    }
+    if (epoll >= 0) kernel.close(epoll);
+    epoll = -1;
+}
+
 fn close_locked(index: u32) void {
     const slot = &slots[index];
     if (!slot.open) return;

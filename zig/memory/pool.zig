@@ -1,200 +1,437 @@
-//! The buffers of one loop: equal slots of a slab, each with a generation and a reference count.
+//! One loop's side of the memory: the blocks that are in use, and the references on them.
 //!
-//! Buffers below `receive_count` are for receiving: a backend holds the free ones. The others are
-//! for the script's own messages and are kept in a free list here. Invariants: a free buffer has no
-//! references; the generation changes when the last one goes, so a stale handle never matches;
-//! whatever a script asks, it only gives back what it holds. Used by the loop's thread only.
+//! Invariants: a free block has no references; its generation changes when the last
+//! one goes, so a stale handle never matches; whatever a script asks, it only gives back what it
+//! holds; received blocks leave the script room for its own, and the other way round. Used by the
+//! loop's thread only.
 
 const std = @import("std");
-const mapped = @import("mapped.zig");
-const regions = @import("regions.zig");
+const arena_module = @import("arena.zig");
+const Arena = arena_module.Arena;
+const classes = @import("classes.zig");
+const Device = @import("devices.zig").Device;
+const Devices = @import("devices.zig").Devices;
+const members = @import("members.zig");
+const slabs = @import("slabs.zig");
+const Supply = @import("supply.zig").Supply;
 
-const none: u32 = std.math.maxInt(u32);
-
-const State = struct {
-    /// Starts at 0 in fresh memory; a handle is valid while it equals this and references > 0.
-    generation: u32,
-    references: u32,
-    /// How many of the references are the script's own, which alone it may release.
-    script_references: u32,
-    /// Next free buffer, or next in whatever list holds this one.
-    next: u32,
-    /// Bytes received, while a connection holds the buffer back from the script.
-    length: u32,
-};
+/// What a freed block is overwritten with, where that is asked for: no text, no small number, no
+/// address.
+pub const poison_byte: u8 = 0xdb;
 
 pub const Options = struct {
+    kind: arena_module.Kind,
+    max_bytes: u64,
+    /// Of a receive buffer; a size class.
     buffer_size: u32,
+    /// Receive buffers that the backend may hold.
     receive_count: u32,
-    send_count: u32,
+    quarantine_count: u32 = 0,
+    quarantine_ms: u32 = 0,
+    poison: bool = false,
+};
+
+/// A block whose last reference went.
+pub const Freed = struct {
+    /// A connection answers for it.
+    received: bool,
+    account: u32,
+    account_generation: u32,
 };
 
 pub const Pool = struct {
-    slab: regions.Region,
-    states: []State,
     buffer_size: u32,
+    receive_class: u32,
     receive_count: u32,
-    free_head: u32,
-    free_count: u32,
+    /// Most received blocks that may be in use beside those that the backend has.
+    receive_limit: u32,
+    /// Most that the script may take.
+    script_limit_bytes: u64,
 
-    pub fn init(options: Options) error{OutOfMemory}!Pool {
-        const count = options.receive_count + options.send_count;
-        const states = try mapped.allocate(State, count);
-        errdefer mapped.free(State, states);
-        var pool: Pool = .{
-            .slab = try regions.take(@as(usize, count) * options.buffer_size),
-            .states = states,
+    buffers_in_use: u32,
+    /// Received blocks in use.
+    received_in_use: u32,
+    /// Taken by the script and in use, whoever holds them now.
+    script_bytes: u64,
+    adopted_bytes: u64,
+    /// Blocks on which the script owns references. Not as wide as `buffers_in_use`: compilers would
+    /// join the two to one access, which waits for the stores before it.
+    leases: u64,
+    /// With the backend, free.
+    with_backend: u32,
+    refused: u64,
+
+    poison: bool,
+    /// Blocks that become free may be given out again at once.
+    is_plain: bool,
+    /// Adopted memory that nobody uses any more and the script has not been told of.
+    released_head: u32,
+    released_count: u32,
+    devices: Devices,
+    supply: Supply,
+
+    /// `self` must stay where it is afterwards.
+    pub fn init(self: *Pool, options: Options) error{OutOfMemory}!void {
+        const shared = arena_module.of(options.kind) orelse return error.OutOfMemory;
+        const own = members.join() orelse return error.OutOfMemory;
+        errdefer members.leave(own);
+        shared.join(options.max_bytes);
+        errdefer shared.leave(options.max_bytes);
+        if (!shared.has_slab()) return error.OutOfMemory;
+        const backend_bytes = @as(u64, options.receive_count) * options.buffer_size;
+        const receive_bytes = options.max_bytes - options.max_bytes / 8 - backend_bytes;
+        const receive_limit = @min(receive_bytes / options.buffer_size, std.math.maxInt(u32) / 2);
+        self.* = .{
             .buffer_size = options.buffer_size,
+            .receive_class = classes.of(options.buffer_size),
             .receive_count = options.receive_count,
-            .free_head = none,
-            .free_count = 0,
+            .receive_limit = @intCast(receive_limit),
+            .script_limit_bytes = options.max_bytes - backend_bytes,
+            .buffers_in_use = 0,
+            .received_in_use = 0,
+            .script_bytes = 0,
+            .adopted_bytes = 0,
+            .leases = 0,
+            .with_backend = 0,
+            .refused = 0,
+            .poison = options.poison,
+            .is_plain = !options.poison and options.quarantine_count == 0 and
+                options.quarantine_ms == 0,
+            .released_head = slabs.none,
+            .released_count = 0,
+            .devices = .empty,
+            .supply = undefined,
         };
-        var index = count;
-        while (index > options.receive_count) {
-            index -= 1;
-            pool.push_free(index);
-        }
-        return pool;
+        self.supply.init(.{
+            .arena = shared,
+            .number = own,
+            .max_bytes = options.max_bytes,
+            .quarantine_count = options.quarantine_count,
+            .quarantine_ms = options.quarantine_ms,
+        });
     }
 
-    /// `idle`: nobody outside writes to the slab any more, so another loop may have it.
+    /// `idle`: nobody outside writes to the pool's blocks any more, so other loops may have them.
     pub fn deinit(self: *Pool, idle: bool) void {
-        if (idle) regions.give_back(self.slab);
-        mapped.free(State, self.states);
+        self.supply.scavenge();
+        self.forget_adopted();
+        self.arena().reclaim(self.number(), !idle);
+        self.arena().leave(self.supply.max_bytes);
+        members.leave(self.number());
         self.* = undefined;
     }
 
-    /// Bytes of the slab that are buffers; a region may be larger than asked for.
-    pub fn bytes(self: *const Pool) u32 {
-        return @intCast(self.states.len * self.buffer_size);
+    fn forget_adopted(self: *Pool) void {
+        for (0..slabs.slab_count()) |slab| {
+            if (slabs.slab_at(@intCast(slab)).arena != slabs.none) continue;
+            const name = slabs.name_of(@intCast(slab), 0);
+            if (slabs.state(name).owner() != self.number()) continue;
+            slabs.state(name).references = 0;
+            slabs.forget(name);
+        }
     }
 
-    pub fn pointer(self: *const Pool, index: u32) [*]u8 {
-        return self.slab.ptr + @as(usize, index) * self.buffer_size;
+    pub fn arena(self: *const Pool) *Arena {
+        return self.supply.arena;
     }
 
-    pub fn send_count(self: *const Pool) u32 {
-        return @as(u32, @intCast(self.states.len)) - self.receive_count;
+    /// The owner in the states of its blocks.
+    pub fn number(self: *const Pool) u32 {
+        return self.supply.number;
     }
 
-    pub fn is_receive(self: *const Pool, index: u32) bool {
-        return index < self.receive_count;
+    pub fn pointer(self: *const Pool, name: u32) [*]u8 {
+        _ = self;
+        return slabs.pointer(name);
     }
 
-    /// Whether the handle names a buffer that somebody holds.
-    pub fn valid(self: *const Pool, index: u32, generation: u32) bool {
-        if (index >= self.states.len) return false;
-        const state = &self.states[index];
-        return state.references > 0 and state.generation == generation;
+    pub fn state(self: *const Pool, name: u32) *slabs.State {
+        _ = self;
+        return slabs.state(name);
     }
 
-    /// A send buffer with one reference, the script's; null when all are held.
-    pub fn take_send(self: *Pool) ?u32 {
-        const index = self.free_head;
-        if (index == none) return null;
-        self.free_head = self.states[index].next;
-        self.free_count -= 1;
-        self.first_reference(index);
-        self.states[index].script_references = 1;
-        return index;
+    /// Ends the script's borrow of a block; false when it has none, because the block was
+    /// transferred meanwhile.
+    pub fn end_borrow(self: *Pool, name: u32) bool {
+        const lent = slabs.state(name);
+        if (lent.owner() != self.number() or !lent.borrowed) return false;
+        lent.borrowed = false;
+        return true;
     }
 
-    /// The first reference of a buffer that is handed out: by the backend or by `take_send`.
-    pub fn first_reference(self: *Pool, index: u32) void {
-        std.debug.assert(self.states[index].references == 0);
-        self.states[index].references = 1;
+    /// Whether the handle names a block of this pool that somebody holds.
+    pub fn valid(self: *const Pool, name: u32, generation: u32) bool {
+        const found = slabs.find(name) orelse return false;
+        if (found.tag.load(.acquire) != slabs.tag_of(generation, self.number())) return false;
+        return found.references > 0;
+    }
+
+    /// A block of at least so many bytes with one reference, the script's; null when there is none,
+    /// or `bytes` is more than a slab.
+    pub inline fn take(self: *Pool, bytes: u32) ?u32 {
+        return some(self.take_or_none(bytes));
+    }
+
+    fn take_or_none(self: *Pool, bytes: u32) u32 {
+        std.debug.assert(bytes > 0);
+        if (bytes > classes.bytes_max) return self.take_run(bytes);
+        const class = classes.of(bytes);
+        const size = classes.bytes_of(class);
+        if (self.script_bytes + size > self.script_limit_bytes) return self.refuse();
+        const name = self.supply.take_class(class);
+        if (name == slabs.none) return self.refuse();
+        self.hand_to_script(name, size, class);
+        return name;
+    }
+
+    inline fn hand_to_script(self: *Pool, name: u32, bytes: u32, class: u32) void {
+        const taken = slabs.state(name);
+        taken.references = 1;
+        taken.script_references = 1;
+        taken.use = .script;
+        taken.class = @intCast(class);
+        self.script_bytes += bytes;
+        self.leases +%= 1;
+        self.buffers_in_use +%= 1;
+    }
+
+    noinline fn take_run(self: *Pool, bytes: u32) u32 {
+        if (bytes > self.arena().kind.slab_bytes) return slabs.none;
+        const size = classes.round(bytes);
+        if (self.script_bytes + size > self.script_limit_bytes) return self.refuse();
+        const name = self.supply.take_run(size);
+        if (name == slabs.none) return self.refuse();
+        self.hand_to_script(name, size, classes.count);
+        return name;
+    }
+
+    /// A receive buffer for the backend; null when none is to be had. It is free, and nobody's to
+    /// name, until `received`.
+    pub inline fn take_for_backend(self: *Pool) ?u32 {
+        return some(self.take_for_backend_or_none());
+    }
+
+    fn take_for_backend_or_none(self: *Pool) u32 {
+        if (self.with_backend + self.received_in_use >= self.receive_limit + self.receive_count) {
+            return self.refuse();
+        }
+        const name = self.supply.take_class(self.receive_class);
+        if (name == slabs.none) return self.refuse();
+        slabs.state(name).use = .receive;
+        slabs.state(name).class = @intCast(self.receive_class);
+        self.with_backend += 1;
+        return name;
+    }
+
+    inline fn some(name: u32) ?u32 {
+        return if (name == slabs.none) null else name;
+    }
+
+    /// The backend has filled a buffer: its first reference, for which a connection answers.
+    pub fn received(self: *Pool, name: u32, account: u32, account_generation: u32) void {
+        const filled = slabs.state(name);
+        std.debug.assert(filled.references == 0);
+        filled.references = 1;
+        filled.script_references = 0;
+        filled.account = account;
+        filled.account_generation = account_generation;
+        self.with_backend -= 1;
+        self.received_in_use += 1;
+        self.buffers_in_use +%= 1;
+    }
+
+    /// Received blocks that may still be in use beside those that are.
+    pub fn receive_free(self: *const Pool) u32 {
+        return self.receive_limit + self.receive_count -| self.received_in_use;
+    }
+
+    /// Whether less than half of what may be received is left.
+    pub fn receive_is_scarce(self: *const Pool) bool {
+        return self.receive_free() < (self.receive_limit + self.receive_count) / 2;
+    }
+
+    /// Whether so many bytes for the script, which were refused, may be asked for again.
+    pub fn may_take(self: *const Pool, bytes: u32) bool {
+        if (bytes == 0) return true;
+        if (self.supply.short != 0) return false;
+        const wanted = @min(bytes, self.script_limit_bytes);
+        if (self.script_bytes + wanted > self.script_limit_bytes) return false;
+        return self.supply.left_bytes() + self.supply.cache.bytes() >= wanted;
+    }
+
+    /// Leased, borrowed, held back, or waiting to be sent.
+    pub fn in_use_bytes(self: *const Pool) u64 {
+        const with_backend_bytes = @as(u64, self.with_backend) * self.buffer_size;
+        const free_bytes = self.supply.cache.bytes() + self.supply.quarantine.bytes;
+        return self.supply.held_bytes - with_backend_bytes - free_bytes;
+    }
+
+    fn refuse(self: *Pool) u32 {
+        self.refused += 1;
+        return slabs.none;
     }
 
     /// One more reference; false when there are too many to count.
-    pub fn retain(self: *Pool, index: u32) bool {
-        const state = &self.states[index];
-        std.debug.assert(state.references > 0);
-        if (state.references == std.math.maxInt(u32)) return false;
-        state.references += 1;
+    pub fn retain(self: *Pool, name: u32) bool {
+        _ = self;
+        const held = slabs.state(name);
+        std.debug.assert(held.references > 0);
+        if (held.references == std.math.maxInt(u32)) return false;
+        held.references += 1;
         return true;
     }
 
     /// One more reference of the script; false when there are too many to count.
-    pub fn script_retain(self: *Pool, index: u32) bool {
-        if (!self.retain(index)) return false;
-        self.states[index].script_references += 1;
+    pub fn script_retain(self: *Pool, name: u32) bool {
+        if (!self.retain(name)) return false;
+        const held = slabs.state(name);
+        if (held.script_references == 0) self.leases += 1;
+        held.script_references += 1;
         return true;
     }
 
     /// Takes one reference from the script for somebody else to hold; false when it has none.
-    pub fn take_from_script(self: *Pool, index: u32) bool {
-        const state = &self.states[index];
-        if (state.script_references == 0) return false;
-        state.script_references -= 1;
+    pub fn take_from_script(self: *Pool, name: u32) bool {
+        const held = slabs.state(name);
+        if (held.script_references == 0) return false;
+        held.script_references -= 1;
+        if (held.script_references == 0) self.leases -= 1;
         return true;
     }
 
-    /// One reference less. True when a receive buffer became free: the caller gives it back to the
-    /// backend. A send buffer goes back to the free list here.
-    pub fn release(self: *Pool, index: u32) bool {
-        const state = &self.states[index];
-        std.debug.assert(state.references > 0);
-        state.references -= 1;
-        std.debug.assert(state.references >= state.script_references);
-        if (state.references > 0) return false;
-        state.generation +%= 1;
-        if (self.is_receive(index)) return true;
-        self.push_free(index);
-        return false;
+    /// One reference less; what the block was, when that was the last.
+    pub inline fn release(self: *Pool, name: u32) ?Freed {
+        const held = slabs.state(name);
+        std.debug.assert(held.references > 0);
+        held.references -= 1;
+        std.debug.assert(held.references >= held.script_references);
+        return if (held.references > 0) null else self.free(name, held);
     }
 
-    fn push_free(self: *Pool, index: u32) void {
-        self.states[index].next = self.free_head;
-        self.free_head = index;
-        self.free_count += 1;
+    fn free(self: *Pool, name: u32, held: *slabs.State) Freed {
+        self.supply.note_free();
+        self.end_use(held);
+        held.next_generation();
+        if (self.is_plain and held.use != .adopted) {
+            self.supply.give_back(name, held.class, false);
+        } else {
+            self.free_specially(name, held);
+        }
+        return freed_of(held);
+    }
+
+    inline fn freed_of(held: *const slabs.State) Freed {
+        return .{
+            .received = held.use == .receive,
+            .account = held.account,
+            .account_generation = held.account_generation,
+        };
+    }
+
+    inline fn end_use(self: *Pool, held: *const slabs.State) void {
+        switch (held.use) {
+            .script => self.script_bytes -= held.bytes,
+            .receive => self.received_in_use -= 1,
+            .adopted => return,
+            .none => unreachable,
+        }
+        self.buffers_in_use -%= 1;
+    }
+
+    noinline fn free_specially(self: *Pool, name: u32, held: *slabs.State) void {
+        if (held.use == .adopted) {
+            self.adopted_bytes -= held.bytes;
+            held.next = self.released_head;
+            self.released_head = name;
+            self.released_count += 1;
+            return;
+        }
+        if (self.poison) @memset(slabs.pointer(name)[0..held.bytes], poison_byte);
+        self.supply.give_back(name, held.class, self.supply.quarantine.wanted());
+    }
+
+    /// A device that must know the slabs; false when there are too many of them.
+    pub fn add_device(self: *Pool, device: Device) bool {
+        return self.devices.add(device, self.arena().number);
+    }
+
+    /// Registers slabs that came since the last time with the pool's devices.
+    pub fn register_new_slabs(self: *Pool) void {
+        if (self.devices.count > 0) self.devices.register_new(self.arena().number);
+    }
+
+    pub const TransferError = error{ Stale, Busy, Adopted };
+
+    /// Puts a block in transit to another pool. `references` of the script's, and a borrow if it
+    /// is borrowed, must be all that there are.
+    pub fn transfer(
+        self: *Pool,
+        name: u32,
+        generation: u32,
+        references: u32,
+    ) TransferError!Freed {
+        if (!self.valid(name, generation)) return error.Stale;
+        const held = slabs.state(name);
+        if (held.use == .adopted) return error.Adopted;
+        if (held.script_references != references) return error.Busy;
+        const all = @as(u64, references) + @intFromBool(held.borrowed);
+        if (held.references != all) return error.Busy;
+        if (references > 0) self.leases -= 1;
+        const freed = freed_of(held);
+        self.end_use(held);
+        self.supply.held_bytes -= held.bytes;
+        self.supply.note_free();
+        members.put_in_transit(self.number(), held.bytes);
+        held.references = 0;
+        held.script_references = 0;
+        held.borrowed = false;
+        held.account = self.number();
+        held.set_owner(slabs.Owner.transit);
+        return freed;
+    }
+
+    /// Takes over a block in transit, with one reference, the script's; false when the handle names
+    /// none. It may exceed the budget: then nothing else is had until enough was released.
+    pub fn receive(self: *Pool, name: u32, generation: u32) bool {
+        const found = slabs.find(name) orelse return false;
+        const expected = slabs.tag_of(generation, slabs.Owner.transit);
+        const wanted = slabs.tag_of(generation, self.number());
+        if (found.tag.cmpxchgStrong(expected, wanted, .acquire, .monotonic) != null) return false;
+        members.received(found.account, found.bytes);
+        const is_class = found.bytes <= classes.bytes_max;
+        const class = if (is_class) classes.of(found.bytes) else classes.count;
+        self.supply.held_bytes += found.bytes;
+        self.hand_to_script(name, found.bytes, class);
+        return true;
+    }
+
+    /// Makes memory of the application a block with one reference, the script's; null when there
+    /// are too many.
+    pub fn adopt(self: *Pool, base: [*]u8, bytes: u32) ?u32 {
+        const name = slabs.adopt(base, bytes, self.number()) orelse {
+            self.refused += 1;
+            return null;
+        };
+        const adopted = slabs.state(name);
+        adopted.references = 1;
+        adopted.script_references = 1;
+        self.adopted_bytes += bytes;
+        self.leases += 1;
+        return name;
+    }
+
+    pub const Adopted = struct { name: u32, generation: u32 };
+
+    /// Adopted memory that nobody uses any more; the script is to be told.
+    pub fn take_released(self: *Pool) ?Adopted {
+        if (self.released_count == 0) return null;
+        const name = self.released_head;
+        const adopted = slabs.state(name);
+        // The generation that the script knows.
+        const generation = adopted.generation() -% 1;
+        self.released_head = adopted.next;
+        self.released_count -= 1;
+        slabs.forget(name);
+        return .{ .name = name, .generation = generation };
     }
 };
-
-test "a buffer is free only after its last reference, and its handle is stale then" {
-    var pool = try Pool.init(.{ .buffer_size = 512, .receive_count = 8, .send_count = 2 });
-    defer pool.deinit(true);
-    const index = pool.take_send().?;
-    const generation = pool.states[index].generation;
-    try std.testing.expect(pool.take_from_script(index));
-    try std.testing.expect(pool.retain(index));
-    try std.testing.expect(!pool.release(index));
-    try std.testing.expect(pool.valid(index, generation));
-    try std.testing.expect(!pool.release(index));
-    try std.testing.expect(!pool.valid(index, generation));
-    try std.testing.expectEqual(@as(u32, 2), pool.free_count);
-}
-
-test "a script gives back only what it holds" {
-    var pool = try Pool.init(.{ .buffer_size = 512, .receive_count = 8, .send_count = 8 });
-    defer pool.deinit(true);
-    pool.first_reference(3);
-    try std.testing.expect(!pool.take_from_script(3));
-    try std.testing.expect(pool.script_retain(3));
-    try std.testing.expect(pool.take_from_script(3));
-    try std.testing.expect(!pool.take_from_script(3));
-    try std.testing.expect(!pool.release(3));
-    try std.testing.expect(pool.release(3));
-}
-
-test "no buffer is handed out twice, and exhaustion is null" {
-    var pool = try Pool.init(.{ .buffer_size = 512, .receive_count = 8, .send_count = 8 });
-    defer pool.deinit(true);
-    var seen: [16]bool = @splat(false);
-    for (0..8) |_| {
-        const index = pool.take_send().?;
-        try std.testing.expect(!pool.is_receive(index));
-        try std.testing.expect(!seen[index]);
-        seen[index] = true;
-    }
-    try std.testing.expectEqual(@as(?u32, null), pool.take_send());
-}
-
-test "a receive buffer's last release asks for its return" {
-    var pool = try Pool.init(.{ .buffer_size = 512, .receive_count = 8, .send_count = 8 });
-    defer pool.deinit(true);
-    pool.first_reference(3);
-    try std.testing.expect(pool.valid(3, 0));
-    try std.testing.expect(pool.release(3));
-    try std.testing.expect(!pool.valid(3, 0));
-    try std.testing.expect(!pool.valid(99, 0));
-}

@@ -4,6 +4,7 @@
 
 const std = @import("std");
 const kernel = @import("../sys/kernel.zig");
+const pages = @import("../sys/pages.zig");
 const Lock = @import("../sys/lock.zig").Lock;
 
 pub const Region = []align(std.heap.page_size_min) u8;
@@ -19,7 +20,9 @@ var parked_count: u32 = 0;
 pub fn take(length: usize) error{OutOfMemory}!Region {
     const bytes = kernel.round_to_page(length);
     if (take_parked(bytes)) |region| return region;
-    return kernel.map(bytes) orelse error.OutOfMemory;
+    const region = kernel.map(bytes) orelse return error.OutOfMemory;
+    pages.exclude_from_fork(region);
+    return region;
 }
 
 fn take_parked(bytes: usize) ?Region {
@@ -46,6 +49,12 @@ pub fn give_back(region: Region) void {
     if (parked_count == parked_max) return;
     parked[parked_count] = region;
     parked_count += 1;
+}
+
+/// The child of a fork has none of its parent's memory.
+pub fn reset() void {
+    lock = .{};
+    parked_count = 0;
 }
 
 test "a region comes back zeroed and is not handed out twice" {

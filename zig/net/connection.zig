@@ -44,10 +44,10 @@ pub const Connection = struct {
     shutdown_wanted: bool,
     shutdown_done: bool,
     drain_wanted: bool,
-    /// Send buffers that must be free for `drain`.
-    drain_buffers: u32,
-    /// Bytes of the message that was refused.
+    /// What the message that was refused needs: places, bytes, and bytes of buffers.
+    drain_parts: u32,
     drain_bytes: u32,
+    drain_buffer_bytes: u32,
     /// While lingering: bytes that the peer had not taken when the time limit began.
     unsent: u64,
     /// The descriptor is to be closed with a reset.
@@ -59,9 +59,10 @@ pub const Connection = struct {
 
     queue: SendQueue,
     held: Held,
+    /// Receive buffers that it answers for: held back, with the script, or on their way on.
+    buffers: u32,
     /// Delivered to the script in turn `delivered_turn`.
     delivered_bytes: u32,
-    delivered_parts: u32,
     delivered_turn: u64,
 
     /// The peer of a connect under way; the kernel reads it when it takes the operation.
@@ -71,8 +72,10 @@ pub const Connection = struct {
     attention: Link,
     /// Receiving stopped for want of a buffer.
     starved: Link,
-    /// `drain` is owed once there are send buffers.
+    /// `drain` is owed once there are buffers and places in queues.
     bufferless: Link,
+    /// Receiving stopped because buffers are scarce and the connection has its share.
+    squeezed: Link,
 
     /// Makes a free slot a connection. Its links stay: the slot may still stand in lists.
     pub fn open(
@@ -82,7 +85,7 @@ pub const Connection = struct {
         options: layout.StreamOptions,
     ) void {
         std.debug.assert(self.state == .free);
-        const kept = .{ self.attention, self.starved, self.bufferless };
+        const kept = .{ self.attention, self.starved, self.bufferless, self.squeezed };
         self.* = .{
             .state = state,
             .descriptor = descriptor,
@@ -101,21 +104,23 @@ pub const Connection = struct {
             .shutdown_wanted = false,
             .shutdown_done = false,
             .drain_wanted = false,
-            .drain_buffers = 0,
+            .drain_parts = 0,
             .drain_bytes = 0,
+            .drain_buffer_bytes = 0,
             .unsent = 0,
             .reset = false,
             .failure = 0,
             .outcome = 0,
             .queue = .empty,
             .held = .empty,
+            .buffers = 0,
             .delivered_bytes = 0,
-            .delivered_parts = 0,
             .delivered_turn = 0,
             .address = self.address,
             .attention = kept[0],
             .starved = kept[1],
             .bufferless = kept[2],
+            .squeezed = kept[3],
         };
     }
 
@@ -129,40 +134,43 @@ pub const Connection = struct {
     }
 
     /// Whether to stop taking bytes from the kernel.
-    pub fn reading_stopped(self: *const Connection, parts_max: u32) bool {
-        if (self.paused or self.held_back or self.held.count > parts_max) return true;
+    pub fn reading_stopped(self: *const Connection, allowance: u32) bool {
+        if (self.paused or self.held_back or self.buffers >= allowance) return true;
         return self.held.bytes > self.options.high_water_mark;
     }
 
-    /// Reading stops when answers to what was read fill half the high-water mark or pin more than
-    /// `parts_max` buffers, and goes on when they are down to half of that. Only answers count: two
-    /// programs that both write much and read what arrives would otherwise wait for each other for
-    /// ever. After a failure nothing will leave the queue any more, and what arrived before is
-    /// still to be delivered.
-    pub fn update_hold(self: *Connection, parts_max: u32) void {
+    /// Whether the script may have one buffer more.
+    pub fn may_have_more(self: *const Connection, allowance: u32) bool {
+        return self.buffers - self.held.count < allowance;
+    }
+
+    /// Whether it is not its own credits that stop it, so that buffers of others may let it go on.
+    pub fn squeezed_by(self: *const Connection, allowance: u32) bool {
+        return self.buffers >= allowance and allowance < self.options.receive_credits;
+    }
+
+    /// Reading stops when answers to what was read fill half the high-water mark, and goes on when
+    /// they are down to half of that. Only answers count: two programs that both write much and
+    /// read what arrives would otherwise wait for each other for ever. After a failure nothing will
+    /// leave the queue any more, and what arrived before is still to be delivered.
+    pub fn update_hold(self: *Connection) void {
         if (self.failure != 0) {
             self.held_back = false;
             return;
         }
         const divisor: u32 = if (self.held_back) 2 else 1;
-        self.held_back = self.queue.answer_bytes > self.options.high_water_mark / 2 / divisor or
-            self.queue.answer_parts > parts_max / divisor;
+        self.held_back = self.queue.answer_bytes > self.options.high_water_mark / 2 / divisor;
     }
 
     /// Whether a buffer with `length` bytes may be delivered in turn `turn`, and if so counts it.
-    pub fn may_deliver(self: *Connection, turn: u64, length: u32, parts_max: u32) bool {
+    pub fn may_deliver(self: *Connection, turn: u64, length: u32) bool {
         if (self.delivered_turn != turn) {
             self.delivered_turn = turn;
             self.delivered_bytes = 0;
-            self.delivered_parts = 0;
         }
         const bytes_max = self.options.high_water_mark / 2;
-        if (self.delivered_parts > 0) {
-            if (self.delivered_bytes + length > bytes_max) return false;
-            if (self.delivered_parts >= parts_max) return false;
-        }
+        if (self.delivered_bytes > 0 and self.delivered_bytes + length > bytes_max) return false;
         self.delivered_bytes += length;
-        self.delivered_parts += 1;
         return true;
     }
 };
@@ -177,44 +185,58 @@ pub const Held = struct {
     pub const empty: Held = .{ .head = 0, .tail = 0, .count = 0, .bytes = 0 };
 
     pub fn push(self: *Held, pool: *Pool, buffer: u32, length: u32) void {
-        pool.states[buffer].length = length;
+        pool.state(buffer).length = length;
         if (self.count == 0) {
             self.head = buffer;
         } else {
-            pool.states[self.tail].next = buffer;
+            pool.state(self.tail).next = buffer;
         }
         self.tail = buffer;
         self.count += 1;
         self.bytes += length;
     }
 
-    /// The first buffer, which stays.
-    pub fn first(self: *const Held) ?u32 {
-        return if (self.count == 0) null else self.head;
+    /// Puts back what `pop` gave.
+    pub fn push_first(self: *Held, pool: *Pool, buffer: u32) void {
+        if (self.count == 0) self.tail = buffer;
+        pool.state(buffer).next = self.head;
+        self.head = buffer;
+        self.count += 1;
+        self.bytes += pool.state(buffer).length;
     }
 
     pub fn pop(self: *Held, pool: *Pool) ?u32 {
         if (self.count == 0) return null;
         const buffer = self.head;
-        self.head = pool.states[buffer].next;
+        self.head = pool.state(buffer).next;
         self.count -= 1;
-        self.bytes -= pool.states[buffer].length;
+        self.bytes -= pool.state(buffer).length;
         return buffer;
     }
 };
 
-test "a turn delivers at most half the mark and so many buffers, but always something" {
+test "a turn delivers at most half the mark, but always something" {
     var connection = std.mem.zeroes(Connection);
     connection.options.high_water_mark = 1000;
-    try std.testing.expect(connection.may_deliver(1, 800, 4));
-    try std.testing.expect(!connection.may_deliver(1, 1, 4));
-    try std.testing.expect(connection.may_deliver(2, 300, 4));
-    try std.testing.expect(connection.may_deliver(2, 200, 4));
-    try std.testing.expect(!connection.may_deliver(2, 1, 4));
-    try std.testing.expect(connection.may_deliver(3, 1, 2));
-    try std.testing.expect(connection.may_deliver(3, 1, 2));
-    try std.testing.expect(!connection.may_deliver(3, 1, 2));
-    try std.testing.expect(connection.may_deliver(4, 1, 0));
+    try std.testing.expect(connection.may_deliver(1, 800));
+    try std.testing.expect(!connection.may_deliver(1, 1));
+    try std.testing.expect(connection.may_deliver(2, 300));
+    try std.testing.expect(connection.may_deliver(2, 200));
+    try std.testing.expect(!connection.may_deliver(2, 1));
+}
+
+test "the script never has more buffers than it may, and reading stops before" {
+    var connection = std.mem.zeroes(Connection);
+    connection.options.high_water_mark = 1 << 20;
+    for ([_]struct { u32, u32, bool, bool }{
+        .{ 3, 0, true, false }, .{ 4, 0, false, true },
+        .{ 6, 3, true, true },  .{ 7, 3, false, true },
+    }) |case| {
+        connection.buffers = case[0];
+        connection.held.count = case[1];
+        try std.testing.expectEqual(case[2], connection.may_have_more(4));
+        try std.testing.expectEqual(case[3], connection.reading_stopped(4));
+    }
 }
 
 test "reading stops when answers fill half the mark and goes on below a quarter" {
@@ -226,23 +248,7 @@ test "reading stops when answers fill half the mark and goes on below a quarter"
         .{ 500, false }, .{ 501, true }, .{ 300, true }, .{ 250, false }, .{ 400, false },
     }) |step| {
         connection.queue.answer_bytes = step[0];
-        connection.update_hold(8);
+        connection.update_hold();
         try std.testing.expectEqual(step[1], connection.held_back);
     }
-}
-
-test "reading stops when small answers pin many buffers" {
-    var connection = std.mem.zeroes(Connection);
-    connection.options.high_water_mark = 1 << 20;
-    for ([_]struct { u32, bool }{
-        .{ 8, false }, .{ 9, true }, .{ 5, true }, .{ 4, false },
-    }) |step| {
-        connection.queue.answer_parts = step[0];
-        connection.update_hold(8);
-        try std.testing.expectEqual(step[1], connection.held_back);
-    }
-    // Scarce buffers: any unsent answer is one too many.
-    connection.queue.answer_parts = 1;
-    connection.update_hold(0);
-    try std.testing.expect(connection.held_back);
 }

@@ -80,6 +80,11 @@ pub fn Net(comptime Loop: type) type {
             }
         }
 
+        /// One reference on a buffer less.
+        pub fn release(self: *Self, buffer: u32) void {
+            self.streams.release(buffer);
+        }
+
         pub fn timer_fired(self: *Self, id: u32) void {
             if (id < self.listeners.first_port) {
                 self.streams.timer_fired(id);

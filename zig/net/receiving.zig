@@ -47,13 +47,16 @@ pub fn Receiving(comptime Streams: type) type {
             length: u32,
         ) void {
             streams.loop.counters.received_bytes += length;
-            if (connection.state != .open) return streams.loop.release_buffer(buffer);
+            if (connection.state != .open) return streams.release(buffer);
             const wanted = !connection.paused and !connection.held_back;
-            if (wanted and connection.held.count == 0) {
-                if (deliver(streams, slot, connection, buffer, length)) return;
+            const first = connection.held.count == 0;
+            if (wanted and first and deliver(streams, slot, connection, buffer, length)) {
+                if (connection.buffers < streams.allowance(connection)) return;
+            } else {
+                connection.held.push(streams.loop.pool, buffer, length);
+                if (!wanted) return;
             }
-            connection.held.push(streams.loop.pool, buffer, length);
-            if (wanted) streams.attention.push(streams.connections, slot);
+            streams.attention.push(streams.connections, slot);
         }
 
         fn deliver(
@@ -65,15 +68,19 @@ pub fn Receiving(comptime Streams: type) type {
         ) bool {
             const channel = &streams.loop.channel;
             if (channel.room() < 2) return false;
+            if (connection.buffers - connection.held.count > streams.allowance(connection)) {
+                return false;
+            }
             const turn = streams.loop.counters.turns;
-            if (!connection.may_deliver(turn, length, streams.parts_limit())) return false;
+            if (!connection.may_deliver(turn, length)) return false;
+            streams.loop.pool.state(buffer).borrowed = true;
             channel.emit_data(.{
                 .event = .data,
                 .slot = slot,
                 .generation = connection.generation,
                 .result = 0,
                 .buffer = buffer,
-                .buffer_generation = streams.loop.pool.states[buffer].generation,
+                .buffer_generation = streams.loop.pool.state(buffer).generation(),
                 .offset = 0,
                 .length = length,
             });
@@ -83,25 +90,30 @@ pub fn Receiving(comptime Streams: type) type {
         pub fn deliver_held(streams: *Streams, slot: u32, connection: *Connection) void {
             const pool = streams.loop.pool;
             while (!connection.paused and !connection.held_back) {
-                const buffer = connection.held.first() orelse return;
-                const length = pool.states[buffer].length;
-                if (!deliver(streams, slot, connection, buffer, length)) {
-                    return streams.attention.push(streams.connections, slot);
+                const buffer = connection.held.pop(pool) orelse return;
+                const length = pool.state(buffer).length;
+                if (deliver(streams, slot, connection, buffer, length)) continue;
+                connection.held.push_first(pool, buffer);
+                if (connection.may_have_more(streams.allowance(connection))) {
+                    streams.attention.push(streams.connections, slot);
                 }
-                _ = connection.held.pop(pool);
+                return;
             }
         }
 
         pub fn drop_held(streams: *Streams, connection: *Connection) void {
             while (connection.held.pop(streams.loop.pool)) |buffer| {
-                streams.loop.release_buffer(buffer);
+                streams.release(buffer);
             }
         }
 
         /// Starts to receive, or stops, as the connection is ready for more bytes or not.
         pub fn start_or_stop(streams: *Streams, slot: u32, connection: *Connection) void {
-            const stopped = connection.state == .open and
-                connection.reading_stopped(streams.parts_limit());
+            const allowance = streams.allowance(connection);
+            const stopped = connection.state == .open and connection.reading_stopped(allowance);
+            if (stopped and connection.squeezed_by(allowance)) {
+                streams.squeezed.push(streams.connections, slot);
+            }
             if (connection.receiving) {
                 if (stopped and !connection.receive_cancelled) cancel(streams, slot, connection);
                 return;
@@ -112,7 +124,7 @@ pub fn Receiving(comptime Streams: type) type {
                 slot,
                 connection.generation,
                 connection.descriptor,
-                streams.buffers_are_plenty(),
+                streams.may_burst(connection),
             );
             if (!connection.receiving) streams.attention.push(streams.connections, slot);
         }

@@ -21,18 +21,24 @@ pub const Nodes = struct {
     nodes: []Node,
     free_head: u32,
     free_count: u32,
+    /// Goes up with each that becomes free.
+    frees: u64,
 
     pub fn init(capacity: u32) error{OutOfMemory}!Nodes {
         const nodes = try mapped.allocate(Node, capacity);
         for (nodes, 1..) |*node, next| {
             node.next = if (next == capacity) none else @intCast(next);
         }
-        return .{ .nodes = nodes, .free_head = 0, .free_count = capacity };
+        return .{ .nodes = nodes, .free_head = 0, .free_count = capacity, .frees = 0 };
     }
 
     pub fn deinit(self: *Nodes) void {
         mapped.free(Node, self.nodes);
         self.* = undefined;
+    }
+
+    pub fn count(self: *const Nodes) u32 {
+        return @intCast(self.nodes.len);
     }
 
     fn take(self: *Nodes, node: Node) ?u32 {
@@ -48,6 +54,7 @@ pub const Nodes = struct {
         self.nodes[index].next = self.free_head;
         self.free_head = index;
         self.free_count += 1;
+        self.frees += 1;
     }
 };
 
@@ -56,14 +63,12 @@ pub const SendQueue = struct {
     tail: u32,
     bytes: u32,
     answer_bytes: u32,
-    answer_parts: u32,
 
     pub const empty: SendQueue = .{
         .head = none,
         .tail = none,
         .bytes = 0,
         .answer_bytes = 0,
-        .answer_parts = 0,
     };
 
     /// Takes over the part's reference; false, and nothing taken, when there is no node or the
@@ -84,10 +89,7 @@ pub const SendQueue = struct {
         }
         self.tail = index;
         self.bytes = bytes;
-        if (part.answer) {
-            self.answer_bytes += part.length;
-            self.answer_parts += 1;
-        }
+        if (part.answer) self.answer_bytes += part.length;
         return true;
     }
 
@@ -135,7 +137,6 @@ pub const SendQueue = struct {
         const node = nodes.nodes[index];
         self.head = node.next;
         self.uncount(node.answer, node.length);
-        if (node.answer) self.answer_parts -= 1;
         nodes.give_back(index);
         return node.buffer;
     }

@@ -26,13 +26,13 @@ pub fn Sending(comptime Streams: type) type {
             if (!held) return refuse(streams, entry.slot);
             // From here on one reference is ours, to queue or to give back.
             if (queue(streams, &entry)) return true;
-            streams.loop.release_buffer(entry.buffer);
+            streams.release(entry.buffer);
             return refuse(streams, entry.slot);
         }
 
         fn queue(streams: *Streams, entry: *const layout.SendEntry) bool {
             const connection = streams.find(entry.slot, entry.generation) orelse return false;
-            const size = streams.loop.pool.buffer_size;
+            const size = streams.loop.pool.state(entry.buffer).bytes;
             if (entry.length == 0 or entry.length > size) return false;
             if (entry.offset > size - entry.length) return false;
             switch (connection.state) {
@@ -40,19 +40,36 @@ pub fn Sending(comptime Streams: type) type {
                 .free, .lingering, .ending => return false,
             }
             if (connection.shutdown_wanted) return false;
+            const copied = copy_out(streams, entry);
             const queued = connection.queue.push(&streams.nodes, .{
-                .buffer = entry.buffer,
-                .offset = entry.offset,
+                .buffer = copied orelse entry.buffer,
+                .offset = if (copied == null) entry.offset else 0,
                 .length = entry.length,
                 .answer = entry.flags & layout.send_flag_answer != 0,
             });
             if (!queued) {
+                if (copied) |unused| streams.release(unused);
                 // The script was told how many there are: nothing may vanish from a stream.
                 streams.end(entry.slot, @intFromEnum(layout.Status.exhausted), true);
                 return false;
             }
+            if (copied != null) streams.release(entry.buffer);
             streams.attention.push(streams.connections, entry.slot);
             return true;
+        }
+
+        /// While receive buffers are scarce a short message does not keep one until a slow peer has
+        /// taken it: its bytes move to a buffer of their size. Null where there is no need or none.
+        fn copy_out(streams: *Streams, entry: *const layout.SendEntry) ?u32 {
+            const pool = streams.loop.pool;
+            const state = pool.state(entry.buffer);
+            if (state.use != .receive or entry.length > state.bytes / 8) return null;
+            if (!pool.receive_is_scarce()) return null;
+            const copied = pool.take(entry.length) orelse return null;
+            _ = pool.take_from_script(copied);
+            const from = pool.pointer(entry.buffer)[entry.offset..][0..entry.length];
+            @memcpy(pool.pointer(copied)[0..entry.length], from);
+            return copied;
         }
 
         /// The script has counted bytes that will not be sent: it gets the true number back.
@@ -113,7 +130,7 @@ pub fn Sending(comptime Streams: type) type {
             loop.counters.sent_bytes += length;
             var rest = length;
             while (connection.queue.take_sent(&streams.nodes, &rest)) |buffer| {
-                loop.release_buffer(buffer);
+                streams.release(buffer);
             }
             mirror(streams, slot);
             if (connection.state == .lingering) {
@@ -135,8 +152,8 @@ pub fn Sending(comptime Streams: type) type {
             if (!connection.drain_wanted) return;
             if (!has_room(connection)) return;
             const loop = streams.loop;
-            const buffers = @min(connection.drain_buffers, loop.pool.send_count());
-            if (loop.pool.free_count < buffers or streams.nodes.free_count < @max(1, buffers)) {
+            const has_places = streams.nodes.free_count >= @max(1, connection.drain_parts);
+            if (!has_places or !loop.pool.may_take(connection.drain_buffer_bytes)) {
                 return streams.bufferless.push(streams.connections, slot);
             }
             if (loop.channel.room() == 0) {
@@ -158,7 +175,7 @@ pub fn Sending(comptime Streams: type) type {
         /// Gives back what will not be sent.
         pub fn drop(streams: *Streams, connection: *Connection) void {
             while (connection.queue.pop(&streams.nodes)) |buffer| {
-                streams.loop.release_buffer(buffer);
+                streams.release(buffer);
             }
         }
     };

@@ -14,6 +14,7 @@ const mapped = @import("../memory/mapped.zig");
 const channel_module = @import("../loop/channel.zig");
 const address_module = @import("address.zig");
 const Connection = @import("connection.zig").Connection;
+const Freed = @import("../memory/pool.zig").Freed;
 const List = @import("../memory/list.zig").List;
 const Nodes = @import("send_queue.zig").Nodes;
 const Receiving = @import("receiving.zig").Receiving;
@@ -52,6 +53,9 @@ pub fn Streams(comptime Loop: type) type {
         attention: List(Connection, "attention"),
         starved: List(Connection, "starved"),
         bufferless: List(Connection, "bufferless"),
+        squeezed: List(Connection, "squeezed"),
+        /// How often buffers and places in queues had become free when those two were last served.
+        progress_seen: u64,
         /// What the send that is being started consists of.
         segments: [contract.segments_max]contract.Segment,
 
@@ -82,6 +86,8 @@ pub fn Streams(comptime Loop: type) type {
                 .attention = .{},
                 .starved = .{},
                 .bufferless = .{},
+                .squeezed = .{},
+                .progress_seen = 0,
                 .segments = undefined,
             };
         }
@@ -209,8 +215,9 @@ pub fn Streams(comptime Loop: type) type {
                 .shutdown => connection.shutdown_wanted = true,
                 .want_drain => {
                     connection.drain_wanted = true;
-                    connection.drain_buffers = entry.count;
+                    connection.drain_parts = @min(entry.parts, self.nodes.count());
                     connection.drain_bytes = entry.length;
+                    connection.drain_buffer_bytes = entry.buffer_bytes;
                 },
                 .close => self.close(entry.slot),
                 .abort => self.end(entry.slot, aborted, true),
@@ -250,12 +257,12 @@ pub fn Streams(comptime Loop: type) type {
         pub fn complete(self: *Self, completion: contract.Completion) void {
             const slot = completion.port;
             const connection = &self.connections[slot];
+            const has_buffer = completion.buffer != contract.no_buffer;
             if (connection.state == .free or connection.generation != completion.epoch) {
-                if (completion.buffer != contract.no_buffer) {
-                    self.loop.release_buffer(completion.buffer);
-                }
+                if (has_buffer) self.release(completion.buffer);
                 return;
             }
+            if (has_buffer) connection.buffers += 1;
             switch (completion.kind) {
                 .receive => Receive.complete(self, slot, connection, completion),
                 .send => Send.complete(self, slot, connection, completion.result),
@@ -309,22 +316,31 @@ pub fn Streams(comptime Loop: type) type {
         /// Whether something could be done for a connection right now.
         pub fn waiting(self: *const Self) bool {
             if (self.attention.length > 0) return true;
-            return self.starved.length > 0 and self.loop.receive_buffers_free() > 0;
+            return self.starved.length > 0 and self.loop.backend.buffers() > 0;
         }
 
         /// Does what was asked for with `attention`, once for each that asked before.
         pub fn attend(self: *Self) void {
-            var free_buffers = self.loop.receive_buffers_free();
-            while (free_buffers > 0) : (free_buffers -= 1) {
-                self.advance(self.starved.pop(self.connections) orelse break);
+            for (0..@min(self.starved.length, self.loop.backend.buffers())) |_| {
+                self.advance(self.starved.pop(self.connections).?);
             }
-            if (self.loop.pool.free_count > 0) {
-                for (0..@min(self.bufferless.length, self.loop.pool.free_count)) |_| {
-                    self.advance(self.bufferless.pop(self.connections).?);
-                }
+            const progress = self.loop.pool.supply.frees + self.nodes.frees;
+            if (progress != self.progress_seen) {
+                self.progress_seen = progress;
+                self.serve_waiting();
             }
             for (0..self.attention.length) |_| {
                 self.advance(self.attention.pop(self.connections).?);
+            }
+            self.loop.pool.supply.awaited = self.starved.length > 0 or self.bufferless.length > 0;
+        }
+
+        fn serve_waiting(self: *Self) void {
+            for (0..self.bufferless.length) |_| {
+                self.advance(self.bufferless.pop(self.connections).?);
+            }
+            for (0..self.squeezed.length) |_| {
+                self.advance(self.squeezed.pop(self.connections).?);
             }
         }
 
@@ -340,7 +356,7 @@ pub fn Streams(comptime Loop: type) type {
         }
 
         fn advance_open(self: *Self, slot: u32, connection: *Connection) void {
-            connection.update_hold(self.parts_limit());
+            connection.update_hold();
             Receive.deliver_held(self, slot, connection);
             const undelivered = connection.held.count > 0 and !connection.paused;
             if (connection.failure != 0 and !undelivered) {
@@ -355,22 +371,32 @@ pub fn Streams(comptime Loop: type) type {
             if (connection.end_reported and connection.shutdown_done) self.end_now(slot, 0);
         }
 
-        /// Receive buffers that one connection may pin, with answers that wait to be sent or with
-        /// data that is held back: its share of what is free, so that slow peers leave something
-        /// for the others. None when buffers are scarce: a connection that pins any then gets no
-        /// more.
-        pub fn parts_limit(self: *const Self) u32 {
-            return @min(self.largest_share(), self.loop.receive_buffers_free() / 8);
-        }
-
-        fn largest_share(self: *const Self) u32 {
-            return @max(1, self.loop.pool.receive_count / 16);
+        /// Receive buffers that a connection may hold now: its credits, and no more than a share of
+        /// what is free, so that slow ones leave something for the others. Always one: a connection
+        /// that holds none goes on.
+        pub fn allowance(self: *const Self, connection: *const Connection) u32 {
+            const share = self.loop.pool.receive_free() / 8;
+            return @max(1, @min(connection.options.receive_credits, share));
         }
 
         /// Whether a connection may be given several buffers before it is looked at again.
-        pub fn buffers_are_plenty(self: *const Self) bool {
-            if (self.largest_share() < receive_burst) return false;
-            return self.loop.receive_buffers_free() >= self.loop.pool.receive_count / 2;
+        pub fn may_burst(self: *const Self, connection: *const Connection) bool {
+            return connection.buffers + receive_burst <= self.allowance(connection);
+        }
+
+        /// One reference on a buffer less.
+        pub fn release(self: *Self, buffer: u32) void {
+            self.returned(self.loop.pool.release(buffer) orelse return);
+        }
+
+        /// A buffer is not used any more; a connection that waits for that reads on.
+        pub fn returned(self: *Self, freed: Freed) void {
+            if (!freed.received) return;
+            const connection = self.find(freed.account, freed.account_generation) orelse return;
+            connection.buffers -= 1;
+            if (connection.state != .open) return;
+            if (connection.receiving and connection.held.count == 0) return;
+            self.attention.push(self.connections, freed.account);
         }
 
         fn advance_lingering(self: *Self, slot: u32, connection: *Connection) void {

@@ -43,7 +43,10 @@ pub const cancel_fd: u32 = 1 << 1;
 
 pub const register_eventfd: u32 = 4;
 pub const register_files2: u32 = 13;
+pub const register_buffers2: u32 = 15;
+pub const register_buffers_update: u32 = 16;
 pub const register_pbuf_ring: u32 = 22;
+pub const register_clone_buffers: u32 = 30;
 
 pub const register_sparse: u32 = 1 << 0;
 
@@ -142,12 +145,31 @@ pub const BufferRingRegistration = extern struct {
     reserved: [3]u64,
 };
 
-pub const FilesRegistration = extern struct {
+/// Of files or of buffers.
+pub const TableRegistration = extern struct {
     count: u32,
     flags: u32,
     reserved: u64,
     data: u64,
     tags: u64,
+};
+
+pub const TableUpdate = extern struct {
+    offset: u32,
+    reserved: u32,
+    data: u64,
+    tags: u64,
+    count: u32,
+    reserved_2: u32,
+};
+
+pub const BuffersClone = extern struct {
+    source: u32,
+    flags: u32,
+    source_offset: u32,
+    offset: u32,
+    count: u32,
+    padding: [3]u32,
 };
 
 pub const GetEventsArgument = extern struct {
@@ -210,5 +232,8 @@ comptime {
     std.debug.assert(@sizeOf(Params) == 120);
     std.debug.assert(@sizeOf(BufferRingEntry) == 16);
     std.debug.assert(@sizeOf(BufferRingRegistration) == 40);
+    std.debug.assert(@sizeOf(TableRegistration) == 32);
+    std.debug.assert(@sizeOf(TableUpdate) == 32);
+    std.debug.assert(@sizeOf(BuffersClone) == 32);
     std.debug.assert(@sizeOf(GetEventsArgument) == 24);
 }

@@ -86,7 +86,9 @@ test "structures are laid out as the kernel's" {
         .{ uring.Params, uapi.struct_io_uring_params },
         .{ uring.BufferRingEntry, uapi.struct_io_uring_buf },
         .{ uring.BufferRingRegistration, uapi.struct_io_uring_buf_reg },
-        .{ uring.FilesRegistration, uapi.struct_io_uring_rsrc_register },
+        .{ uring.TableRegistration, uapi.struct_io_uring_rsrc_register },
+        .{ uring.TableUpdate, uapi.struct_io_uring_rsrc_update2 },
+        .{ uring.BuffersClone, uapi.struct_io_uring_clone_buffers },
         .{ uring.GetEventsArgument, uapi.struct_io_uring_getevents_arg },
     }) |pair| try std.testing.expectEqual(@sizeOf(pair[1]), @sizeOf(pair[0]));
 

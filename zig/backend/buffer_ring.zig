@@ -1,0 +1,181 @@
+//! The receive buffers that the kernel may fill: a ring of provided buffers (Linux 5.19).
+//!
+//! The kernel knows a buffer by a number of 16 bits, which is the buffer's only between `provide`
+//! and `take`. Invariant: no two buffers in the kernel's hands have the same number. It uses
+//! buffers in the order in which they came, so a short ring keeps to few buffers, which stay in the
+//! processor's caches: the ring starts short and grows with what is used in one turn.
+
+const std = @import("std");
+const kernel = @import("../sys/kernel.zig");
+const pages = @import("../sys/pages.zig");
+const uring = @import("../sys/uring.zig");
+const mapped = @import("../memory/mapped.zig");
+const Pool = @import("../memory/pool.zig").Pool;
+const contract = @import("contract.zig");
+const Ring = @import("ring.zig").Ring;
+
+/// Buffers that a ring starts with.
+const target_least = 64;
+/// Turns that used little, after which the ring gets shorter.
+const quiet_turns_max = 4096;
+
+pub const BufferRing = struct {
+    /// Shared with the kernel; `reserved` of the first is the tail.
+    entries: []uring.BufferRingEntry,
+    tail: u16,
+    buffer_size: u32,
+    /// By number.
+    names: []u32,
+    /// Numbers that are no buffer's.
+    spare: []u32,
+    spare_count: u32,
+    /// Buffers to have ready.
+    target: u32,
+    quiet_turns: u32,
+
+    pub fn init(
+        ring: *const Ring,
+        pool: *const Pool,
+        failure: *contract.Failure,
+    ) contract.InitError!BufferRing {
+        const length = pool.receive_count;
+        const entries = try mapped.allocate(uring.BufferRingEntry, length);
+        errdefer mapped.free(uring.BufferRingEntry, entries);
+        const memory: [*]align(std.heap.page_size_min) u8 = @ptrCast(@alignCast(entries.ptr));
+        pages.exclude_from_fork(memory[0 .. entries.len * @sizeOf(uring.BufferRingEntry)]);
+        const names = try mapped.allocate(u32, length);
+        errdefer mapped.free(u32, names);
+        const spare = try mapped.allocate(u32, length);
+        errdefer mapped.free(u32, spare);
+        for (spare, 0..) |*number, index| number.* = @intCast(index);
+        try register(ring, entries, failure);
+        return .{
+            .entries = entries,
+            .tail = 0,
+            .buffer_size = pool.buffer_size,
+            .names = names,
+            .spare = spare,
+            .spare_count = length,
+            .target = @min(length, target_least),
+            .quiet_turns = 0,
+        };
+    }
+
+    fn register(
+        ring: *const Ring,
+        entries: []uring.BufferRingEntry,
+        failure: *contract.Failure,
+    ) contract.InitError!void {
+        const registration: uring.BufferRingRegistration = .{
+            .ring_address = @intFromPtr(entries.ptr),
+            .ring_entries = @intCast(entries.len),
+            .group = 0,
+            .flags = 0,
+            .reserved = @splat(0),
+        };
+        const rc = uring.register(ring.descriptor, uring.register_pbuf_ring, &registration, 1);
+        if (rc >= 0) return;
+        failure.* = .{
+            .reason = if (rc == kernel.negative(.INVAL)) .kernel_too_old else .out_of_resources,
+            .errno = kernel.errno_of(rc),
+            .syscall = .io_uring_register,
+        };
+        return error.Unavailable;
+    }
+
+    pub fn deinit(self: *BufferRing) void {
+        mapped.free(u32, self.spare);
+        mapped.free(u32, self.names);
+        mapped.free(uring.BufferRingEntry, self.entries);
+        self.* = undefined;
+    }
+
+    /// Buffers in the kernel's hands.
+    pub fn count(self: *const BufferRing) u32 {
+        return @as(u32, @intCast(self.names.len)) - self.spare_count;
+    }
+
+    /// How many more there should be. Asked once between two calls of the kernel.
+    pub fn wanted(self: *BufferRing) u32 {
+        const missing = self.target -| self.count();
+        self.adapt(missing);
+        return self.target -| self.count();
+    }
+
+    fn adapt(self: *BufferRing, used: u32) void {
+        if (used > self.target / 2) {
+            self.target = @min(self.target * 2, @as(u32, @intCast(self.names.len)));
+            self.quiet_turns = 0;
+        } else if (used > self.target / 16) {
+            self.quiet_turns = 0;
+        } else if (self.quiet_turns < quiet_turns_max) {
+            self.quiet_turns += 1;
+        } else if (self.target > target_least) {
+            self.target /= 2;
+            self.quiet_turns = 0;
+        }
+    }
+
+    /// Gives the kernel one of the buffers that are `wanted`, or one back that it did not use.
+    pub fn provide(self: *BufferRing, name: u32, pointer: [*]u8) void {
+        std.debug.assert(self.spare_count > 0);
+        self.spare_count -= 1;
+        const number = self.spare[self.spare_count];
+        self.names[number] = name;
+        const mask: u16 = @intCast(self.entries.len - 1);
+        const entry = &self.entries[self.tail & mask];
+        entry.address = @intFromPtr(pointer);
+        entry.length = self.buffer_size;
+        entry.buffer = @intCast(number);
+        self.tail +%= 1;
+        @atomicStore(u16, &self.entries[0].reserved, self.tail, .release);
+    }
+
+    /// The buffer that the kernel has used under a number.
+    pub fn take(self: *BufferRing, number: u32) u32 {
+        self.spare[self.spare_count] = number;
+        self.spare_count += 1;
+        return self.names[number];
+    }
+};
+
+fn with_length(length: u32) !BufferRing {
+    const spare = try mapped.allocate(u32, length);
+    for (spare, 0..) |*number, index| number.* = @intCast(index);
+    return .{
+        .entries = try mapped.allocate(uring.BufferRingEntry, length),
+        .tail = 0,
+        .buffer_size = 512,
+        .names = try mapped.allocate(u32, length),
+        .spare = spare,
+        .spare_count = length,
+        .target = @min(length, target_least),
+        .quiet_turns = 0,
+    };
+}
+
+test "a number is one buffer's at a time, in whatever order they come back" {
+    var ring = try with_length(4);
+    defer ring.deinit();
+    var bytes: [512]u8 = undefined;
+    for (10..14) |name| ring.provide(@intCast(name), &bytes);
+    try std.testing.expectEqual(@as(u32, 4), ring.count());
+    const last = ring.entries[3].buffer;
+    try std.testing.expectEqual(@as(u32, 13), ring.take(last));
+    ring.provide(20, &bytes);
+    try std.testing.expectEqual(last, ring.entries[0].buffer);
+    try std.testing.expectEqual(@as(u32, 20), ring.take(last));
+    try std.testing.expectEqual(@as(u32, 3), ring.count());
+}
+
+test "a ring grows with what is used and shrinks after a long time of little" {
+    var ring = try with_length(256);
+    defer ring.deinit();
+    try std.testing.expectEqual(@as(u32, 128), ring.wanted());
+    var bytes: [512]u8 = undefined;
+    for (0..128) |name| ring.provide(@intCast(name), &bytes);
+    for (0..quiet_turns_max) |_| try std.testing.expectEqual(@as(u32, 0), ring.wanted());
+    try std.testing.expectEqual(@as(u32, 128), ring.target);
+    _ = ring.wanted();
+    try std.testing.expectEqual(@as(u32, 64), ring.target);
+}
