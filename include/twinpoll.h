@@ -16,7 +16,7 @@ extern "C" {
 #define TP_ASSERT_SIZE(type, bytes) struct tp_size_is_checked_from_c11_on
 #endif
 
-#define TP_LAYOUT_HASH UINT32_C(0xb985279b)
+#define TP_LAYOUT_HASH UINT32_C(0xb0a04ab4)
 #define TP_ABI_VERSION UINT32_C(1)
 #define TP_SEND_FLAG_MOVE UINT32_C(1)
 #define TP_SEND_FLAG_ANSWER UINT32_C(2)
@@ -478,6 +478,11 @@ int32_t tp_connection_address(uint32_t loop, uint32_t slot, uint32_t generation,
  * `Header.result_generation` and `result_bytes` tell the rest.
  */
 int32_t tp_buffer_take(uint32_t loop, uint32_t bytes);
+
+/*
+ * Gives one reference of the script back at once, for when no submission waits.
+ */
+int32_t tp_buffer_release(uint32_t loop, uint32_t buffer, uint32_t generation);
 
 /*
  * Puts a buffer in transit to another loop: `references` of the script and a borrow, if any, end.

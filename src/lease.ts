@@ -152,9 +152,9 @@ export class LeaseHandle implements Lease {
   listed = 0;
   size: number;
   /** The most that the script may set as length; 0 where it may not. */
-  readonly #settable: number;
+  readonly settable: number;
   /** Over this buffer from `offset`; its length may be that of an earlier delivery. */
-  #bytes: Uint8Array | null = null;
+  knownBytes: Uint8Array | null = null;
 
   /** One that is borrowed, or with `settable` the script's own, of which it decides the length. */
   constructor(pool: PoolHandle, buffer: number, bufferGeneration: number, settable: number) {
@@ -164,7 +164,7 @@ export class LeaseHandle implements Lease {
     this.offset = 0;
     this.references = settable > 0 ? 1 : 0;
     this.isBorrowed = false;
-    this.#settable = settable;
+    this.settable = settable;
     this.size = settable;
   }
 
@@ -172,7 +172,7 @@ export class LeaseHandle implements Lease {
   borrow(bufferGeneration: number, offset: number, length: number): void {
     if (offset !== this.offset) {
       this.offset = offset;
-      this.#bytes = null;
+      this.knownBytes = null;
     }
     this.bufferGeneration = bufferGeneration;
     this.size = length;
@@ -193,7 +193,7 @@ export class LeaseHandle implements Lease {
   }
 
   get capacity(): number {
-    return this.#settable > 0 ? this.#settable : this.size;
+    return this.settable > 0 ? this.settable : this.size;
   }
 
   get length(): number {
@@ -202,7 +202,7 @@ export class LeaseHandle implements Lease {
 
   set length(length: number) {
     this.checkLive();
-    if (this.#settable === 0) {
+    if (this.settable === 0) {
       throw new IoError("INVALID_ARGUMENT", "the length of a received lease is fixed", {
         advice: "Send bytes.subarray() to send a part of it.",
       });
@@ -219,10 +219,10 @@ export class LeaseHandle implements Lease {
     this.checkLive();
     // Messages of one length find the view of the last delivery. A view of another length: a new
     // message, a changed `length`, or memory that the script has transferred away.
-    if (this.#bytes === null || this.#bytes.length !== this.size) {
-      this.#bytes = this.pool.view(this.buffer, this.offset, this.size);
+    if (this.knownBytes === null || this.knownBytes.length !== this.size) {
+      this.knownBytes = this.pool.view(this.buffer, this.offset, this.size);
     }
-    return this.#bytes;
+    return this.knownBytes;
   }
 
   retain(): Lease {
@@ -241,9 +241,7 @@ export class LeaseHandle implements Lease {
     if (this.references > 0) {
       this.references -= 1;
       if (this.references === 0) this.pool.noteEnded(this);
-      if (!this.pool.isClosed) {
-        this.pool.queue.reference(Operation.release, this.buffer, this.bufferGeneration);
-      }
+      if (!this.pool.isClosed) this.pool.giveBack(this.buffer, this.bufferGeneration);
     }
     // A release by its last owner ends the lease even while its handler runs.
     if (this.references === 0) this.expire();

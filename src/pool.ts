@@ -115,6 +115,7 @@ export class PoolHandle implements Pool {
   /** Units of a receive buffer, as a shift. */
   readonly #receiveShift: number;
   readonly #debug: boolean;
+  readonly #callsAreCheap: boolean;
   readonly #owned = new Map<LeaseHandle, string>();
   readonly #adopted = new Map<number, { generation: number; released: () => void }>();
   #lastStats: PoolStats | null = null;
@@ -133,6 +134,7 @@ export class PoolHandle implements Pool {
     this.#words = parts.words;
     this.#receiveShift = Math.log2(parts.bufferSize / buffer_unit);
     this.#debug = parts.debug;
+    this.#callsAreCheap = parts.adapter.callsAreCheap;
   }
 
   stats(): PoolStats {
@@ -180,12 +182,7 @@ export class PoolHandle implements Pool {
         advice: `Allocate 1 to ${this.slabBytes} bytes, or raise pool.slabBytes.`,
       });
     }
-    const isPower = Number.isInteger(alignment) && Number.isInteger(Math.log2(alignment));
-    if (!isPower || alignment < 1 || alignment > pageBytes) {
-      throw new IoError("INVALID_ARGUMENT", `an alignment of ${show(alignment)} bytes`, {
-        advice: "Use a power of two from 1 to 4,096.",
-      });
-    }
+    if (alignment !== 1) checkAlignment(alignment);
     // Buffers of a size class are aligned to their size, up to a page.
     const buffer = this.take(Math.max(length, alignment));
     if (buffer < 0) return null;
@@ -213,9 +210,16 @@ export class PoolHandle implements Pool {
     return this.#words[Header.result_bytes];
   }
 
-  /** Gives back what was taken and not used. */
+  /** Gives back one of the script's references: at once where nothing was submitted before it. */
   giveBack(buffer: number, bufferGeneration: number): void {
-    this.queue.reference(Operation.release, buffer, bufferGeneration);
+    if (this.queue.count > 0 || !this.#callsAreCheap) {
+      this.queue.reference(Operation.release, buffer, bufferGeneration);
+      return;
+    }
+    const status = this.#functions.tp_buffer_release(this.#loop, buffer, bufferGeneration);
+    if (status < 0) throw errorOfStatus(status, "release a lease");
+    // Whoever waited for it goes on in a turn.
+    if (this.queue.isHostAsleep) this.queue.wake();
   }
 
   /** Copies `data` to a buffer. */
@@ -373,6 +377,14 @@ export class PoolHandle implements Pool {
 const noBytes = new Uint8Array(0);
 
 function ignore(): void {}
+
+function checkAlignment(alignment: number): void {
+  const isPower = Number.isInteger(alignment) && Number.isInteger(Math.log2(alignment));
+  if (isPower && alignment >= 1 && alignment <= pageBytes) return;
+  throw new IoError("INVALID_ARGUMENT", `an alignment of ${show(alignment)} bytes`, {
+    advice: "Use a power of two from 1 to 4,096.",
+  });
+}
 
 /** Bytes of the buffer that so many bytes take. */
 function classBytes(bytes: number): number {

@@ -60,7 +60,8 @@ export class SubmissionQueue {
   readonly #doubles: Float64Array;
   readonly #base: number;
   readonly #capacity: number;
-  readonly #wake: () => void;
+  /** Tells a sleeping driver of work. */
+  readonly wake: () => void;
 
   constructor(options: SubmissionQueueOptions) {
     this.#functions = options.functions;
@@ -69,7 +70,7 @@ export class SubmissionQueue {
     this.#doubles = options.doubles;
     this.#base = options.offset / 4;
     this.#capacity = options.capacity;
-    this.#wake = options.wake;
+    this.wake = options.wake;
   }
 
   /** `length` bytes at `offset` of a buffer, to a connection. */
@@ -166,7 +167,7 @@ export class SubmissionQueue {
   /** The word at which the next entry starts. */
   #reserve(): number {
     if (this.count === this.#capacity) this.flush();
-    if (this.isHostAsleep) this.#wake();
+    if (this.isHostAsleep) this.wake();
     const at = this.#base + this.count * entryWords;
     this.count += 1;
     return at;

@@ -684,6 +684,12 @@ pub const functions = [_]Function{
             "`exhausted`. `Header.result_generation` and `result_bytes` tell the rest.",
     },
     .{
+        .name = "tp_buffer_release",
+        .parameters = &.{ .{ "loop", .u32 }, .{ "buffer", .u32 }, .{ "generation", .u32 } },
+        .result = .i32,
+        .about = "Gives one reference of the script back at once, for when no submission waits.",
+    },
+    .{
         .name = "tp_buffer_transfer",
         .parameters = &.{
             .{ "loop", .u32 },

@@ -5,7 +5,7 @@
 // of an f64. The offset of a nested struct is counted in that struct's alignment.
 // `byte_length` is the size in bytes.
 
-export const layout_hash = 0xb985279b;
+export const layout_hash = 0xb0a04ab4;
 export const abi_version = 1;
 export const send_flag_move = 1;
 export const send_flag_answer = 2;
@@ -418,6 +418,7 @@ export const signatures = {
   tp_connect: { parameters: ["u32", "buffer", "u32"], result: "i32" },
   tp_connection_address: { parameters: ["u32", "u32", "u32", "u32"], result: "i32" },
   tp_buffer_take: { parameters: ["u32", "u32"], result: "i32" },
+  tp_buffer_release: { parameters: ["u32", "u32", "u32"], result: "i32" },
   tp_buffer_transfer: { parameters: ["u32", "u32", "u32", "u32"], result: "i32" },
   tp_buffer_receive: { parameters: ["u32", "u32", "u32", "u32"], result: "i32" },
   tp_memory_adopt: { parameters: ["u32", "buffer", "u32"], result: "i32" },
@@ -501,6 +502,10 @@ export interface Functions {
    * `Header.result_generation` and `result_bytes` tell the rest.
    */
   tp_buffer_take(loop: number, bytes: number): number;
+  /**
+   * Gives one reference of the script back at once, for when no submission waits.
+   */
+  tp_buffer_release(loop: number, buffer: number, generation: number): number;
   /**
    * Puts a buffer in transit to another loop: `references` of the script and a borrow, if any,
    * end. `busy` when there are others.

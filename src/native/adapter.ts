@@ -23,6 +23,8 @@ export interface WakeSource {
 export interface Adapter {
   /** Its name, for messages. */
   readonly runtime: "deno" | "bun" | "node";
+  /** Whether a native call costs less than an entry of a queue and its turn. */
+  readonly callsAreCheap: boolean;
   /** True in this runtime only. */
   isHost(): boolean;
   /** An environment variable; undefined too when reading it is not permitted. Never prompts. */

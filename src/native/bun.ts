@@ -45,6 +45,7 @@ const types: Readonly<Record<NativeType, string>> = {
 /** The adapter for Bun. */
 export const bun: Adapter = {
   runtime: "bun",
+  callsAreCheap: true,
 
   isHost(): boolean {
     return bunGlobal() !== undefined;

@@ -12,6 +12,7 @@ import { watchSocket } from "./watched_socket.ts";
 /** The adapter for Deno. */
 export const deno: Adapter = {
   runtime: "deno",
+  callsAreCheap: true,
 
   isHost(): boolean {
     return typeof globalThis.Deno?.dlopen === "function";

@@ -32,6 +32,7 @@ let loaded: Koffi | null = null;
 /** The adapter for Node. */
 export const node: Adapter = {
   runtime: "node",
+  callsAreCheap: false,
 
   isHost(): boolean {
     const global = globalThis as { Deno?: unknown; Bun?: unknown };

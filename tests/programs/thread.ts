@@ -19,6 +19,7 @@ const statuses = {
   tp_listener_address: functions.tp_listener_address(handle, 0, 0),
   tp_connection_address: functions.tp_connection_address(handle, 0, 0, 0),
   tp_buffer_take: functions.tp_buffer_take(handle, 512),
+  tp_buffer_release: functions.tp_buffer_release(handle, 0, 0),
   tp_buffer_transfer: functions.tp_buffer_transfer(handle, 0, 0, 0),
   tp_buffer_receive: functions.tp_buffer_receive(handle, 0, 0, 0),
   tp_memory_adopt: functions.tp_memory_adopt(handle, bytes, bytes.length),

@@ -170,6 +170,13 @@ fn tp_buffer_take(loop: u32, bytes: u32) callconv(.c) i32 {
     };
 }
 
+fn tp_buffer_release(loop: u32, buffer: u32, generation: u32) callconv(.c) i32 {
+    const any = registry.find(loop) catch |err| return find_status(err);
+    return switch (any) {
+        inline else => |instance| instance.release_buffer(buffer, generation),
+    };
+}
+
 fn tp_buffer_transfer(
     loop: u32,
     buffer: u32,

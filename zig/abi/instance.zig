@@ -156,6 +156,15 @@ pub fn Instance(comptime Backend: type) type {
             return self.answer_buffer(name);
         }
 
+        pub fn release_buffer(self: *Self, name: u32, generation: u32) i32 {
+            const stale = @intFromEnum(layout.Status.stale_handle);
+            if (!self.pool.valid(name, generation)) return stale;
+            if (!self.pool.take_from_script(name)) return stale;
+            self.net.release(name);
+            self.loop.publish_buffers();
+            return 0;
+        }
+
         pub fn transfer_buffer(self: *Self, name: u32, generation: u32, references: u32) i32 {
             const freed = self.pool.transfer(name, generation, references) catch |err| {
                 return @intFromEnum(switch (err) {
@@ -165,6 +174,7 @@ pub fn Instance(comptime Backend: type) type {
                 });
             };
             self.net.streams.returned(freed);
+            self.loop.publish_buffers();
             return 0;
         }
 
@@ -190,8 +200,7 @@ pub fn Instance(comptime Backend: type) type {
             const state = self.pool.state(name);
             header.result_generation = state.generation();
             header.result_bytes = state.bytes;
-            header.leases = @intCast(self.pool.leases);
-            header.buffers_in_use = self.pool.buffers_in_use;
+            self.loop.publish_buffers();
             return @intCast(name);
         }
 

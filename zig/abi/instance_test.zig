@@ -3,6 +3,7 @@
 const std = @import("std");
 const layout = @import("../layout.zig");
 const contract = @import("../backend/contract.zig");
+const kernel = @import("../sys/kernel.zig");
 const Epoll = @import("../backend/epoll.zig").Epoll;
 const IoUring = @import("../backend/io_uring.zig").IoUring;
 const uring = @import("../sys/uring.zig");
@@ -168,4 +169,48 @@ test "timers fire on a virtual clock, in order and not before" {
         try script.turn(0);
     }
     try testing.expectEqual(@as(u32, 5), script.timers);
+}
+
+/// Pages of this process that are in memory.
+fn resident_bytes() u64 {
+    var buffer: [128]u8 = undefined;
+    const text = kernel.read_file("/proc/self/statm", &buffer) orelse return 0;
+    var words = std.mem.tokenizeScalar(u8, text, ' ');
+    _ = words.next();
+    const pages = std.fmt.parseInt(u64, words.next() orelse "0", 10) catch 0;
+    return pages * std.heap.page_size_min;
+}
+
+/// Both ends of a thousand connections, which say nothing.
+fn check_idle(comptime Backend: type) !void {
+    var options = small_options();
+    options.max_connections = 2048;
+    var failure: contract.Failure = .{};
+    const instance = Instance(Backend).open(&options, 0, &failure) catch |err| {
+        if (failure.reason != .none) return error.SkipZigTest;
+        return err;
+    };
+    defer instance.close();
+    var script: Script(Backend) = .{ .instance = instance };
+    const port = try script.port_of(try script.listen());
+    try script.turn(0);
+    const before = resident_bytes();
+    for (0..1000) |count| {
+        _ = try script.connect(port);
+        for (0..turns_max) |_| {
+            if (script.opened == 2 * (count + 1)) break;
+            try script.turn(1000);
+        }
+    }
+    try script.turn(0);
+    try testing.expectEqual(@as(u32, 2000), instance.net.streams.open_count);
+    try testing.expectEqual(@as(u32, 0), instance.pool.buffers_in_use);
+    const each = (resident_bytes() -| before) / 2000;
+    errdefer std.debug.print("{d} bytes each\n", .{each});
+    try testing.expect(each <= 1024);
+}
+
+test "an idle connection costs at most 1 KiB and holds no receive buffer" {
+    try check_idle(Epoll);
+    try check_idle(IoUring);
 }

@@ -390,14 +390,18 @@ pub fn Loop(comptime BackendType: type) type {
             return @min(timer orelse memory, memory);
         }
 
+        pub inline fn publish_buffers(self: *Self) void {
+            self.channel.header.leases = @truncate(self.pool.leases);
+            self.channel.header.buffers_in_use = self.pool.buffers_in_use;
+        }
+
         /// Writes what the script reads from the header.
         fn publish(self: *Self) void {
             const header = self.channel.header;
             header.now_us = microseconds(self.now_ns);
             const next = self.timers.next_deadline_ns();
             header.next_timer_us = if (next) |deadline| microseconds(deadline) else -1;
-            header.leases = @intCast(self.pool.leases);
-            header.buffers_in_use = self.pool.buffers_in_use;
+            self.publish_buffers();
             inline for (std.meta.fields(Counters)) |field| {
                 @field(header.counters, field.name) =
                     @floatFromInt(@field(self.counters, field.name));

@@ -215,7 +215,7 @@ pub const Pool = struct {
         if (self.with_backend + self.received_in_use >= self.receive_limit + self.receive_count) {
             return self.refuse();
         }
-        const name = self.supply.take_class(self.receive_class);
+        const name = self.supply.take_class_patiently(self.receive_class);
         if (name == slabs.none) return self.refuse();
         slabs.state(name).use = .receive;
         slabs.state(name).class = @intCast(self.receive_class);

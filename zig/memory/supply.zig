@@ -71,8 +71,15 @@ pub const Supply = struct {
         return if (name == slabs.none) self.take_uncached(class) else name;
     }
 
+    /// The same for who asks again and again by itself: what could not be had is not looked for in
+    /// vain.
+    pub inline fn take_class_patiently(self: *Supply, class: u32) u32 {
+        const name = self.cache.pop(class);
+        if (name != slabs.none) return name;
+        return if (self.short & bit(class) != 0) slabs.none else self.take_uncached(class);
+    }
+
     noinline fn take_uncached(self: *Supply, class: u32) u32 {
-        if (self.short & bit(class) != 0) return slabs.none;
         if (self.refill(class) or self.release_oldest(class)) return self.cache.pop(class);
         self.note_short(class);
         return slabs.none;
@@ -89,7 +96,6 @@ pub const Supply = struct {
 
     /// A run of whole pages, or `slabs.none`.
     pub fn take_run(self: *Supply, bytes: u32) u32 {
-        if (self.short & bit(classes.count) != 0) return slabs.none;
         const run = if (self.afford(bytes)) self.arena.take_run(bytes) else null;
         const name = run orelse {
             self.note_short(classes.count);
