@@ -43,6 +43,8 @@ export class Gather {
   readonly #pool: PoolHandle;
   readonly #pieces: (LeaseHandle | Run)[] = [];
   readonly #taken: Taken[] = [];
+  /** How often a lease stands in the list. */
+  readonly #listed = new Map<LeaseHandle, number>();
 
   /** Throws, with nothing taken, when a part cannot be sent. */
   constructor(pool: PoolHandle, list: readonly unknown[]) {
@@ -52,11 +54,7 @@ export class Gather {
         advice: `Send at most ${maxParts} parts at once.`,
       });
     }
-    try {
-      for (const part of list) this.#add(part);
-    } finally {
-      for (const part of list) if (part instanceof LeaseHandle) part.listed = 0;
-    }
+    for (const part of list) this.#add(part);
     this.#measure();
   }
 
@@ -93,8 +91,9 @@ export class Gather {
   #add(part: unknown): void {
     if (part instanceof LeaseHandle) {
       if (part.pool !== this.#pool) throw new IoError("WRONG_LOOP", meaningOf("WRONG_LOOP"));
-      part.listed += 1;
-      if (!part.isLive || part.listed > part.rights) throw staleLease();
+      const listed = (this.#listed.get(part) ?? 0) + 1;
+      if (!part.isLive || listed > part.rights) throw staleLease();
+      this.#listed.set(part, listed);
       this.#pieces.push(part);
       this.length += part.size;
       return;

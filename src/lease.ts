@@ -148,8 +148,6 @@ export class LeaseHandle implements Lease {
   references: number;
   /** Its handler still runs. */
   isBorrowed: boolean;
-  /** How often it stands in the list that is being sent. */
-  listed = 0;
   size: number;
   /** The most that the script may set as length; 0 where it may not. */
   readonly settable: number;

@@ -78,8 +78,6 @@ export class Loop implements Disposable {
   readonly mode: LoopMode;
   /** What the loop works with. */
   readonly capabilities: Capabilities;
-  /** The memory for the loop's buffers. */
-  readonly pool: Pool;
 
   readonly #state: LoopState;
 
@@ -101,11 +99,15 @@ export class Loop implements Disposable {
       library.functions.tp_loop_close(opened.handle);
       throw error;
     }
-    this.pool = this.#state.pool;
     setPoolOf(this, this.#state.pool);
     this.capabilities = describeLoop(opened.granted);
     this.backend = this.capabilities.backend;
     this.mode = this.capabilities.mode;
+  }
+
+  /** The memory for the loop's buffers. */
+  get pool(): Pool {
+    return this.#state.pool;
   }
 
   /** True once `close()` was called. */

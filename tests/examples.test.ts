@@ -14,6 +14,7 @@ import { command, root, runtime } from "./support/runtime.ts";
 const programs: Record<string, [args: string[], output: RegExp]> = {
   "echo.ts": [["--once"], /^listening on tcp:.*\nechoed hello\n$/],
   "echo_attached.ts": [["--once"], /^listening on tcp:[^]*fetched beside the loop\n/],
+  "worker_leases.ts": [[], /^listening on tcp:.*\nanswered SHOUT\n$/],
   "timers.ts": [[], /^tick 1, at the end of its turn\n[^]*later: after \d+ ms\n/],
 };
 

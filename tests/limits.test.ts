@@ -1,5 +1,5 @@
-// Memory where the machine gives little: a low limit on locked memory, no huge pages. Everything goes
-// on with less, and says so.
+// Memory where the machine gives little: a low limit on locked memory, no huge pages. Everything
+// goes on with less, and says so.
 
 import assert from "node:assert/strict";
 import { existsSync } from "node:fs";

@@ -32,7 +32,7 @@ pub fn main(init: std.process.Init) !u8 {
     else
         null;
     if (cores) |pair| pin(pair[0]);
-    const pool = try open(arena);
+    const pool = try open();
     const visit_ns: u64 = @intFromFloat(seconds * std.time.ns_per_s);
     for (sizes) |size| {
         for (depths) |depth| {
@@ -48,7 +48,7 @@ pub fn main(init: std.process.Init) !u8 {
             }
         }
     }
-    if (cores) |pair| try together(arena, pair, visit_ns);
+    if (cores) |pair| try together(pair, visit_ns);
     return 0;
 }
 
@@ -56,8 +56,9 @@ fn core(text: []const u8) !u32 {
     return std.fmt.parseInt(u32, text, 10);
 }
 
-fn open(allocator: std.mem.Allocator) !*Pool {
-    const pool = try allocator.create(Pool);
+/// In pages of its own, as a loop's pool is: two that share a cache line would hinder each other.
+fn open() !*Pool {
+    const pool = try std.heap.page_allocator.create(Pool);
     try pool.init(.{
         .kind = .{ .slab_bytes = 8 << 20 },
         .max_bytes = 256 << 20,
@@ -105,7 +106,6 @@ fn use_malloc(bytes: u32, depth: u32) void {
 
 const Side = struct {
     core: u32,
-    allocator: std.mem.Allocator,
     visit_ns: u64,
     go: *std.atomic.Value(u32),
     /// Buffers per second of the side's own processor time.
@@ -113,28 +113,24 @@ const Side = struct {
 
     fn run(self: *Side) void {
         pin(self.core);
-        const pool = open(self.allocator) catch @panic("no pool");
+        const pool = open() catch @panic("no pool");
         _ = visit(pool, 16_384, 64, self.visit_ns / 4);
         _ = self.go.fetchSub(1, .acq_rel);
         while (self.go.load(.acquire) > 0) std.atomic.spinLoopHint();
         self.rate = std.time.ns_per_s / visit(pool, 16_384, 64, self.visit_ns);
         pool.deinit(true);
+        std.heap.page_allocator.destroy(pool);
     }
 };
 
 /// Two loops at once, each against its own lone rate.
-fn together(allocator: std.mem.Allocator, cores: [2]u32, visit_ns: u64) !void {
+fn together(cores: [2]u32, visit_ns: u64) !void {
     var shares: [2][rounds]f64 = undefined;
     for (0..rounds) |round| {
         var lone: [2]f64 = undefined;
         for (cores, &lone) |one, *rate| {
             var go: std.atomic.Value(u32) = .init(1);
-            var side: Side = .{
-                .core = one,
-                .allocator = allocator,
-                .visit_ns = visit_ns,
-                .go = &go,
-            };
+            var side: Side = .{ .core = one, .visit_ns = visit_ns, .go = &go };
             const thread = try std.Thread.spawn(.{}, Side.run, .{&side});
             thread.join();
             rate.* = side.rate;
@@ -143,7 +139,7 @@ fn together(allocator: std.mem.Allocator, cores: [2]u32, visit_ns: u64) !void {
         var sides: [2]Side = undefined;
         var threads: [2]std.Thread = undefined;
         for (&sides, &threads, cores) |*side, *thread, one| {
-            side.* = .{ .core = one, .allocator = allocator, .visit_ns = visit_ns, .go = &go };
+            side.* = .{ .core = one, .visit_ns = visit_ns, .go = &go };
             thread.* = try std.Thread.spawn(.{}, Side.run, .{side});
         }
         for (threads) |thread| thread.join();

@@ -31,7 +31,7 @@ pub const Any = union(enum) {
 const Slot = struct {
     /// 0: nobody's. `reserved`: being opened or closed.
     handle: std.atomic.Value(u32) = .init(0),
-    thread: std.atomic.Value(u32) = .init(0),
+    thread: std.atomic.Value(usize) = .init(0),
     generation: u32 = 0,
     any: Any = undefined,
 };
@@ -60,7 +60,7 @@ pub fn find(handle: u32) FindError!Any {
     const slot = &slots[slot_of(handle)];
     if (handle == 0 or handle >= reserved) return error.Stale;
     if (slot.handle.load(.acquire) != handle) return error.Stale;
-    if (slot.thread.load(.monotonic) != host.thread_number()) return error.WrongThread;
+    if (slot.thread.load(.monotonic) != host.thread_identity()) return error.WrongThread;
     return slot.any;
 }
 
@@ -81,7 +81,7 @@ pub fn open(options: *layout.LoopOptions) i32 {
     };
     slot.generation = if (slot.generation == generation_max) 1 else slot.generation + 1;
     const handle = slot.generation << slot_bits | index;
-    slot.thread.store(host.thread_number(), .monotonic);
+    slot.thread.store(host.thread_identity(), .monotonic);
     slot.handle.store(handle, .release);
     return @intCast(handle);
 }
@@ -145,7 +145,7 @@ fn open_backend(options: *layout.LoopOptions) Error!Any {
 fn close_own() void {
     for (&slots) |*slot| {
         const handle = slot.handle.load(.acquire);
-        if (slot.thread.load(.monotonic) == host.thread_number()) close(handle) catch continue;
+        if (slot.thread.load(.monotonic) == host.thread_identity()) close(handle) catch continue;
     }
 }
 

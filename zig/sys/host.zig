@@ -134,6 +134,22 @@ pub fn at_thread_end(comptime body: fn () void) void {
 var next_thread: std.atomic.Value(u32) = .init(1);
 threadlocal var own_thread: u32 = 0;
 
+/// Tells the calling thread from all that live, for one instruction: where its control block is.
+/// A later thread may have the same, so what is kept by it must end with the thread
+/// (`at_thread_end`); where the host does not tell of that end it is `thread_number`.
+pub inline fn thread_identity() usize {
+    if (pthread_setspecific == null) return thread_number();
+    return switch (@import("builtin").cpu.arch) {
+        .x86_64 => asm ("movq %%fs:0, %[identity]"
+            : [identity] "=r" (-> usize),
+        ),
+        .aarch64 => asm ("mrs %[identity], tpidr_el0"
+            : [identity] "=r" (-> usize),
+        ),
+        else => thread_number(),
+    };
+}
+
 /// A number that no other thread of this process has or will have (until 2^32 threads).
 pub fn thread_number() u32 {
     if (own_thread == 0) own_thread = next_thread.fetchAdd(1, .monotonic);
@@ -167,7 +183,19 @@ test "what a thread asks for is done once, when it ends" {
     try std.testing.expectEqual(@as(u32, 2), Counter.count.load(.monotonic));
 }
 
-test "a thread keeps its number" {
+test "a thread keeps its number and its identity, which no other has" {
     try std.testing.expect(thread_number() != 0);
     try std.testing.expectEqual(thread_number(), thread_number());
+    try std.testing.expectEqual(thread_identity(), thread_identity());
+    const Other = struct {
+        var identity: usize = 0;
+
+        fn run() void {
+            identity = thread_identity();
+        }
+    };
+    const other = try std.Thread.spawn(.{}, Other.run, .{});
+    const own = thread_identity();
+    other.join();
+    try std.testing.expect(Other.identity != 0 and Other.identity != own);
 }
