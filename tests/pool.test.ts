@@ -256,3 +256,27 @@ test("the memory of a closed loop is another's", () => {
     turns(loop, 1, 0);
   }
 });
+
+test("slabs are registered as they come, with further loops by cloning", (context) => {
+  if (bestBackend !== "io_uring") return context.skip("io_uring is not available");
+  const pool = { ...tight, bufferSize: 512, maxBytes: 256 * kib, fixedBuffers: true };
+  const open = (): Loop => new Loop({ backend: "io_uring", pool });
+  using first = open();
+  const { fixed } = first.pool.stats();
+  assert.equal(fixed.asked, true);
+  if (!fixed.granted) return assert.match(fixed.reason!, /ENOMEM|EPERM/);
+  const leases = exhaust(first, 16 * kib);
+  first.turn();
+  const { fixed: grown, slabs } = first.pool.stats();
+  assert.deepEqual([grown.granted, grown.slabs], [true, slabs]);
+  using second = open();
+  assert.deepEqual(second.pool.stats().fixed, grown);
+  release(first, leases);
+});
+
+test("epoll registers nothing, and says so", () => {
+  using loop = new Loop({ backend: "epoll", pool: { fixedBuffers: true } });
+  const { fixed } = loop.pool.stats();
+  assert.deepEqual([fixed.asked, fixed.granted], [true, false]);
+  assert.match(fixed.reason!, /this backend registers nothing/);
+});

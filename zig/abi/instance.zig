@@ -128,6 +128,7 @@ pub fn Instance(comptime Backend: type) type {
         pub fn close(self: *Self) void {
             const idle = self.net.close_all();
             self.net.deinit();
+            self.pool.remove_devices();
             self.loop.deinit();
             self.pool.deinit(idle);
             const instances: [*]Self = @ptrCast(self);

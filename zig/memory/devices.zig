@@ -65,7 +65,7 @@ pub const Devices = struct {
         }
     }
 
-    /// Before the devices end. Those that end by themselves need not be told.
+    /// Before the devices end.
     pub fn remove_all(self: *Devices, arena: u32) void {
         for (self.devices[0..self.count]) |device| {
             for (0..self.seen) |number| {

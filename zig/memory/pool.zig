@@ -355,6 +355,11 @@ pub const Pool = struct {
         return self.devices.add(device, self.arena().number);
     }
 
+    /// Before the devices end.
+    pub fn remove_devices(self: *Pool) void {
+        self.devices.remove_all(self.arena().number);
+    }
+
     /// Registers slabs that came since the last time with the pool's devices.
     pub fn register_new_slabs(self: *Pool) void {
         if (self.devices.count > 0) self.devices.register_new(self.arena().number);

@@ -25,6 +25,8 @@ const plain = channel_module.plain;
 /// Buffers that a kernel may fill for one multishot receive before others get their turn
 /// (MULTISHOT_MAX_RETRY in io_uring/net.c).
 const receive_burst = 32;
+/// Connections that wait for others' buffers and are looked at in one pass.
+const served_at_once = 64;
 
 const aborted = @intFromEnum(layout.Status.aborted);
 const exhausted = @intFromEnum(layout.Status.exhausted);
@@ -54,8 +56,11 @@ pub fn Streams(comptime Loop: type) type {
         starved: List(Connection, "starved"),
         bufferless: List(Connection, "bufferless"),
         squeezed: List(Connection, "squeezed"),
-        /// How often buffers and places in queues had become free when those two were last served.
+        /// How often buffers and places in queues had become free when it was last looked.
         progress_seen: u64,
+        /// How many of those two lists are still to be served since then.
+        bufferless_due: u32,
+        squeezed_due: u32,
         /// What the send that is being started consists of.
         segments: [contract.segments_max]contract.Segment,
 
@@ -88,6 +93,8 @@ pub fn Streams(comptime Loop: type) type {
                 .bufferless = .{},
                 .squeezed = .{},
                 .progress_seen = 0,
+                .bufferless_due = 0,
+                .squeezed_due = 0,
                 .segments = undefined,
             };
         }
@@ -315,7 +322,7 @@ pub fn Streams(comptime Loop: type) type {
 
         /// Whether something could be done for a connection right now.
         pub fn waiting(self: *const Self) bool {
-            if (self.attention.length > 0) return true;
+            if (self.attention.length > 0 or self.bufferless_due + self.squeezed_due > 0) return true;
             return self.starved.length > 0 and self.loop.backend.buffers() > 0;
         }
 
@@ -324,23 +331,28 @@ pub fn Streams(comptime Loop: type) type {
             for (0..@min(self.starved.length, self.loop.backend.buffers())) |_| {
                 self.advance(self.starved.pop(self.connections).?);
             }
-            const progress = self.loop.pool.supply.frees + self.nodes.frees;
+            const progress = self.loop.pool.supply.frees +% self.nodes.frees;
             if (progress != self.progress_seen) {
                 self.progress_seen = progress;
-                self.serve_waiting();
+                self.bufferless_due = self.bufferless.length;
+                self.squeezed_due = self.squeezed.length;
             }
+            self.serve_waiting();
             for (0..self.attention.length) |_| {
                 self.advance(self.attention.pop(self.connections).?);
             }
             self.loop.pool.supply.awaited = self.starved.length > 0 or self.bufferless.length > 0;
         }
 
+        /// Each once, some of them at a time: there may be very many.
         fn serve_waiting(self: *Self) void {
-            for (0..self.bufferless.length) |_| {
-                self.advance(self.bufferless.pop(self.connections).?);
+            for (0..@min(self.bufferless_due, served_at_once)) |_| {
+                self.bufferless_due -= 1;
+                self.advance(self.bufferless.pop(self.connections) orelse continue);
             }
-            for (0..self.squeezed.length) |_| {
-                self.advance(self.squeezed.pop(self.connections).?);
+            for (0..@min(self.squeezed_due, served_at_once)) |_| {
+                self.squeezed_due -= 1;
+                self.advance(self.squeezed.pop(self.connections) orelse continue);
             }
         }
 
