@@ -322,7 +322,8 @@ pub fn Streams(comptime Loop: type) type {
 
         /// Whether something could be done for a connection right now.
         pub fn waiting(self: *const Self) bool {
-            if (self.attention.length > 0 or self.bufferless_due + self.squeezed_due > 0) return true;
+            if (self.attention.length > 0) return true;
+            if (self.bufferless_due + self.squeezed_due > 0) return true;
             return self.starved.length > 0 and self.loop.backend.buffers() > 0;
         }
 
