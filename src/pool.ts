@@ -117,7 +117,8 @@ export class PoolHandle implements Pool {
   readonly #debug: boolean;
   readonly #callsAreCheap: boolean;
   readonly #owned = new Map<LeaseHandle, string>();
-  readonly #adopted = new Map<number, { generation: number; released: () => void }>();
+  /** By name and generation: a name may be used again before the script hears of its release. */
+  readonly #adopted = new Map<string, () => void>();
   #lastStats: PoolStats | null = null;
 
   constructor(parts: PoolParts) {
@@ -218,8 +219,7 @@ export class PoolHandle implements Pool {
     }
     const status = this.#functions.tp_buffer_release(this.#loop, buffer, bufferGeneration);
     if (status < 0) throw errorOfStatus(status, "release a lease");
-    // Whoever waited for it goes on in a turn.
-    if (this.queue.isHostAsleep) this.queue.wake();
+    this.#wakeWaiting();
   }
 
   /** Copies `data` to a buffer. */
@@ -237,7 +237,15 @@ export class PoolHandle implements Pool {
   transfer(buffer: number, bufferGeneration: number, references: number): number {
     // What was submitted about it counts.
     if (this.queue.count > 0) this.queue.flush();
-    return this.#functions.tp_buffer_transfer(this.#loop, buffer, bufferGeneration, references);
+    const functions = this.#functions;
+    const status = functions.tp_buffer_transfer(this.#loop, buffer, bufferGeneration, references);
+    this.#wakeWaiting();
+    return status;
+  }
+
+  /** Whoever waited for a buffer goes on in a turn. */
+  #wakeWaiting(): void {
+    if (this.queue.isHostAsleep) this.queue.wake();
   }
 
   /** Takes over a buffer in transit. */
@@ -281,7 +289,7 @@ export class PoolHandle implements Pool {
     const slab = buffer >>> buffer_slab_shift;
     if (slab < this.#slabs.length) this.#slabs[slab] = noBytes;
     const generation = this.takenGeneration;
-    this.#adopted.set(buffer, { generation, released });
+    this.#adopted.set(`${buffer}:${generation}`, released);
     const lease = new LeaseHandle(this, buffer, generation, byteLength);
     this.noteOwned(lease);
     return lease;
@@ -289,10 +297,10 @@ export class PoolHandle implements Pool {
 
   /** Nothing uses adopted memory any more. */
   memoryReleased(buffer: number, generation: number): void {
-    const adopted = this.#adopted.get(buffer);
-    if (adopted === undefined || adopted.generation !== generation) return;
-    this.#adopted.delete(buffer);
-    adopted.released();
+    const key = `${buffer}:${generation}`;
+    const released = this.#adopted.get(key);
+    this.#adopted.delete(key);
+    released?.();
   }
 
   /** The loop is about to be closed: every lease is stale. What the script still held. */
@@ -308,7 +316,7 @@ export class PoolHandle implements Pool {
   releaseAdopted(fail: (error: unknown) => void): void {
     const all = [...this.#adopted.values()];
     this.#adopted.clear();
-    for (const { released } of all) {
+    for (const released of all) {
       try {
         released();
       } catch (error) {

@@ -59,8 +59,12 @@ testLoop("adopted memory is sent in place, and told when it is free", (loop) => 
 });
 
 testLoop("a number is used again, with a view of the new memory", (loop) => {
-  for (let round = 0; round < 5; round++) {
-    using source = native();
+  using first = native();
+  using second = native();
+  for (let round = 0; round < 6; round++) {
+    const source = round % 2 === 0 ? first : second;
+    first.bytes.fill(100);
+    second.bytes.fill(100);
     let released = 0;
     const lease = loop.pool.adopt(source.memory, { released: () => void (released += 1) });
     source.bytes.fill(round + 1);
@@ -68,6 +72,22 @@ testLoop("a number is used again, with a view of the new memory", (loop) => {
     lease.release();
     turnUntil(loop, () => released === 1, "the end of the adoption");
   }
+});
+
+testLoop("adopting before the release of the last one was told costs nobody its call", (loop) => {
+  using source = native();
+  const told: number[] = [];
+  const adopt = (number: number): void => {
+    const lease = loop.pool.adopt(source.memory, { released: () => void told.push(number) });
+    lease.release();
+  };
+  // Timers of one turn come before what else it reports.
+  for (let number = 0; number < 4; number++) {
+    loop.startTimer(() => adopt(number), { delayUs: number === 0 ? 0 : 1 });
+  }
+  adopt(9);
+  turnUntil(loop, () => told.length === 5, "every call");
+  assert.deepEqual(told.toSorted(), [0, 1, 2, 3, 9]);
 });
 
 test("an address is as good as a pointer", () => {

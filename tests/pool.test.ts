@@ -5,7 +5,8 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { IoError, type LeakReport, type Lease, Loop, type PoolStats } from "../mod.ts";
 import { bestBackend, testLoop } from "./support/backends.ts";
-import { turns } from "./support/drive.ts";
+import { turns, turnUntil } from "./support/drive.ts";
+import { awaitClosed, openPair } from "./support/streams.ts";
 
 const kib = 1024;
 const mib = 1024 * kib;
@@ -151,6 +152,26 @@ testLoop(
   },
   { pool: { ...tight, quarantine: { count: 5 } } },
 );
+
+testLoop("a quarantine by count does not keep drain back", (loop) => {
+  let drains = 0;
+  const { client, server } = openPair(loop, { client: { drain: () => void (drains += 1) } });
+  const leases = exhaust(loop, 4096);
+  assert.equal(client.send(new Uint8Array(4096)), "full");
+  release(loop, leases);
+  turnUntil(loop, () => drains === 1, "drain");
+  client.close();
+  awaitClosed(loop, client, server);
+}, { pool: { ...tight, quarantine: { count: 60_000 } } });
+
+testLoop("nor runs of pages", (loop) => {
+  for (let count = 0; count < 20; count++) {
+    const lease = loop.allocate(5 * mib);
+    assert.notEqual(lease, undefined, `the ${count + 1}th`);
+    lease!.release();
+    loop.turn();
+  }
+}, { pool: { slabBytes: 8 * mib, maxBytes: 64 * mib, quarantine: { count: 100 } } });
 
 test("what was asked for and what was granted is told", () => {
   using loop = new Loop({ pool: { hugePages: "2MiB", lock: true, prefault: true, numaNode: 0 } });

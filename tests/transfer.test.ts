@@ -8,7 +8,7 @@ import { Worker } from "node:worker_threads";
 import fc from "fast-check";
 import { Lease, type LeaseMessage, Loop } from "../mod.ts";
 import { bestBackend, testLoop } from "./support/backends.ts";
-import { turnUntil, within } from "./support/drive.ts";
+import { turnUntil, untilQuiet, within } from "./support/drive.ts";
 import { program } from "./support/runtime.ts";
 import { awaitClosed, openPair } from "./support/streams.ts";
 
@@ -144,6 +144,77 @@ test("a sender's end does not end what it has sent", () => {
   assert.deepEqual(arrived.copy(), new Uint8Array(100).fill(3));
   arrived.release();
 });
+
+test("what comes from other slabs goes back there", () => {
+  const near = new Loop({ backend: bestBackend, pool: { slabBytes: 131_072, maxBytes: 262_144 } });
+  const far = new Loop({ backend: bestBackend, pool: { slabBytes: 1 << 21, maxBytes: 1 << 21 } });
+  const before = far.pool.stats();
+  for (let round = 0; round < 20; round++) {
+    const sizes = [512, 1_000, 4_096, 512, 65_536, 8_192, 512];
+    const arrived = sizes.map((bytes) => Lease.receive(near, far.allocate(bytes)!.transfer()));
+    // In the last round they are left to the end of the loop.
+    if (round < 19) { for (const lease of arrived) lease.release(); }
+    near.turn();
+    far.turn();
+  }
+  near.close();
+  far.close();
+  using again = new Loop({ backend: bestBackend, pool: { slabBytes: 1 << 21, maxBytes: 1 << 21 } });
+  const { slabs, slabBytes, freeBytes, heldBytes } = again.pool.stats();
+  assert.equal(freeBytes + heldBytes, slabs * slabBytes, "a slot was lost");
+  assert.equal(slabs, before.slabs);
+});
+
+testLoop("transferring gives the credit back, also to a loop that sleeps", async (loop) => {
+  using other = new Loop({ backend: loop.backend });
+  const kept: Lease[] = [];
+  let received = 0;
+  const { client, server } = openPair(loop, {
+    server: {
+      data(_, lease): void {
+        received += lease.length;
+        kept.push(lease.retain());
+      },
+    },
+    listen: { receiveCredits: 1 },
+  });
+  loop.attach();
+  client.send("x".repeat(100_000));
+  const limit = Date.now() + 20_000;
+  while (received < 100_000) {
+    assert.ok(Date.now() < limit, `${received} bytes, then nothing`);
+    await untilQuiet(loop);
+    for (const lease of kept.splice(0)) Lease.receive(other, lease.transfer()).release();
+  }
+  loop.detach();
+  for (const lease of kept) lease.release();
+  client.close();
+  awaitClosed(loop, client, server);
+});
+
+testLoop("drain follows when what was in transit is received, however late", async (loop) => {
+  const { backend, capabilities } = loop;
+  using other = new Loop({ backend });
+  const messages: LeaseMessage[] = [];
+  let drains = 0;
+  const { client, server } = openPair(loop, { client: { drain: () => void (drains += 1) } });
+  loop.turn();
+  for (let lease = loop.allocate(4096); lease; lease = loop.allocate(4096)) {
+    messages.push(lease.transfer());
+  }
+  assert.equal(client.send(new Uint8Array(capabilities.maxBytes / 4)), "full");
+  loop.attach();
+  await new Promise((resolve) => setTimeout(resolve, 60));
+  assert.equal(drains, 0);
+  for (const message of messages) Lease.receive(other, message).release();
+  for (let tick = 0; drains === 0; tick++) {
+    assert.ok(tick < 500, "drain never came");
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+  loop.detach();
+  client.close();
+  awaitClosed(loop, client, server);
+}, { pool: { bufferSize: 512, receiveBuffers: 8, slabBytes: 131_072, maxBytes: 131_072 } });
 
 /** One step of a random program over several loops; `at` chooses a lease or a message. */
 type Step = readonly [what: number, loop: number, at: number, bytes: number];

@@ -214,3 +214,52 @@ test "an idle connection costs at most 1 KiB and holds no receive buffer" {
     try check_idle(Epoll);
     try check_idle(IoUring);
 }
+
+/// A short answer in a receive buffer, while others hold most of these.
+fn check_copy_out(comptime Backend: type) !void {
+    var options = small_options();
+    options.receive_buffers = 8;
+    options.max_kib = 256;
+    var failure: contract.Failure = .{};
+    const instance = Instance(Backend).open(&options, 0, &failure) catch |err| {
+        if (failure.reason != .none) return error.SkipZigTest;
+        return err;
+    };
+    defer instance.close();
+    const pool = &instance.pool;
+    for ([_]bool{ false, true }) |scarce| {
+        while (scarce and !pool.receive_is_scarce()) {
+            pool.received(pool.take_for_backend().?, layout.no_slot, 0);
+        }
+        var script: Script(Backend) = .{ .instance = instance };
+        const listener = try script.listen();
+        const slot = try script.connect(try script.port_of(listener));
+        const generation = instance.loop.channel.header.result_generation;
+        for (0..turns_max) |_| {
+            if (script.opened == 2) break;
+            try script.turn(1000);
+        }
+        try testing.expect(try script.send(slot, generation, 7, 100));
+        // What the echo submits stays unsubmitted once the message is there.
+        for (0..turns_max) |_| {
+            try script.turn(1000);
+            if (script.submissions > 0) break;
+        }
+        try testing.expectEqual(@as(i32, 0), instance.submit(script.submissions));
+        script.submissions = 0;
+        const streams = &instance.net.streams;
+        const queue = &streams.connections[script.accepted_slot].queue;
+        const state = pool.state(streams.nodes.nodes[queue.head].buffer);
+        try testing.expectEqual(@as(u32, if (scarce) 512 else 4096), state.bytes);
+        for (0..turns_max) |_| {
+            if (script.received == 100) break;
+            try script.turn(1000);
+        }
+        try testing.expectEqual(@as(u64, 100 * 7), script.checksum);
+    }
+}
+
+test "while receive buffers are scarce a short answer does not keep one" {
+    try check_copy_out(Epoll);
+    try check_copy_out(IoUring);
+}

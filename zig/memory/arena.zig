@@ -138,12 +138,23 @@ pub const Arena = struct {
         if (stocked == names.len) return;
         self.lock.acquire();
         defer self.lock.release();
-        for (names[stocked..]) |name| self.buddies.give_back(name);
+        for (names[stocked..]) |name| self.give_back(name);
     }
 
-    pub fn put_run(self: *Arena, name: u32) void {
+    /// One block or run that no cache keeps.
+    pub fn put_one(self: *Arena, part: u32, name: u32) void {
+        const bytes = slabs.state(name).bytes;
+        if (bytes <= classes.bytes_max) {
+            const class = classes.of(bytes);
+            return self.put(part, class, &.{name}, classes.kept(class, self.kind.slab_bytes));
+        }
         self.lock.acquire();
         defer self.lock.release();
+        self.give_back(name);
+    }
+
+    fn give_back(self: *Arena, name: u32) void {
+        std.debug.assert(self.owns(slabs.slab_of(name)));
         self.buddies.give_back(name);
     }
 
@@ -156,7 +167,7 @@ pub const Arena = struct {
                     if (count == 0) break;
                     self.lock.acquire();
                     defer self.lock.release();
-                    for (names[0..count]) |name| self.buddies.give_back(name);
+                    for (names[0..count]) |name| self.give_back(name);
                 }
             }
         }
@@ -227,9 +238,9 @@ pub const Arena = struct {
         };
     }
 
-    /// Takes back whatever `owner` has: what its script still held, or its backend. With `lost`
-    /// nobody may have it again, because the kernel may still write to it.
-    pub fn reclaim(self: *Arena, owner: u32, lost: bool) void {
+    /// What a script still held, or its backend. With `lost` nobody may have it again, because the
+    /// kernel may still write to it.
+    fn reclaim_own(self: *Arena, owner: u32, lost: bool) void {
         self.lock.acquire();
         defer self.lock.release();
         for (0..slabs.slab_count()) |number| {
@@ -254,7 +265,7 @@ pub const Arena = struct {
                 self.lost_bytes += state.bytes;
                 state.set_owner(slabs.Owner.lost);
             } else {
-                self.buddies.give_back(name);
+                self.give_back(name);
             }
         }
     }
@@ -292,6 +303,20 @@ pub fn of(kind: Kind) ?*Arena {
     arena.init(arenas_count, kind);
     arenas_count += 1;
     return arena;
+}
+
+/// The arena that a block is of.
+pub fn of_block(name: u32) *Arena {
+    return &arenas[slabs.slab_at(slabs.slab_of(name)).arena];
+}
+
+/// Takes back whatever `owner` has in an arena, or in any.
+pub fn reclaim(owner: u32, lost: bool, only: ?*Arena) void {
+    if (only) |arena| return arena.reclaim_own(owner, lost);
+    arenas_lock.acquire();
+    const count = arenas_count;
+    arenas_lock.release();
+    for (arenas[0..count]) |*arena| arena.reclaim_own(owner, lost);
 }
 
 /// The child of a fork has none of its parent's memory.

@@ -6,6 +6,10 @@ const slabs = @import("slabs.zig");
 pub const count = 14;
 pub const bytes_max: u32 = bytes_of(count - 1);
 
+/// Stand where a class would for what no cache keeps: runs, and blocks of another arena's slabs.
+pub const run: u32 = count;
+pub const foreign: u32 = count + 1;
+
 /// Bytes of one class that a loop's cache, and each part of the stock, keep at most.
 const kept_bytes = 2 << 20;
 /// Blocks of one class that they keep at most.

@@ -62,6 +62,8 @@ pub const Pool = struct {
     refused: u64,
 
     poison: bool,
+    /// It was given blocks of other arenas, and may have some.
+    has_foreign: bool,
     /// Blocks that become free may be given out again at once.
     is_plain: bool,
     /// Adopted memory that nobody uses any more and the script has not been told of.
@@ -95,6 +97,7 @@ pub const Pool = struct {
             .with_backend = 0,
             .refused = 0,
             .poison = options.poison,
+            .has_foreign = false,
             .is_plain = !options.poison and options.quarantine_count == 0 and
                 options.quarantine_ms == 0,
             .released_head = slabs.none,
@@ -115,7 +118,7 @@ pub const Pool = struct {
     pub fn deinit(self: *Pool, idle: bool) void {
         self.supply.scavenge();
         self.forget_adopted();
-        self.arena().reclaim(self.number(), !idle);
+        arena_module.reclaim(self.number(), !idle, if (self.has_foreign) null else self.arena());
         self.arena().leave(self.supply.max_bytes);
         members.leave(self.number());
         self.* = undefined;
@@ -201,7 +204,7 @@ pub const Pool = struct {
         if (self.script_bytes + size > self.script_limit_bytes) return self.refuse();
         const name = self.supply.take_run(size);
         if (name == slabs.none) return self.refuse();
-        self.hand_to_script(name, size, classes.count);
+        self.hand_to_script(name, size, classes.run);
         return name;
     }
 
@@ -256,7 +259,7 @@ pub const Pool = struct {
         if (self.supply.short != 0) return false;
         const wanted = @min(bytes, self.script_limit_bytes);
         if (self.script_bytes + wanted > self.script_limit_bytes) return false;
-        return self.supply.left_bytes() + self.supply.cache.bytes() >= wanted;
+        return self.supply.obtainable_bytes() >= wanted;
     }
 
     /// Leased, borrowed, held back, or waiting to be sent.
@@ -403,11 +406,17 @@ pub const Pool = struct {
         const wanted = slabs.tag_of(generation, self.number());
         if (found.tag.cmpxchgStrong(expected, wanted, .acquire, .monotonic) != null) return false;
         members.received(found.account, found.bytes);
-        const is_class = found.bytes <= classes.bytes_max;
-        const class = if (is_class) classes.of(found.bytes) else classes.count;
         self.supply.held_bytes += found.bytes;
-        self.hand_to_script(name, found.bytes, class);
+        self.hand_to_script(name, found.bytes, self.class_of_received(name, found.bytes));
         return true;
+    }
+
+    fn class_of_received(self: *Pool, name: u32, bytes: u32) u32 {
+        if (slabs.slab_at(slabs.slab_of(name)).arena != self.arena().number) {
+            self.has_foreign = true;
+            return classes.foreign;
+        }
+        return if (bytes <= classes.bytes_max) classes.of(bytes) else classes.run;
     }
 
     /// Makes memory of the application a block with one reference, the script's; null when there

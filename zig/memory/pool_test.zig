@@ -154,3 +154,29 @@ pub fn free(pool: *Pool, name: u32) !void {
     try testing.expect(pool.take_from_script(name));
     _ = pool.release(name);
 }
+
+test "a block that came from another arena goes back there" {
+    const kinds = [_]u32{ 1 << 22, 1 << 19 };
+    const near = try open(small(kinds[0], kinds[0]));
+    const far = try open(small(kinds[1], kinds[1]));
+    const sizes = [_]u32{ 512, 1024, 1024, 4096, 512, 16_384, 512 };
+    for (0..3) |round| {
+        var names: [sizes.len]u32 = undefined;
+        for (&names, sizes) |*name, bytes| {
+            name.* = far.take(bytes).?;
+            const generation = far.state(name.*).generation();
+            _ = try far.transfer(name.*, generation, 1);
+            try testing.expect(near.receive(name.*, generation));
+        }
+        // In the last round the loop ends with all of them.
+        if (round == 2) break;
+        for (names) |name| try free(near, name);
+        try testing.expectEqual(@as(u64, 0), near.in_use_bytes());
+        try testing.expectEqual(near.supply.cache.bytes(), near.supply.held_bytes);
+    }
+    const arenas = .{ near.arena(), far.arena() };
+    close(near, true);
+    close(far, true);
+    try testing.expectEqual(@as(u64, kinds[0]), arenas[0].report().free_bytes);
+    try testing.expectEqual(@as(u64, kinds[1]), arenas[1].report().free_bytes);
+}

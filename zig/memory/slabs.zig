@@ -49,7 +49,7 @@ pub const State = struct {
     length: u32,
     bytes: u32,
     use: Use,
-    /// Size class of a block in use or just freed; `classes.count` for a run.
+    /// Size class of a block in use or just freed, or what stands for none.
     class: u8,
     /// The script may read it until the next turn.
     borrowed: bool,

@@ -3,11 +3,12 @@
 //!
 //! Invariants: what is held (in use, with the backend, cached, in quarantine) and what is in
 //! transit together never exceed `max_bytes`, but for what was received from another pool; what
-//! could not be had is not asked for again before something became free or a while has passed. Used
-//! by the loop's thread only.
+//! could not be had is not asked for again before something became free or a while has passed:
+//! other loops may have released or received meanwhile. Used by the loop's thread only.
 
 const std = @import("std");
-const Arena = @import("arena.zig").Arena;
+const arena_module = @import("arena.zig");
+const Arena = arena_module.Arena;
 const Cache = @import("cache.zig").Cache;
 const classes = @import("classes.zig");
 const members = @import("members.zig");
@@ -29,7 +30,8 @@ pub const Supply = struct {
     /// Size classes, and above them runs, that could not be had since a block last became free; a
     /// bit each.
     short: u32,
-    short_since_ms: u32,
+    /// When it was last asked, in vain or by the way.
+    asked_ms: u32,
     /// Somebody waits for blocks.
     awaited: bool,
     /// The loop's clock in milliseconds.
@@ -54,7 +56,7 @@ pub const Supply = struct {
             .released_early = 0,
             .frees = 0,
             .short = 0,
-            .short_since_ms = 0,
+            .asked_ms = 0,
             .awaited = false,
             .now_ms = 0,
             .quarantine = .init(options.quarantine_count, options.quarantine_ms),
@@ -87,7 +89,7 @@ pub const Supply = struct {
 
     fn note_short(self: *Supply, class: u32) void {
         self.short |= bit(class);
-        self.short_since_ms = self.now_ms;
+        self.asked_ms = self.now_ms;
     }
 
     fn bit(class: u32) u32 {
@@ -96,9 +98,15 @@ pub const Supply = struct {
 
     /// A run of whole pages, or `slabs.none`.
     pub fn take_run(self: *Supply, bytes: u32) u32 {
-        const run = if (self.afford(bytes)) self.arena.take_run(bytes) else null;
+        var run = self.take_affordable_run(bytes);
+        while (run == null) {
+            const oldest = self.quarantine.pop_early() orelse break;
+            self.released_early += 1;
+            self.put_back(oldest, slabs.state(oldest).class);
+            run = self.take_affordable_run(bytes);
+        }
         const name = run orelse {
-            self.note_short(classes.count);
+            self.note_short(classes.run);
             return slabs.none;
         };
         self.held_bytes += bytes;
@@ -133,7 +141,7 @@ pub const Supply = struct {
 
     /// Gives everything that is cached back to the arena.
     pub fn scavenge(self: *Supply) void {
-        for (0..classes.count) |class| {
+        for (0..classes.run) |class| {
             while (self.spill(@intCast(class)) > 0) {}
         }
     }
@@ -145,6 +153,16 @@ pub const Supply = struct {
         self.held_bytes -= spilled.len * classes.bytes_of(class);
         self.arena.put(self.number, class, spilled, self.cache.limit(class));
         return @intCast(spilled.len);
+    }
+
+    fn take_affordable_run(self: *Supply, bytes: u32) ?u32 {
+        return if (self.afford(bytes)) self.arena.take_run(bytes) else null;
+    }
+
+    /// Bytes that can be had without anything becoming free.
+    pub fn obtainable_bytes(self: *const Supply) u64 {
+        const yielding = if (self.quarantine.time_wanted_ms == 0) self.quarantine.bytes else 0;
+        return self.left_bytes() + self.cache.bytes() + yielding;
     }
 
     /// A block that became free: to where the next one is taken from, or to quarantine first.
@@ -164,9 +182,9 @@ pub const Supply = struct {
     }
 
     noinline fn put_back_far(self: *Supply, name: u32, class: u32) void {
-        if (class == classes.count) {
+        if (class >= classes.run) {
             self.held_bytes -= slabs.state(name).bytes;
-            return self.arena.put_run(name);
+            return arena_module.of_block(name).put_one(self.number, name);
         }
         _ = self.spill(class);
         const pushed = self.cache.push(class, name);
@@ -182,12 +200,15 @@ pub const Supply = struct {
     pub fn tick(self: *Supply, now_ns: u64) void {
         self.now_ms = @truncate(now_ns / std.time.ns_per_ms);
         self.release_served();
-        if (self.short != 0 and self.now_ms -% self.short_since_ms >= retry_ms) self.note_free();
+        if (self.short == 0 and !self.awaited) return;
+        if (self.now_ms -% self.asked_ms < retry_ms) return;
+        self.asked_ms = self.now_ms;
+        self.note_free();
     }
 
     /// How long until it is worth asking again for what somebody waits for; null when nobody does.
     pub fn wake_ns(self: *const Supply) ?u64 {
-        if (self.short == 0 or !self.awaited) return null;
+        if (!self.awaited) return null;
         const rest_ms = self.quarantine.rest_ms(self.now_ms) orelse retry_ms;
         return std.math.clamp(rest_ms, 1, retry_ms) * std.time.ns_per_ms;
     }
