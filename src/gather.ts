@@ -60,13 +60,18 @@ export class Gather {
 
   /** Takes buffers and copies what has to be copied; false, with nothing taken, when it cannot. */
   take(): boolean {
-    for (const piece of this.#pieces) {
-      if (piece instanceof LeaseHandle) continue;
-      if (this.#copy(piece)) continue;
-      for (const { buffer, generation } of this.#taken) this.#pool.giveBack(buffer, generation);
-      return false;
+    let isWhole = false;
+    try {
+      isWhole = this.#pieces.every((piece) => piece instanceof LeaseHandle || this.#copy(piece));
+    } finally {
+      // Also when a part cannot be read any more.
+      if (!isWhole) this.#giveBack();
     }
-    return true;
+    return isWhole;
+  }
+
+  #giveBack(): void {
+    for (const { buffer, generation } of this.#taken) this.#pool.giveBack(buffer, generation);
   }
 
   /** Submits every part in order. */

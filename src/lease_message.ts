@@ -10,7 +10,8 @@ import { show } from "./show.ts";
 /**
  * What `lease.transfer()` gives: plain data for `postMessage`, good for one `Lease.receive`. The
  * bytes stay where they are. One that is never received keeps its buffer for the life of the
- * process, and counts for the loop that sent it.
+ * process, and counts for the loop that sent it; where its receiver is gone the sender can receive
+ * it itself.
  */
 export interface LeaseMessage {
   /** Tells it from other messages. */

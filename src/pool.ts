@@ -60,8 +60,8 @@ export interface Pool {
    * @param memory Where it is.
    * @param options What to call at the end.
    * @returns An owned lease over all of it; `slice` it to send parts.
-   * @throws {IoError} `INVALID_ARGUMENT`, `EFAULT` where nothing is mapped, `EXHAUSTED`,
-   *   `LOOP_CLOSED`.
+   * @throws {IoError} `INVALID_ARGUMENT`, `EFAULT` where nothing is mapped, `EXHAUSTED` above 256
+   *   adoptions at a time in the process, `LOOP_CLOSED`.
    */
   adopt(memory: NativeMemory, options?: AdoptOptions): Lease;
 }
@@ -305,8 +305,12 @@ export class PoolHandle implements Pool {
 
   /** The loop is about to be closed: every lease is stale. What the script still held. */
   expire(leases: number): LeakReport {
-    this.#lastStats = readPoolStats(this.#functions, this.#loop);
     this.isClosed = true;
+    try {
+      this.#lastStats = readPoolStats(this.#functions, this.#loop);
+    } catch {
+      // The loop is another process's by now; closing it says so.
+    }
     const places = [...this.#owned].map(([lease, place]) => ({ bytes: lease.capacity, place }));
     this.#owned.clear();
     return { leases, places };

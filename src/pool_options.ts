@@ -24,7 +24,10 @@ export interface QuarantineOptions {
    * is given out early; `pool.stats().releasedEarly` counts that.
    */
   count?: number;
-  /** How long it rests, in milliseconds, 0 to 3,600,000. Kept also where there is no other. */
+  /**
+   * How long it rests, in milliseconds of the loop's clock, 0 to 3,600,000. Kept also where there
+   * is no other.
+   */
   timeMs?: number;
 }
 

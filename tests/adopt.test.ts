@@ -90,6 +90,22 @@ testLoop("adopting before the release of the last one was told costs nobody its 
   assert.deepEqual(told.toSorted(), [0, 1, 2, 3, 9]);
 });
 
+test("as many adoptions as there can be cost no slab", () => {
+  using source = native();
+  const loop = new Loop({ backend: bestBackend });
+  for (let round = 0; round < 5; round++) {
+    const leases = Array.from({ length: 256 }, () => loop.pool.adopt(source.memory));
+    assert.throws(() => loop.pool.adopt(source.memory), { code: "EXHAUSTED" });
+    for (const lease of leases) lease.release();
+    turnUntil(loop, () => loop.pool.stats().adoptedBytes === 0, "their end");
+    loop.turn();
+  }
+  loop.close();
+  using other = new Loop({ pool: { slabBytes: 65_536, maxBytes: 16 << 20 } });
+  const leases = Array.from({ length: 100 }, () => other.allocate(65_536));
+  assert.ok(leases.every((lease) => lease !== undefined));
+});
+
 test("an address is as good as a pointer", () => {
   using loop = new Loop();
   using source = native();

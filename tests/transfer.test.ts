@@ -216,6 +216,23 @@ testLoop("drain follows when what was in transit is received, however late", asy
   awaitClosed(loop, client, server);
 }, { pool: { bufferSize: 512, receiveBuffers: 8, slabBytes: 131_072, maxBytes: 131_072 } });
 
+test("what closed loops have left in transit does not starve later ones", () => {
+  const pool = { bufferSize: 512, receiveBuffers: 8, slabBytes: 262_144, maxBytes: 262_144 };
+  const messages: LeaseMessage[] = [];
+  for (let round = 0; round < 5; round++) {
+    using loop = new Loop({ backend: bestBackend, pool });
+    loop.turn();
+    let count = 0;
+    for (let lease = loop.allocate(16_384); lease; lease = loop.allocate(16_384)) {
+      messages.push(lease.transfer());
+      count += 1;
+    }
+    assert.ok(count >= 12, `the ${round + 1}th loop had ${count} buffers`);
+  }
+  using last = new Loop({ backend: bestBackend });
+  for (const message of messages) Lease.receive(last, message).release();
+});
+
 /** One step of a random program over several loops; `at` chooses a lease or a message. */
 type Step = readonly [what: number, loop: number, at: number, bytes: number];
 

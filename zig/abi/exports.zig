@@ -71,12 +71,12 @@ fn tp_loop_region(loop: u32) callconv(.c) ?[*]u8 {
 
 fn tp_slab(loop: u32, slab: u32) callconv(.c) ?[*]u8 {
     _ = registry.find(loop) catch return null;
-    return if (slab < slabs.slab_count()) slabs.slab_at(slab).base else null;
+    return if (slabs.exists(slab)) slabs.slab_at(slab).base else null;
 }
 
 fn tp_slab_bytes(loop: u32, slab: u32) callconv(.c) i32 {
     _ = registry.find(loop) catch |err| return find_status(err);
-    if (slab >= slabs.slab_count()) return status(.bad_argument);
+    if (!slabs.exists(slab)) return status(.bad_argument);
     return @intCast(slabs.slab_at(slab).bytes);
 }
 

@@ -31,6 +31,8 @@ pub const BufferRing = struct {
     spare_count: u32,
     /// Buffers to have ready.
     target: u32,
+    /// Buffers that there were when it was last asked for the number wanted, or given one.
+    filled: u32,
     quiet_turns: u32,
 
     pub fn init(
@@ -57,6 +59,7 @@ pub const BufferRing = struct {
             .spare = spare,
             .spare_count = length,
             .target = @min(length, target_least),
+            .filled = 0,
             .quiet_turns = 0,
         };
     }
@@ -97,9 +100,10 @@ pub const BufferRing = struct {
 
     /// How many more there should be. Asked once between two calls of the kernel.
     pub fn wanted(self: *BufferRing) u32 {
-        const missing = self.target -| self.count();
-        self.adapt(missing);
-        return self.target -| self.count();
+        const present = self.count();
+        self.adapt(self.filled -| present);
+        self.filled = present;
+        return self.target -| present;
     }
 
     fn adapt(self: *BufferRing, used: u32) void {
@@ -129,6 +133,7 @@ pub const BufferRing = struct {
         entry.buffer = @intCast(number);
         self.tail +%= 1;
         @atomicStore(u16, &self.entries[0].reserved, self.tail, .release);
+        self.filled = self.count();
     }
 
     /// The buffer that the kernel has used under a number.
@@ -150,6 +155,7 @@ fn with_length(length: u32) !BufferRing {
         .spare = spare,
         .spare_count = length,
         .target = @min(length, target_least),
+        .filled = 0,
         .quiet_turns = 0,
     };
 }
@@ -171,9 +177,13 @@ test "a number is one buffer's at a time, in whatever order they come back" {
 test "a ring grows with what is used and shrinks after a long time of little" {
     var ring = try with_length(256);
     defer ring.deinit();
-    try std.testing.expectEqual(@as(u32, 128), ring.wanted());
     var bytes: [512]u8 = undefined;
-    for (0..128) |name| ring.provide(@intCast(name), &bytes);
+    // While there is nothing to fill it with it does not grow.
+    for (0..3) |_| try std.testing.expectEqual(@as(u32, 64), ring.wanted());
+    for (0..64) |name| ring.provide(@intCast(name), &bytes);
+    for (0..40) |index| _ = ring.take(ring.entries[index].buffer);
+    try std.testing.expectEqual(@as(u32, 128 - 24), ring.wanted());
+    for (0..128 - 24) |name| ring.provide(@intCast(name), &bytes);
     for (0..quiet_turns_max) |_| try std.testing.expectEqual(@as(u32, 0), ring.wanted());
     try std.testing.expectEqual(@as(u32, 128), ring.target);
     _ = ring.wanted();

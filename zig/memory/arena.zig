@@ -42,6 +42,9 @@ pub const Arena = struct {
     /// Slabs that are there, or being mapped.
     mapped_bytes: u64,
     lost_bytes: u64,
+    /// What loops that are closed have left in transit. Below zero for a moment when it is received
+    /// while its loop closes.
+    orphaned_bytes: std.atomic.Value(i64),
     slab_count: u32,
     buddies: Buddies,
     stock: stock_module.Stock,
@@ -55,6 +58,7 @@ pub const Arena = struct {
         self.limit_bytes = 0;
         self.mapped_bytes = 0;
         self.lost_bytes = 0;
+        self.orphaned_bytes = .init(0);
         self.slab_count = 0;
         self.buddies = .empty;
         self.stock.clear();
@@ -197,10 +201,24 @@ pub const Arena = struct {
         return true;
     }
 
+    /// Lost and orphaned, in whole slabs.
+    pub fn unusable_bytes(self: *const Arena) u64 {
+        const orphaned_bytes: u64 = @intCast(@max(0, self.orphaned_bytes.load(.monotonic)));
+        const bytes = self.lost_bytes + orphaned_bytes;
+        return std.mem.alignForward(u64, bytes, self.kind.slab_bytes);
+    }
+
+    pub fn note_orphans(self: *Arena, bytes: i64) void {
+        _ = self.orphaned_bytes.fetchAdd(bytes, .monotonic);
+    }
+
     fn reserve_slab(self: *Arena) bool {
         self.lock.acquire();
         defer self.lock.release();
-        if (self.mapped_bytes + self.kind.slab_bytes > self.limit_bytes) return false;
+        // What nobody can have any more must not keep the others short.
+        if (self.mapped_bytes + self.kind.slab_bytes > self.limit_bytes + self.unusable_bytes()) {
+            return false;
+        }
         self.mapped_bytes += self.kind.slab_bytes;
         return true;
     }

@@ -32,8 +32,13 @@ pub fn join() ?u32 {
     return null;
 }
 
-pub fn leave(number: u32) void {
-    member_of(number).store(0, .monotonic);
+/// The bytes that the pool leaves in transit, which count for nobody from now on.
+pub fn leave(number: u32) u64 {
+    return bytes_of(member_of(number).swap(0, .monotonic));
+}
+
+fn bytes_of(member: u64) u64 {
+    return (member & std.math.maxInt(u32)) * slabs.unit_bytes;
 }
 
 fn member_of(number: u32) *std.atomic.Value(u64) {
@@ -45,19 +50,19 @@ pub fn put_in_transit(number: u32, bytes: u32) void {
     _ = member_of(number).fetchAdd(units_of(bytes), .monotonic);
 }
 
-/// Notes that somebody has received what a pool, which may be gone, had put in transit.
-pub fn received(number: u32, bytes: u32) void {
+/// Notes that somebody has received what a pool had put in transit; false when that is gone.
+pub fn received(number: u32, bytes: u32) bool {
     const member = member_of(number);
     var seen = member.load(.monotonic);
     while (seen >> 32 == number >> slot_bits) {
         const left = seen - units_of(bytes);
-        seen = member.cmpxchgWeak(seen, left, .monotonic, .monotonic) orelse return;
+        seen = member.cmpxchgWeak(seen, left, .monotonic, .monotonic) orelse return true;
     }
+    return false;
 }
 
 pub fn in_transit_bytes(number: u32) u64 {
-    const units = member_of(number).load(.monotonic) & std.math.maxInt(u32);
-    return units * slabs.unit_bytes;
+    return bytes_of(member_of(number).load(.monotonic));
 }
 
 fn units_of(bytes: u32) u64 {
@@ -74,12 +79,12 @@ test "what a closed pool has left is taken off nobody's count" {
     const first = join().?;
     put_in_transit(first, 4096);
     put_in_transit(first, 512);
-    received(first, 512);
+    try std.testing.expect(received(first, 512));
     try std.testing.expectEqual(@as(u64, 4096), in_transit_bytes(first));
-    leave(first);
+    try std.testing.expectEqual(@as(u64, 4096), leave(first));
     const second = join().?;
     try std.testing.expect(second != first);
-    received(first, 4096);
+    try std.testing.expect(!received(first, 4096));
     try std.testing.expectEqual(@as(u64, 0), in_transit_bytes(second));
-    leave(second);
+    try std.testing.expectEqual(@as(u64, 0), leave(second));
 }

@@ -76,7 +76,7 @@ pub const Pool = struct {
     pub fn init(self: *Pool, options: Options) error{OutOfMemory}!void {
         const shared = arena_module.of(options.kind) orelse return error.OutOfMemory;
         const own = members.join() orelse return error.OutOfMemory;
-        errdefer members.leave(own);
+        errdefer _ = members.leave(own);
         shared.join(options.max_bytes);
         errdefer shared.leave(options.max_bytes);
         if (!shared.has_slab()) return error.OutOfMemory;
@@ -119,14 +119,14 @@ pub const Pool = struct {
         self.supply.scavenge();
         self.forget_adopted();
         arena_module.reclaim(self.number(), !idle, if (self.has_foreign) null else self.arena());
+        const left_bytes: i64 = @intCast(members.leave(self.number()));
+        self.arena().note_orphans(left_bytes);
         self.arena().leave(self.supply.max_bytes);
-        members.leave(self.number());
         self.* = undefined;
     }
 
     fn forget_adopted(self: *Pool) void {
-        for (0..slabs.slab_count()) |slab| {
-            if (slabs.slab_at(@intCast(slab)).arena != slabs.none) continue;
+        for (slabs.first_adopted()..slabs.numbers_max) |slab| {
             const name = slabs.name_of(@intCast(slab), 0);
             if (slabs.state(name).owner() != self.number()) continue;
             slabs.state(name).references = 0;
@@ -405,7 +405,9 @@ pub const Pool = struct {
         const expected = slabs.tag_of(generation, slabs.Owner.transit);
         const wanted = slabs.tag_of(generation, self.number());
         if (found.tag.cmpxchgStrong(expected, wanted, .acquire, .monotonic) != null) return false;
-        members.received(found.account, found.bytes);
+        if (!members.received(found.account, found.bytes)) {
+            arena_module.of_block(name).note_orphans(-@as(i64, found.bytes));
+        }
         self.supply.held_bytes += found.bytes;
         self.hand_to_script(name, found.bytes, self.class_of_received(name, found.bytes));
         return true;

@@ -14,7 +14,11 @@ const Lock = @import("../sys/lock.zig").Lock;
 pub const unit_bytes: u32 = layout.buffer_unit;
 const shift = layout.buffer_slab_shift;
 
-pub const slabs_max = 1 << (31 - shift);
+/// All numbers: those of slabs from the first on, those of adopted memory from the last down.
+pub const numbers_max = 1 << (31 - shift);
+/// Adoptions at a time.
+pub const adopted_max = 256;
+pub const slabs_max = numbers_max - adopted_max;
 pub const bytes_max: u32 = 1 << 30;
 /// No name.
 pub const none: u32 = std.math.maxInt(u32);
@@ -91,20 +95,32 @@ pub const Slab = struct {
     arena: u32,
 };
 
-var table: [slabs_max]Slab = undefined;
-/// Entries below this are complete; an entry is written before it is counted.
+var table: [numbers_max]Slab = undefined;
+/// Slabs below this are complete; an entry is written before it is counted.
 var count: std.atomic.Value(u32) = .init(0);
+/// Numbers that were used for adopted memory, counted in the same way.
+var adopted_count: std.atomic.Value(u32) = .init(0);
 var lock: Lock = .{};
 /// Numbers of adopted memory that is nobody's any more, to be used again.
-var spare: [slabs_max]u32 = undefined;
+var spare: [adopted_max]u32 = undefined;
 var spare_count: u32 = 0;
 
 pub fn slab_count() u32 {
     return count.load(.acquire);
 }
 
+/// The first number of adopted memory; those from there on have been used.
+pub fn first_adopted() u32 {
+    return numbers_max - adopted_count.load(.acquire);
+}
+
+/// Whether a number is that of a slab or of memory that is or was adopted.
+pub fn exists(number: u32) bool {
+    return number < slab_count() or (number >= first_adopted() and number < numbers_max);
+}
+
 pub fn slab_at(number: u32) *const Slab {
-    std.debug.assert(number < slab_count());
+    std.debug.assert(exists(number));
     return &table[number];
 }
 
@@ -127,7 +143,7 @@ pub fn state(name: u32) *State {
 
 /// The state of what a script says is a name; null when there is no such unit.
 pub fn find(name: u32) ?*State {
-    if (slab_of(name) >= slab_count()) return null;
+    if (!exists(slab_of(name))) return null;
     const slab = &table[slab_of(name)];
     if (unit_of(name) >= slab.units) return null;
     return &slab.states[unit_of(name)];
@@ -176,16 +192,21 @@ pub fn adopt(base: [*]u8, bytes: u32, owner: u32) ?u32 {
         break :take spare[spare_count];
     } else new: {
         const states = mapped.allocate(State, 1) catch return null;
-        break :new append(.{
+        const used = adopted_count.load(.monotonic);
+        if (used == adopted_max) {
+            mapped.free(State, states);
+            return null;
+        }
+        const made = numbers_max - 1 - used;
+        table[made] = .{
             .base = base,
             .bytes = bytes,
             .units = 1,
             .states = states.ptr,
             .arena = none,
-        }) orelse {
-            mapped.free(State, states);
-            return null;
         };
+        adopted_count.store(used + 1, .release);
+        break :new made;
     };
     table[number].base = base;
     table[number].bytes = bytes;
@@ -213,6 +234,7 @@ pub fn reset() void {
     lock = .{};
     spare_count = 0;
     count.store(0, .release);
+    adopted_count.store(0, .release);
 }
 
 comptime {
@@ -226,6 +248,7 @@ test "a name is found only where there is a unit" {
     try std.testing.expect(find(name_of(slab, 127)) != null);
     try std.testing.expect(find(name_of(slab, 128)) == null);
     try std.testing.expect(find(name_of(slabs_max - 1, 0)) == null);
+    try std.testing.expect(find(name_of(slabs_max, 0)) == null);
     try std.testing.expect(find(none) == null);
     try std.testing.expectEqual(memory.ptr + 512, pointer(name_of(slab, 1)));
 }
