@@ -351,11 +351,9 @@ export class ConnectionHandle implements Connection {
     const length = data.length;
     if (length > pool.partBytes) return this.#sendParts([data]);
     const queued = words[this.#queuedAt];
-    if (length === 0) {
-      checkAttached(data);
-      return this.#taken(queued);
-    }
+    if (length === 0) checkAttached(data);
     const overMark = queued > 0 && queued + length > this.highWaterMark;
+    if (length === 0 && !overMark) return this.#taken(queued);
     if (overMark || words[Header.free_sends] === 0) {
       return this.#full(1, length, pool.copyBytes(length));
     }

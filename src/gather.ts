@@ -126,11 +126,17 @@ export class Gather {
         this.bufferBytes += pool.copyBytes(piece.length);
       }
     }
-    if (this.bufferBytes <= pool.scriptBytes && this.length <= maxMessageBytes) return;
-    throw new IoError(
-      "MESSAGE_TOO_LARGE",
-      `a message of ${this.length} bytes: the pool has ${pool.scriptBytes} for messages`,
-    );
+    const { length, places, bufferBytes } = this;
+    if (length > maxMessageBytes) {
+      throw tooLarge(length, `a message has ${maxMessageBytes} at most`);
+    }
+    if (bufferBytes > pool.scriptBytes) {
+      throw tooLarge(length, `the pool has ${pool.scriptBytes} for messages`);
+    }
+    if (places > pool.maxSends) {
+      const limit = `${places} sends, and the loop queues ${pool.maxSends}`;
+      throw tooLarge(length, limit, "Send it in parts, or raise the loop's entries.");
+    }
   }
 
   #copy(run: Run): boolean {
@@ -155,6 +161,11 @@ export class Gather {
     }
     return true;
   }
+}
+
+/** The error for a message that would never be taken. */
+function tooLarge(length: number, limit: string, advice?: string): IoError {
+  return new IoError("MESSAGE_TOO_LARGE", `a message of ${length} bytes: ${limit}`, { advice });
 }
 
 /** The error for something that cannot be sent. */

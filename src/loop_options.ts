@@ -4,7 +4,7 @@
  * @module
  */
 
-import { errnoName, errorOfStatus, IoError, type IoErrorOptions, syscallName } from "./io_error.ts";
+import { errorOfStatus, IoError, type IoErrorOptions, syscallName } from "./io_error.ts";
 import type { LeakReport } from "./leaks.ts";
 import {
   BackendKind,
@@ -15,7 +15,13 @@ import {
   Reason,
   Status,
 } from "./native/abi.ts";
-import { booleanOption, choiceOption, integerOption, powerOfTwoOption } from "./options.ts";
+import {
+  booleanOption,
+  choiceOption,
+  integerOption,
+  invalidOption,
+  powerOfTwoOption,
+} from "./options.ts";
 import { encodePool, notGranted, poolNamesByField, type PoolOptions } from "./pool_options.ts";
 
 /** What waits for events: `io_uring`, or `epoll` where that is not to be had. */
@@ -154,7 +160,7 @@ export function openLoop(functions: Functions, options: LoopOptions): OpenedLoop
   const debug = options.debug === undefined ? false : booleanOption("debug", options.debug);
   const { onLeak } = options;
   if (onLeak !== undefined && typeof onLeak !== "function") {
-    throw new IoError("INVALID_ARGUMENT", "onLeak must be a function");
+    throw invalidOption("onLeak", onLeak, "a function");
   }
   const handle = functions.tp_loop_open(new Uint8Array(granted.buffer), granted.byteLength);
   if (handle < 0) throw openError(handle, granted, options);
@@ -256,7 +262,7 @@ function openError(status: number, granted: Uint32Array, options: LoopOptions): 
     return new IoError("INVALID_OPTION", `option ${name} is out of its range`);
   }
   if (status === Status.not_granted) {
-    return notGranted(granted[Layout.error_detail], errno === 0 ? "no reason" : errnoName(errno));
+    return notGranted(granted[Layout.error_detail], errno);
   }
   return errorOfStatus(status, "open a loop", syscall, errno === 0 ? {} : { errno });
 }

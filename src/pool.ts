@@ -100,6 +100,8 @@ export class PoolHandle implements Pool {
   readonly partBytes: number;
   /** Most bytes of buffers that the script can have. */
   readonly scriptBytes: number;
+  /** Most sends that can be queued in the loop. */
+  readonly maxSends: number;
   readonly key: number;
   /** The loop was closed: every lease is stale. */
   isClosed = false;
@@ -128,6 +130,8 @@ export class PoolHandle implements Pool {
     const most = Math.max(buffer_unit, parts.slabBytes / partsPerSlab);
     this.partBytes = Math.min(Math.max(parts.bufferSize, usualPartBytes), most);
     this.scriptBytes = parts.maxBytes - parts.receiveBuffers * parts.bufferSize;
+    // Nothing is queued yet.
+    this.maxSends = parts.words[Header.free_sends];
     this.key = parts.key;
     this.#functions = parts.functions;
     this.#adapter = parts.adapter;

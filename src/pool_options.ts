@@ -4,7 +4,7 @@
  * @module
  */
 
-import { IoError } from "./io_error.ts";
+import { errnoName, IoError, type IoErrorOptions } from "./io_error.ts";
 import { LoopOptions as Layout, Pages, Wish } from "./native/abi.ts";
 import {
   booleanOption,
@@ -156,7 +156,8 @@ function encodeQuarantine(words: Uint32Array, quarantine: QuarantineOptions | un
   }
 }
 
-const adviceByField: Readonly<Record<number, string>> = {
+/** What to do for a wish that was not granted, by the index of its field in the native struct. */
+export const adviceByField: Readonly<Record<number, string>> = {
   [Layout.pages]:
     "Reserve huge pages: vm.nr_hugepages, or hugepages= on the kernel's command line.",
   [Layout.lock]: "Raise `ulimit -l` (memlock), grant CAP_IPC_LOCK, or set pool.lock to false.",
@@ -166,9 +167,10 @@ const adviceByField: Readonly<Record<number, string>> = {
 };
 
 /** The error for strict memory that was not granted: the field says which wish. */
-export function notGranted(field: number, errno: string): IoError {
+export function notGranted(field: number, errno: number): IoError {
   const name = poolNamesByField[field] ?? "pool";
-  return new IoError("NOT_GRANTED", `option ${name} was not granted: ${errno}`, {
-    advice: adviceByField[field] ?? "Set pool.strict to false.",
-  });
+  const why = errno === 0 ? "" : `: ${errnoName(errno)}`;
+  const options: IoErrorOptions = { advice: adviceByField[field] ?? "Set pool.strict to false." };
+  if (errno !== 0) options.errno = errno;
+  return new IoError("NOT_GRANTED", `option ${name} was not granted${why}`, options);
 }
