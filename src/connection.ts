@@ -368,9 +368,11 @@ export class ConnectionHandle implements Connection {
   #sendParts(list: readonly unknown[]): SendResult {
     const words = this.#words;
     const message = new Gather(this.#pool, list);
+    // A getter of the list may have closed the connection.
+    this.#checkSendable();
     const { length, places, bufferBytes } = message;
     const queued = words[this.#queuedAt];
-    const overMark = queued > 0 && queued + length > this.highWaterMark;
+    const overMark = places > 0 && queued > 0 && queued + length > this.highWaterMark;
     if (overMark || words[Header.free_sends] < places || !message.take()) {
       return this.#full(places, length, bufferBytes);
     }

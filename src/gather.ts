@@ -54,7 +54,8 @@ export class Gather {
         advice: `Send at most ${maxParts} parts at once.`,
       });
     }
-    for (const part of list) this.#add(part);
+    // A getter of the list may end leases: all of it is read before anything is checked.
+    for (const part of Array.from(list)) this.#add(part);
     this.#measure();
   }
 

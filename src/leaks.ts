@@ -41,11 +41,15 @@ export function reportLeaks(
   process.emitWarning([text, ...shown].join("\n"), "TwinpollLeak");
 }
 
+/** Files through which leases are taken; in a bundle there are none of these names. */
+const ownFiles = ["leaks", "lease", "pool", "loop"].map((name) =>
+  new URL(`./${name}.ts`, import.meta.url).pathname
+);
+
 /** The stack of whoever called into the library, without its own first lines. */
 export function placeOfCall(): string {
   const lines = new Error().stack?.split("\n") ?? [];
-  const own = /[/\\](?:src[/\\])?(?:leaks|lease|pool|loop)\.[jt]s/;
   const calls = lines.filter((line) => /^\s*at |@/.test(line));
-  const first = calls.findIndex((line) => !own.test(line));
+  const first = calls.findIndex((line) => !ownFiles.some((file) => line.includes(`${file}:`)));
   return calls.slice(Math.max(0, first)).map((line) => line.trim()).join("\n");
 }

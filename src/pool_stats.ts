@@ -5,7 +5,8 @@
  */
 
 import { errnoName, errorOfStatus } from "./io_error.ts";
-import { type Functions, MemoryGrant, Pages, PoolReport } from "./native/abi.ts";
+import { type Functions, LoopOptions, MemoryGrant, Pages, PoolReport } from "./native/abi.ts";
+import { adviceByField } from "./pool_options.ts";
 
 /** How much of a wish was granted. */
 export interface MemoryGrantStats<Value> {
@@ -17,6 +18,8 @@ export interface MemoryGrantStats<Value> {
   readonly slabs: number;
   /** Why one has less, when one has: the system's code, and what it means here. */
   readonly reason?: string;
+  /** What to do about it, beside a reason. */
+  readonly advice?: string;
 }
 
 /** The size of the pages behind a slab; `"transparent"`: small ones that the kernel may join. */
@@ -93,24 +96,18 @@ export function readPoolStats(functions: Functions, loop: number): PoolStats {
     releasedEarly: doubles[PoolReport.released_early],
     buffersInUse: words[PoolReport.buffers_in_use],
     leases: words[PoolReport.leases],
-    pages: readGrant(words, PoolReport.pages, pageSize, {
-      ENOMEM: "not enough of them are reserved",
-      EINVAL: "slabBytes is no multiple of them, or the kernel has none of that size",
-      EFAULT: "the node or the control group has none",
-    }),
-    lock: readGrant(words, PoolReport.lock, Boolean, lockMeanings),
-    prefault: readGrant(words, PoolReport.prefault, Boolean, { ENOMEM: "out of memory" }),
-    numa: readGrant(words, PoolReport.numa, (value) => value === 0 ? null : value - 1, {
-      EINVAL: "there is no such node, or none that this process may use",
-      ENOSYS: "the kernel knows no nodes",
-      EPERM: "the container's filter of system calls refuses it",
-    }),
-    fixed: readGrant(words, PoolReport.fixed, Boolean, {
-      ...lockMeanings,
-      EOPNOTSUPP: "this backend registers nothing",
-      ENOTSUP: "this backend registers nothing",
-    }),
+    pages: readGrant(words, PoolReport.pages, pageSize, pagesRefusal),
+    lock: readGrant(words, PoolReport.lock, Boolean, lockRefusal),
+    prefault: readGrant(words, PoolReport.prefault, Boolean, prefaultRefusal),
+    numa: readGrant(words, PoolReport.numa, nodeOf, numaRefusal),
+    fixed: readGrant(words, PoolReport.fixed, Boolean, fixedRefusal),
   };
+}
+
+/** What the system's codes mean where a wish is refused, and what to do. */
+interface Refusal {
+  readonly meanings: Readonly<Record<string, string>>;
+  readonly advice: string;
 }
 
 const lockMeanings = {
@@ -118,6 +115,43 @@ const lockMeanings = {
   EPERM: "RLIMIT_MEMLOCK is 0",
   EAGAIN: "a page was not to be had",
 } as const;
+
+const pagesRefusal: Refusal = {
+  meanings: {
+    ENOMEM: "not enough of them are reserved",
+    EINVAL: "slabBytes is no multiple of them, or the kernel has none of that size",
+    EFAULT: "the node or the control group has none",
+  },
+  advice: adviceByField[LoopOptions.pages],
+};
+const lockRefusal: Refusal = {
+  meanings: lockMeanings,
+  advice: adviceByField[LoopOptions.lock],
+};
+const prefaultRefusal: Refusal = {
+  meanings: { ENOMEM: "out of memory" },
+  advice: adviceByField[LoopOptions.prefault],
+};
+const numaRefusal: Refusal = {
+  meanings: {
+    EINVAL: "there is no such node, or none that this process may use",
+    ENOSYS: "the kernel knows no nodes",
+    EPERM: "the container's filter of system calls refuses it",
+  },
+  advice: adviceByField[LoopOptions.numa_node],
+};
+const fixedRefusal: Refusal = {
+  meanings: {
+    ...lockMeanings,
+    EOPNOTSUPP: "this backend registers nothing",
+    ENOTSUP: "this backend registers nothing",
+  },
+  advice: adviceByField[LoopOptions.fixed_buffers],
+};
+
+function nodeOf(value: number): number | null {
+  return value === 0 ? null : value - 1;
+}
 
 function pageSize(value: number): PageSize {
   switch (value) {
@@ -136,7 +170,7 @@ function readGrant<Value>(
   words: Uint32Array,
   at: number,
   meaning: (value: number) => Value,
-  reasons: Readonly<Record<string, string>>,
+  { meanings, advice }: Refusal,
 ): MemoryGrantStats<Value> {
   const grant = {
     asked: meaning(words[at + MemoryGrant.asked]),
@@ -146,5 +180,6 @@ function readGrant<Value>(
   const errno = words[at + MemoryGrant.error_errno];
   if (grant.asked === grant.granted || errno === 0) return grant;
   const code = errnoName(errno);
-  return { ...grant, reason: reasons[code] === undefined ? code : `${code}: ${reasons[code]}` };
+  const reason = meanings[code] === undefined ? code : `${code}: ${meanings[code]}`;
+  return { ...grant, reason, advice };
 }

@@ -30,7 +30,8 @@ async function echo(port: number, message: string): Promise<void> {
 test("info says what the machine offers", async () => {
   const { code, stdout, stderr } = await twinpoll("info");
   assert.deepEqual([code, stderr], [0, ""]);
-  for (const row of ["runtime", "library", "kernel", "CPUs", "io_uring", "epoll"]) {
+  const memory = ["locked memory", "huge pages", "NUMA nodes", "pool", "pool pages", "pool locked"];
+  for (const row of ["runtime", "library", "kernel", "CPUs", "io_uring", "epoll", ...memory]) {
     assert.match(stdout, new RegExp(`^${row}  +\\S`, "m"));
   }
   assert.match(stdout, new RegExp(`^runtime +${runtime}$`, "m"));
@@ -44,6 +45,10 @@ test("info --json is one JSON object", async () => {
   assert.equal(typeof machine.kernel, "string");
   assert.equal(machine.backends.epoll.available, true);
   assert.equal(typeof machine.backends.io_uring.available, "boolean");
+  assert.equal(typeof machine.hugePages["2MiB"].total, "number");
+  assert.equal(typeof machine.numaNodes, "number");
+  assert.equal(machine.pool.lock.asked, true);
+  assert.equal(typeof machine.pool.lock.granted, "boolean");
 });
 
 testEach("echo --json says where it listens, echoes, and ends with SIGTERM", async (backend) => {

@@ -97,6 +97,41 @@ testLoop("whatever is wrong with one part, nothing of the list is taken", (loop)
   close();
 });
 
+testLoop(
+  "a message of more sends than the loop can queue throws, and is not full for ever",
+  (loop) => {
+    const { client, text, close } = openReader(loop);
+    const sends = 4 * loop.capabilities.entries;
+    const lease = loop.allocate(1)!;
+    lease.bytes.fill(97);
+    for (let count = 0; count < sends; count++) lease.retain();
+    const list = new Array<Lease>(sends + 1).fill(lease);
+    assert.throws(() => client.send(list), { code: "MESSAGE_TOO_LARGE", message: /sends/ });
+    assert.equal(client.queuedBytes, 0);
+    list.pop();
+    assert.equal(client.send(list), "sent");
+    turnUntil(loop, () => text().length === sends, "as many as there can be");
+    lease.release();
+    close();
+  },
+  { entries: 64 },
+);
+
+testLoop("a list whose getters end what it is about is refused whole", (loop) => {
+  const { client, server } = openPair(loop);
+  const lease = loop.allocate(1)!;
+  const closing: unknown[] = [lease, ""];
+  Object.defineProperty(closing, 1, { get: () => (lease.release(), "") });
+  assert.throws(() => client.send(closing as Lease[]), { code: "STALE_LEASE" });
+  const kept = loop.allocate(1)!;
+  Object.defineProperty(closing, 0, { value: kept });
+  Object.defineProperty(closing, 1, { get: () => (client.close(), "") });
+  assert.throws(() => client.send(closing as Lease[]), { code: "STALE_HANDLE" });
+  assert.equal(kept.released, false);
+  kept.release();
+  awaitClosed(loop, client, server);
+});
+
 testLoop("a list above the mark is full as a whole, and drain follows", (loop) => {
   const reader = new ContentReader();
   let drains = 0;

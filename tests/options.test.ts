@@ -58,6 +58,7 @@ test("options of a loop", () => {
   refuses("backend", ["kqueue", "", 1, null, "constructor"], (backend) => open({ backend }));
   refuses("mode", ["busy", 0, {}, "toString"], (mode) => open({ mode }));
   refuses("clock", ["wall", 0, false], (clock) => open({ clock }));
+  refuses("onLeak", [5, "warn", {}, null], (onLeak) => open({ onLeak }));
   refuses("debug", [1, "yes", null], (debug) => open({ debug }));
   refuses("pool", [null, 5, "large"], (pool) => open({ pool }));
   for (const options of [null, 5, "fast"]) {

@@ -192,6 +192,7 @@ test("a node that does not exist is a wish that is not granted", () => {
   assert.equal(numa.asked, 1023);
   assert.equal(numa.granted, null);
   assert.match(numa.reason!, /EINVAL|ENOSYS|EPERM/);
+  assert.match(numa.advice!, /node/);
 });
 
 test("with strict a refusal is an error that names the option", () => {
@@ -201,7 +202,8 @@ test("with strict a refusal is an error that names the option", () => {
       assert.ok(error instanceof IoError);
       assert.equal(error.code, "NOT_GRANTED");
       assert.match(error.message, /numaNode/);
-      assert.match(error.advice, /./);
+      assert.match(error.advice, /node/);
+      assert.ok(error.errno! > 0, `errno ${error.errno}`);
       return true;
     },
   );

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { IoError } from "../io_error.ts";
 import { Loop } from "../loop.ts";
 import type { MemoryGrantStats, PoolStats } from "../pool_stats.ts";
 import { type BackendAvailability, type Machine, probe } from "../probe.ts";
@@ -11,26 +12,40 @@ import { type BackendAvailability, type Machine, probe } from "../probe.ts";
 /** Prints what this machine offers and what a loop is granted, as text or as one JSON object. */
 export function info(json: boolean): void {
   const machine = probe();
-  using loop = new Loop();
-  const pool = loop.pool.stats();
+  const pool = openedPool();
   console.log(json ? JSON.stringify(jsonOf(machine, pool)) : textOf(machine, pool));
 }
 
+/** The memory of a loop with the defaults, or why none can be opened. */
+function openedPool(): PoolStats | IoError {
+  try {
+    using loop = new Loop();
+    return loop.pool.stats();
+  } catch (error) {
+    if (error instanceof IoError) return error;
+    throw error;
+  }
+}
+
 /** JSON knows no infinity: an absent limit is null. */
-function jsonOf(machine: Machine, pool: PoolStats): unknown {
+function jsonOf(machine: Machine, pool: PoolStats | IoError): unknown {
   return {
     ...machine,
-    pool,
+    ...(pool instanceof IoError ? { pool: null, loopError: describe(pool) } : { pool }),
     memoryLockLimit: finite(machine.memoryLockLimit),
     descriptorLimit: finite(machine.descriptorLimit),
   };
+}
+
+function describe({ code, message, advice }: IoError): unknown {
+  return { code, message, advice };
 }
 
 function finite(value: number): number | null {
   return Number.isFinite(value) ? value : null;
 }
 
-function textOf(machine: Machine, pool: PoolStats): string {
+function textOf(machine: Machine, pool: PoolStats | IoError): string {
   const disabled = machine.ioUringDisabled;
   const rows: [string, string][] = [
     ["runtime", machine.runtime],
@@ -46,6 +61,14 @@ function textOf(machine: Machine, pool: PoolStats): string {
     ["waker thread", machine.threads ? "yes" : "no"],
     ["io_uring", backendText(machine.backends.io_uring)],
     ["epoll", backendText(machine.backends.epoll)],
+    ...poolRows(pool),
+  ];
+  return rows.map(([name, value]) => `${name.padEnd(18)} ${value}`).join("\n");
+}
+
+function poolRows(pool: PoolStats | IoError): [string, string][] {
+  if (pool instanceof IoError) return [["pool", `none: ${pool.message}. ${pool.advice}`]];
+  return [
     ["pool", `${pool.maxBytes} bytes at most, in slabs of ${pool.slabBytes}`],
     ["pool pages", grantText(pool.pages)],
     ["pool locked", grantText(pool.lock)],
@@ -53,7 +76,6 @@ function textOf(machine: Machine, pool: PoolStats): string {
     ["pool NUMA node", grantText(pool.numa)],
     ["pool registered", grantText(pool.fixed)],
   ];
-  return rows.map(([name, value]) => `${name.padEnd(18)} ${value}`).join("\n");
 }
 
 function hugePagesText(machine: Machine): string {
@@ -66,7 +88,7 @@ function hugePagesText(machine: Machine): string {
 function grantText(grant: MemoryGrantStats<unknown>): string {
   const words = (value: unknown): string =>
     value === true ? "yes" : value === false ? "no" : value === null ? "any" : String(value);
-  const why = grant.reason === undefined ? "" : ` (${grant.reason})`;
+  const why = grant.reason === undefined ? "" : ` (${grant.reason}). ${grant.advice}`;
   return `asked: ${words(grant.asked)}, granted: ${words(grant.granted)}${why}`;
 }
 
