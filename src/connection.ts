@@ -372,7 +372,7 @@ export class ConnectionHandle implements Connection {
     this.#checkSendable();
     const { length, places, bufferBytes } = message;
     const queued = words[this.#queuedAt];
-    const overMark = places > 0 && queued > 0 && queued + length > this.highWaterMark;
+    const overMark = queued > 0 && queued + length > this.highWaterMark;
     if (overMark || words[Header.free_sends] < places || !message.take()) {
       return this.#full(places, length, bufferBytes);
     }

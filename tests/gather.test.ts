@@ -2,16 +2,20 @@
 
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
-import { type Connection, type Lease, Loop } from "../mod.ts";
+import { type Connection, type ConnectionHandlers, type Lease, Loop } from "../mod.ts";
 import { testLoop } from "./support/backends.ts";
 import { turns, turnUntil } from "./support/drive.ts";
 import { awaitClosed, content, ContentReader, openPair } from "./support/streams.ts";
 
 /** A pair whose server collects what arrives as text. */
-function openReader(loop: Loop): { client: Connection; text: () => string; close: () => void } {
+function openReader(
+  loop: Loop,
+  handlers: ConnectionHandlers = {},
+): { client: Connection; text: () => string; close: () => void } {
   let text = "";
   const { client, server } = openPair(loop, {
     server: { data: (_, lease) => void (text += Buffer.from(lease.bytes).toString("latin1")) },
+    client: handlers,
   });
   const close = (): void => {
     client.close();
@@ -130,6 +134,23 @@ testLoop("a list whose getters end what it is about is refused whole", (loop) =>
   assert.equal(kept.released, false);
   kept.release();
   awaitClosed(loop, client, server);
+});
+
+testLoop("an empty message above the mark is full, whatever it is made of", (loop) => {
+  let drains = 0;
+  const { client, text, close } = openReader(loop, { drain: () => void (drains += 1) });
+  const { highWaterMark } = client;
+  assert.equal(client.send(new Uint8Array(highWaterMark + 1)), "sent");
+  const lease = loop.allocate(1)!;
+  lease.length = 0;
+  for (const empty of [[], [""], [lease], "", new Uint8Array(0), lease]) {
+    assert.equal(client.send(empty), "full");
+  }
+  assert.equal(lease.released, false, "it stays with the caller");
+  turnUntil(loop, () => drains === 1 && text().length === highWaterMark + 1, "drain");
+  assert.equal(client.send([lease]), "sent");
+  assert.equal(lease.released, true);
+  close();
 });
 
 testLoop("a list above the mark is full as a whole, and drain follows", (loop) => {
