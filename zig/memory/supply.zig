@@ -141,6 +141,7 @@ pub const Supply = struct {
 
     /// Gives everything that is cached back to the arena.
     pub fn scavenge(self: *Supply) void {
+        self.cache.settle();
         for (0..classes.run) |class| {
             while (self.spill(@intCast(class)) > 0) {}
         }
