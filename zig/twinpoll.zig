@@ -16,9 +16,13 @@ test {
     _ = @import("abi/layout_hash.zig");
     _ = @import("abi/options.zig");
     _ = @import("abi/probe.zig");
+    _ = @import("abi/watch_test.zig");
     _ = @import("backend/buffer_ring.zig");
     _ = @import("backend/epoll.zig");
     _ = @import("backend/io_uring.zig");
+    _ = @import("backend/kqueue.zig");
+    _ = @import("backend/readiness.zig");
+    _ = @import("backend/select.zig");
     _ = @import("loop/loop.zig");
     _ = @import("loop/policy.zig");
     _ = @import("loop/timers.zig");
@@ -45,6 +49,8 @@ test {
     _ = @import("sys/machine.zig");
     _ = @import("sys/memory_facts.zig");
     _ = @import("sys/pages.zig");
+    _ = @import("sys/select.zig");
     _ = @import("sys/sockets.zig");
     _ = @import("sys/uring_test.zig");
+    _ = @import("watch/watches.zig");
 }

@@ -28,12 +28,20 @@ const Gather = struct {
 };
 
 /// Low byte of the user data.
-const Tag = enum(u8) { accept, receive, send, connect, cancel, files };
+const Tag = enum(u8) { accept, receive, receive_message, send, connect, poll, cancel, files };
+
+/// What the kernel is to put before each message.
+const message_shape = std.mem.zeroInit(linux.msghdr, .{
+    .namelen = contract.message_address_bytes,
+    .controllen = contract.message_control_bytes,
+});
 
 pub const IoUring = struct {
     pub const kind: layout.BackendKind = .io_uring;
     /// A non-blocking descriptor would turn every wait into EAGAIN.
     pub const nonblocking: bool = false;
+    pub const descriptors_max: i32 = std.math.maxInt(i32);
+    pub const has_edges: bool = true;
     pub const sockets = sockets_module;
 
     ring: Ring,
@@ -117,6 +125,21 @@ pub const IoUring = struct {
         sqe.* = receive_entry(port, epoch, descriptor);
         if (!many) sqe.ioprio = 0;
         self.use_file(sqe);
+        return true;
+    }
+
+    pub fn receive_message(self: *IoUring, port: u32, epoch: u32, descriptor: i32) bool {
+        const sqe = self.next_sqe() orelse return false;
+        sqe.* = .{
+            .opcode = .recvmsg,
+            .flags = uring.sqe_buffer_select,
+            .ioprio = uring.recv_multishot,
+            .descriptor = descriptor,
+            .address = @intFromPtr(&message_shape),
+            .length = 1,
+            .operation_flags = linux.MSG.TRUNC,
+            .user_data = user_data(.receive_message, port, epoch),
+        };
         return true;
     }
 
@@ -204,6 +227,31 @@ pub const IoUring = struct {
         return true;
     }
 
+    /// Edges come from a multishot poll. The kernel has no lasting one that tells of what stays
+    /// ready: that one ends with each completion.
+    pub fn poll(
+        self: *IoUring,
+        port: u32,
+        epoch: u32,
+        descriptor: i32,
+        interest: contract.Interest,
+        edge: bool,
+    ) bool {
+        const sqe = self.next_sqe() orelse return false;
+        var events: u32 = 0;
+        if (interest.readable) events |= linux.EPOLL.IN | linux.EPOLL.RDHUP;
+        if (interest.writable) events |= linux.EPOLL.OUT;
+        if (edge) events |= linux.EPOLL.ET;
+        sqe.* = .{
+            .opcode = .poll_add,
+            .descriptor = descriptor,
+            .length = if (edge) uring.poll_add_multi else 0,
+            .operation_flags = events,
+            .user_data = user_data(.poll, port, epoch),
+        };
+        return true;
+    }
+
     pub fn cancel(
         self: *IoUring,
         port: u32,
@@ -220,6 +268,8 @@ pub const IoUring = struct {
         switch (what) {
             .all => sqe.operation_flags = uring.cancel_fd | uring.cancel_all,
             .receive => sqe.address = user_data(.receive, port, epoch),
+            .receive_message => sqe.address = user_data(.receive_message, port, epoch),
+            .poll => sqe.address = user_data(.poll, port, epoch),
         }
         return true;
     }
@@ -260,6 +310,8 @@ pub const IoUring = struct {
                 .kind = switch (tag) {
                     .accept => .accept,
                     .receive => .receive,
+                    .receive_message => .receive_message,
+                    .poll => .poll,
                     .send => .send,
                     .connect => .connect,
                     .cancel, .files => continue,
@@ -269,8 +321,18 @@ pub const IoUring = struct {
                 .epoch = @truncate(cqe.user_data >> 32),
                 .result = cqe.result,
             };
-            if (tag == .receive and cqe.flags & uring.cqe_buffer != 0) {
-                self.take_buffer(completion, cqe.flags >> uring.cqe_buffer_shift);
+            switch (tag) {
+                .receive => if (cqe.flags & uring.cqe_buffer != 0) {
+                    self.take_buffer(completion, cqe.flags >> uring.cqe_buffer_shift);
+                },
+                .receive_message => if (cqe.flags & uring.cqe_buffer != 0) {
+                    completion.result -|= contract.message_payload_offset;
+                    completion.buffer = self.buffer_ring.take(cqe.flags >> uring.cqe_buffer_shift);
+                },
+                .poll => if (cqe.result >= 0) {
+                    completion.result = readiness_of(@intCast(cqe.result));
+                },
+                else => {},
             }
             count += 1;
         }
@@ -344,6 +406,15 @@ pub const IoUring = struct {
         return true;
     }
 };
+
+fn readiness_of(events: u32) i32 {
+    var bits: u32 = 0;
+    if (events & (linux.EPOLL.IN | linux.EPOLL.RDHUP) != 0) bits |= layout.ready_readable;
+    if (events & linux.EPOLL.OUT != 0) bits |= layout.ready_writable;
+    if (events & linux.EPOLL.ERR != 0) bits |= layout.ready_error;
+    if (events & linux.EPOLL.HUP != 0) bits |= layout.ready_hangup;
+    return @intCast(bits);
+}
 
 fn user_data(tag: Tag, port: u32, epoch: u32) u64 {
     std.debug.assert(port < 1 << 24);

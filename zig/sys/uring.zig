@@ -38,6 +38,8 @@ pub const cqe_buffer_shift = 16;
 pub const recv_multishot: u16 = 1 << 1;
 pub const accept_multishot: u16 = 1 << 0;
 
+pub const poll_add_multi: u32 = 1 << 0;
+
 pub const cancel_all: u32 = 1 << 0;
 pub const cancel_fd: u32 = 1 << 1;
 
@@ -58,7 +60,9 @@ pub const offset_sqes: i64 = 0x10000000;
 
 pub const Opcode = enum(u8) {
     nop = 0,
+    poll_add = 6,
     sendmsg = 9,
+    recvmsg = 10,
     accept = 13,
     async_cancel = 14,
     connect = 16,
