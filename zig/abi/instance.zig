@@ -92,6 +92,7 @@ pub fn Instance(comptime Backend: type) type {
             options.queued_offset = shape.queued_offset();
             options.granted_flags = grant.flags;
             options.rung = grant.rung;
+            options.trigger = @intFromEnum(grant.trigger);
             options.pool_key = memory.key();
         }
 

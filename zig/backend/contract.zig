@@ -104,7 +104,13 @@ pub const Failure = struct {
 };
 
 /// What `init` was granted.
-pub const Grant = struct { flags: u32 = 0, features: u32 = 0, rung: u32 = 0 };
+pub const Grant = struct {
+    flags: u32 = 0,
+    features: u32 = 0,
+    rung: u32 = 0,
+    /// When readiness is told of; the default where that is not the question.
+    trigger: layout.Trigger = .default,
+};
 
 pub const InitError = error{ Unavailable, OutOfMemory };
 
