@@ -21,6 +21,7 @@ test {
     _ = @import("backend/epoll.zig");
     _ = @import("backend/io_uring.zig");
     _ = @import("backend/kqueue.zig");
+    _ = @import("backend/message_test.zig");
     _ = @import("backend/readiness.zig");
     _ = @import("backend/select.zig");
     _ = @import("loop/loop.zig");

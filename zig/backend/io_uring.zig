@@ -31,9 +31,9 @@ const Gather = struct {
 const Tag = enum(u8) { accept, receive, receive_message, send, connect, poll, cancel, files };
 
 /// What the kernel is to put before each message.
-const message_shape = std.mem.zeroInit(linux.msghdr, .{
-    .namelen = contract.message_address_bytes,
-    .controllen = contract.message_control_bytes,
+const message_shape = std.mem.zeroInit(uring.MessageShape, .{
+    .address_bytes = contract.message_address_bytes,
+    .control_bytes = contract.message_control_bytes,
 });
 
 pub const IoUring = struct {

@@ -176,6 +176,19 @@ pub const BuffersClone = extern struct {
     padding: [3]u32,
 };
 
+/// `struct msghdr` as a multishot receive reads it: how much room to leave before each message.
+pub const MessageShape = extern struct {
+    address: u64,
+    address_bytes: u32,
+    padding: u32,
+    vectors: u64,
+    vector_count: u64,
+    control: u64,
+    control_bytes: u64,
+    flags: u32,
+    padding_2: u32,
+};
+
 pub const GetEventsArgument = extern struct {
     signal_mask: u64,
     signal_mask_size: u32,
@@ -231,6 +244,7 @@ pub fn register(descriptor: i32, operation: u32, argument: *const anyopaque, cou
 }
 
 comptime {
+    std.debug.assert(@sizeOf(MessageShape) == @sizeOf(linux.msghdr));
     std.debug.assert(@sizeOf(Sqe) == 64);
     std.debug.assert(@sizeOf(Cqe) == 16);
     std.debug.assert(@sizeOf(Params) == 120);
