@@ -30,8 +30,8 @@ import { encodePool, notGranted, poolNamesByField, type PoolOptions } from "./po
  *
  * - `"io_uring"`: Linux 6.0 and newer.
  * - `"epoll"`: any Linux.
- * - `"kqueue"`: macOS and the BSDs; on Linux with a library that offers `kqueue` and `kevent`, named
- *   by the environment variable `TWINPOLL_KQUEUE`.
+ * - `"kqueue"`: macOS and the BSDs; on Linux with a library that offers `kqueue` and `kevent`,
+ *   named by the environment variable `TWINPOLL_KQUEUE`.
  * - `"select"`: everywhere, with descriptors below 1,024; the last resort.
  */
 export type BackendName = "io_uring" | "epoll" | "kqueue" | "select";

@@ -11,6 +11,7 @@ comptime {
 
 test {
     _ = @import("abi/exports.zig");
+    _ = @import("abi/doorbell_test.zig");
     _ = @import("abi/fork_test.zig");
     _ = @import("abi/instance_test.zig");
     _ = @import("abi/layout_hash.zig");
@@ -24,6 +25,7 @@ test {
     _ = @import("backend/message_test.zig");
     _ = @import("backend/readiness.zig");
     _ = @import("backend/select.zig");
+    _ = @import("loop/doorbells.zig");
     _ = @import("loop/loop.zig");
     _ = @import("loop/policy.zig");
     _ = @import("loop/timers.zig");

@@ -17,7 +17,7 @@ const std = @import("std");
 const layout = @import("../layout.zig");
 const Pool = @import("../memory/pool.zig").Pool;
 
-pub const Kind = enum(u8) { accept, receive, receive_message, send, connect, poll };
+pub const Kind = enum(u8) { accept, receive, receive_message, send, connect, poll, message };
 
 /// What a poll waits for. Errors and hang-ups are always told.
 pub const Interest = packed struct(u8) {
@@ -96,6 +96,9 @@ pub const Options = struct {
     deny_flags: u32 = 0,
 };
 
+/// A ring that takes messages, and what to send.
+pub const MessageTarget = struct { descriptor: i32, user_data: u64 };
+
 /// Why `init` failed; the three go into the error that the script sees.
 pub const Failure = struct {
     reason: layout.Reason = .none,
@@ -163,6 +166,8 @@ pub fn check(comptime Backend: type) void {
         .{ "wake_descriptor", fn (*Backend) i32 },
         .{ "arm", fn (*Backend) void },
         .{ "disarm", fn (*Backend) void },
+        // How another thread makes it complete with `message`, for no port; null where none can.
+        .{ "message_target", fn (*Backend) ?MessageTarget },
         // System calls made so far.
         .{ "system_calls", fn (*const Backend) u64 },
         // The only clock.

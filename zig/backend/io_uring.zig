@@ -9,6 +9,7 @@ const linux = std.os.linux;
 const layout = @import("../layout.zig");
 const host = @import("../sys/host.zig");
 const kernel = @import("../sys/kernel.zig");
+const notify = @import("../sys/notify.zig");
 const sockets_module = @import("../sys/sockets.zig");
 const uring = @import("../sys/uring.zig");
 const mapped = @import("../memory/mapped.zig");
@@ -28,7 +29,17 @@ const Gather = struct {
 };
 
 /// Low byte of the user data.
-const Tag = enum(u8) { accept, receive, receive_message, send, connect, poll, cancel, files };
+const Tag = enum(u8) {
+    accept,
+    receive,
+    receive_message,
+    send,
+    connect,
+    poll,
+    message,
+    cancel,
+    files,
+};
 
 /// What the kernel is to put before each message.
 const message_shape = std.mem.zeroInit(uring.MessageShape, .{
@@ -312,6 +323,7 @@ pub const IoUring = struct {
                     .receive => .receive,
                     .receive_message => .receive_message,
                     .poll => .poll,
+                    .message => .message,
                     .send => .send,
                     .connect => .connect,
                     .cancel, .files => continue,
@@ -381,6 +393,15 @@ pub const IoUring = struct {
 
     pub fn disarm(self: *IoUring) void {
         self.ring.signal_events(false);
+    }
+
+    /// Tried out: sending without a ring of one's own is new in Linux 6.13.
+    pub fn message_target(self: *IoUring) ?contract.MessageTarget {
+        const target: contract.MessageTarget = .{
+            .descriptor = self.ring.descriptor,
+            .user_data = user_data(.message, 0, 0),
+        };
+        return if (notify.send_message(target.descriptor, target.user_data) < 0) null else target;
     }
 
     pub fn system_calls(self: *const IoUring) u64 {

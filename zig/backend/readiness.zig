@@ -479,6 +479,11 @@ pub fn Readiness(comptime Poller: type) type {
             self.poller.disarm();
         }
 
+        pub fn message_target(self: *Self) ?contract.MessageTarget {
+            _ = self;
+            return null;
+        }
+
         pub fn system_calls(self: *const Self) u64 {
             return self.calls + self.poller.system_calls();
         }

@@ -56,10 +56,11 @@ pub fn receive(descriptor: i32, bytes: []u8) i32 {
 /// A message with its header, address and control data, as `contract.MessageHeader` tells. What
 /// does not fit is cut off: the header then has the message's true length.
 pub fn receive_message(descriptor: i32, bytes: []u8) i32 {
+    const address = bytes[contract.message_address_offset..];
     const payload = bytes[contract.message_payload_offset..];
     var vector = [1]std.posix.iovec{.{ .base = payload.ptr, .len = payload.len }};
     var header = std.mem.zeroInit(linux.msghdr, .{
-        .name = @as(*linux.sockaddr, @ptrCast(@alignCast(bytes[contract.message_address_offset..]))),
+        .name = @as(*linux.sockaddr, @ptrCast(@alignCast(address))),
         .namelen = contract.message_address_bytes,
         .iov = &vector,
         .iovlen = 1,

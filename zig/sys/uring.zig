@@ -49,6 +49,7 @@ pub const register_buffers2: u32 = 15;
 pub const register_buffers_update: u32 = 16;
 pub const register_pbuf_ring: u32 = 22;
 pub const register_clone_buffers: u32 = 30;
+pub const register_send_msg_ring: u32 = 31;
 
 pub const register_sparse: u32 = 1 << 0;
 
@@ -69,6 +70,7 @@ pub const Opcode = enum(u8) {
     files_update = 20,
     send = 26,
     recv = 27,
+    msg_ring = 40,
 };
 
 pub const Sqe = extern struct {
@@ -233,10 +235,11 @@ pub fn enter(descriptor: i32, submit: u32, wait: u32, flags: u32, timeout_ns: ?u
     ));
 }
 
+/// Descriptor -1 stands for none, for what needs no ring.
 pub fn register(descriptor: i32, operation: u32, argument: *const anyopaque, count: u32) i32 {
     return kernel.result(linux.syscall4(
         .io_uring_register,
-        @intCast(descriptor),
+        @bitCast(@as(isize, descriptor)),
         operation,
         @intFromPtr(argument),
         count,

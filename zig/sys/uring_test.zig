@@ -34,6 +34,8 @@ const constants = .{
     .{ "cancel_fd", "IORING_ASYNC_CANCEL_FD" },
     .{ "register_eventfd", "IORING_REGISTER_EVENTFD" },
     .{ "register_files2", "IORING_REGISTER_FILES2" },
+    .{ "register_send_msg_ring", "IORING_REGISTER_SEND_MSG_RING" },
+    .{ "poll_add_multi", "IORING_POLL_ADD_MULTI" },
     .{ "register_sparse", "IORING_RSRC_REGISTER_SPARSE" },
     .{ "register_pbuf_ring", "IORING_REGISTER_PBUF_RING" },
     .{ "cq_eventfd_disabled", "IORING_CQ_EVENTFD_DISABLED" },
@@ -54,6 +56,9 @@ test "operation codes are the kernel's" {
     inline for (.{
         .{ uring.Opcode.nop, "IORING_OP_NOP" },
         .{ uring.Opcode.sendmsg, "IORING_OP_SENDMSG" },
+        .{ uring.Opcode.recvmsg, "IORING_OP_RECVMSG" },
+        .{ uring.Opcode.poll_add, "IORING_OP_POLL_ADD" },
+        .{ uring.Opcode.msg_ring, "IORING_OP_MSG_RING" },
         .{ uring.Opcode.accept, "IORING_OP_ACCEPT" },
         .{ uring.Opcode.async_cancel, "IORING_OP_ASYNC_CANCEL" },
         .{ uring.Opcode.connect, "IORING_OP_CONNECT" },
