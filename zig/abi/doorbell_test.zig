@@ -49,7 +49,8 @@ fn check_rings(comptime Backend: type, trigger: layout.Trigger) !void {
         try testing.expect(found);
         while (try heard(instance, slot, 0)) {}
     }
-    try testing.expectEqual(@as(i32, 0), instance.work.doorbells.remove(@intCast(slot), generation));
+    const rc = instance.work.doorbells.remove(@intCast(slot), generation);
+    try testing.expectEqual(@as(i32, 0), rc);
     try testing.expect(!doorbells.ring(@intCast(slot), generation));
 }
 
