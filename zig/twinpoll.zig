@@ -38,6 +38,7 @@ test {
     _ = @import("net/address.zig");
     _ = @import("net/connection.zig");
     _ = @import("net/send_queue.zig");
+    _ = @import("sys/error_numbers.zig");
     _ = @import("sys/fork.zig");
     _ = @import("sys/host.zig");
     _ = @import("sys/kernel.zig");

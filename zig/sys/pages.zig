@@ -140,7 +140,7 @@ fn map_huge(request: Request, kind: Kind) Attempt {
     if (request.bytes % huge_bytes != 0) return .{ .refused = number(.INVAL) };
     const access: linux.PROT = .{ .READ = true, .WRITE = true };
     const rc = linux.mmap(null, request.bytes, access, huge_flags(huge_bytes), -1, 0);
-    if (kernel.result_is_error(rc)) return .{ .refused = errno_of(rc) };
+    if (kernel.result(rc) < 0) return .{ .refused = errno_of(rc) };
     const start: [*]align(page_bytes) u8 = @ptrFromInt(rc);
     var grant: Grant = .{ .memory = start[0..request.bytes], .kind = kind };
     exclude_from_fork(grant.memory);

@@ -1,0 +1,49 @@
+//! What `kernel.zig` is made of on Linux: raw system calls, without libc.
+
+const std = @import("std");
+const linux = std.os.linux;
+
+const Memory = []align(std.heap.page_size_min) u8;
+
+/// The value of a system call, or its negated errno. An address is a positive value.
+pub fn result(rc: usize) i32 {
+    const value: isize = @bitCast(rc);
+    return std.math.cast(i32, value) orelse std.math.maxInt(i32);
+}
+
+/// The same number: this is the system whose numbers all speak.
+pub fn linux_errno(native: isize) i32 {
+    return @intCast(native);
+}
+
+pub fn close(descriptor: i32) void {
+    // Linux frees the descriptor even when close answers EINTR, so there is nothing to retry.
+    _ = linux.close(descriptor);
+}
+
+pub fn map(length: usize) ?Memory {
+    const rc = linux.mmap(null, length, .{ .READ = true, .WRITE = true }, .{
+        .TYPE = .PRIVATE,
+        .ANONYMOUS = true,
+        .NORESERVE = true,
+    }, -1, 0);
+    if (result(rc) < 0) return null;
+    const pointer: [*]align(std.heap.page_size_min) u8 = @ptrFromInt(rc);
+    return pointer[0..length];
+}
+
+pub fn unmap(memory: Memory) void {
+    _ = linux.munmap(memory.ptr, memory.len);
+}
+
+pub fn discard(memory: Memory) void {
+    _ = linux.madvise(memory.ptr, memory.len, linux.MADV.DONTNEED);
+}
+
+pub fn open(path: [*:0]const u8) i32 {
+    return result(linux.open(path, .{ .CLOEXEC = true }, 0));
+}
+
+pub fn read(descriptor: i32, buffer: []u8) i32 {
+    return result(linux.read(descriptor, buffer.ptr, buffer.len));
+}
