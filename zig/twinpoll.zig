@@ -48,4 +48,5 @@ test {
     _ = @import("sys/pages.zig");
     _ = @import("sys/sockets.zig");
     _ = @import("sys/uring_test.zig");
+    _ = @import("sys/wake_set.zig");
 }
