@@ -3,9 +3,9 @@
 //! stale however valid it looks.
 //!
 //! One page is mapped so that the kernel wipes it in children: it holds 1 here and reads as 0 in
-//! every child that has memory of its own, whichever way it was made. The advice is inherited, so a
-//! child that writes 1 again is watched in turn. A child that shares our memory (vfork, posix_spawn)
-//! is not told apart; all it may do is to call execve.
+//! every child that has memory of its own, whichever way it was made. The advice is inherited, so
+//! a child that writes 1 again is watched in turn. A child that shares our memory (vfork,
+//! posix_spawn) is not told apart; all it may do is to call execve.
 //!
 //! Invariants: no lock and no allocation, so a fork in the middle of anything here leaves the child
 //! with either no watch or a whole one; what is published stays mapped. Any thread.

@@ -55,30 +55,39 @@ pub fn start_thread(comptime body: fn () void) bool {
     return true;
 }
 
+/// pthread_key_t, which Zig's library does not have for FreeBSD.
+const ThreadKey = switch (builtin.os.tag) {
+    .macos => c_ulong,
+    else => c_int,
+};
+const KeyDestructor = fn (value: ?*anyopaque) callconv(.c) void;
+extern "c" fn pthread_key_create(key: *ThreadKey, destructor: *const KeyDestructor) c_int;
+extern "c" fn pthread_setspecific(key: ThreadKey, value: ?*const anyopaque) c_int;
+
 pub fn at_thread_end(comptime body: fn () void) void {
     const Key = struct {
         var lock: Lock = .{};
-        var key: ?c.pthread_key_t = null;
+        var key: ?ThreadKey = null;
 
-        fn destroy(value: *anyopaque) callconv(.c) void {
+        fn destroy(value: ?*anyopaque) callconv(.c) void {
             _ = value;
             body();
         }
 
-        fn get() ?c.pthread_key_t {
+        fn get() ?ThreadKey {
             lock.acquire();
             defer lock.release();
             if (key) |made| return made;
-            var made: c.pthread_key_t = undefined;
+            var made: ThreadKey = undefined;
             // A destructor outlives every loop, so its code has to as well.
             stay_loaded();
-            if (c.pthread_key_create(&made, &destroy) != .SUCCESS) return null;
+            if (pthread_key_create(&made, &destroy) != 0) return null;
             key = made;
             return made;
         }
     };
     // Any value but null has the destructor called.
-    _ = c.pthread_setspecific(Key.get() orelse return, &Key.lock);
+    _ = pthread_setspecific(Key.get() orelse return, &Key.lock);
 }
 
 pub fn block_signals() void {

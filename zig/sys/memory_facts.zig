@@ -1,6 +1,6 @@
 //! What memory this machine offers beside ordinary pages, for a report: huge pages, transparent
-//! huge pages, NUMA nodes. Asked for on each call: an operator changes these numbers while a process
-//! runs, and other processes take pages. No state, any thread.
+//! huge pages, NUMA nodes. Asked for on each call: an operator changes these numbers while a
+//! process runs, and other processes take pages. No state, any thread.
 
 const std = @import("std");
 

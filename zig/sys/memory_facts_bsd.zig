@@ -1,5 +1,5 @@
-//! What `memory_facts.zig` tells on macOS and FreeBSD, where huge pages are the kernel's own affair:
-//! none can be reserved, and no setting tells whether it makes any.
+//! What `memory_facts.zig` tells on macOS and FreeBSD, where huge pages are the kernel's own
+//! affair: none can be reserved, and no setting tells whether it makes any.
 
 const Facts = @import("memory_facts.zig").Facts;
 const sysctl = @import("sysctl_bsd.zig");

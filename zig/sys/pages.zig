@@ -206,7 +206,8 @@ test "a child does not have the memory" {
             return @intFromBool(is_mapped(@intFromPtr(memory.ptr), 1));
         }
     };
-    const excluded = map(.{ .bytes = 2 << 20, .kind = .small, .prefault = true }) orelse return error.OutOfMemory;
+    const eager: Request = .{ .bytes = 2 << 20, .kind = .small, .prefault = true };
+    const excluded = map(eager) orelse return error.OutOfMemory;
     defer kernel.unmap(excluded.memory);
     try std.testing.expectEqual(@as(u8, 0), try exit_code_of_child(excluded.memory, Child.look));
     const inherited = kernel.map(page_bytes) orelse return error.OutOfMemory;

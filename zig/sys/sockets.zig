@@ -24,7 +24,7 @@ pub const option = struct {
     pub const ipv6_level: i32 = system.option_ipv6_level;
     pub const ipv6_only: u32 = system.option_ipv6_only;
     pub const tcp_level: i32 = calls.IPPROTO.TCP;
-    pub const no_delay: u32 = calls.TCP.NODELAY;
+    pub const no_delay: u32 = system.option_no_delay;
 };
 
 /// Any socket address of this library's families, as the kernel wants it.
@@ -250,7 +250,10 @@ test "a connection from listening to its end" {
 
     var bytes: [8]u8 = undefined;
     try std.testing.expectEqual(kernel.negative(.AGAIN), receive(far, &bytes));
-    const parts = [_]std.posix.iovec_const{ .{ .base = "ab", .len = 2 }, .{ .base = "c", .len = 1 } };
+    const parts = [_]std.posix.iovec_const{
+        .{ .base = "ab", .len = 2 },
+        .{ .base = "c", .len = 1 },
+    };
     try std.testing.expectEqual(@as(i32, 3), send_vectors(near, &parts));
     try std.testing.expectEqual(@as(i32, 1), send(near, "d"));
     try std.testing.expectEqual(@as(i32, 0), shutdown_send(near));

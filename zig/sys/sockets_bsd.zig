@@ -15,8 +15,9 @@ pub const send_flags: u32 = c.MSG.DONTWAIT | if (flags_at_birth) c.MSG.NOSIGNAL 
 pub const receive_message_flags: u32 = c.MSG.DONTWAIT;
 
 pub const option_ipv6_level: i32 = c.IPPROTO.IPV6;
-/// IPV6_V6ONLY, the same on both.
+/// IPV6_V6ONLY and TCP_NODELAY, the same on both.
 pub const option_ipv6_only: u32 = 27;
+pub const option_no_delay: u32 = 1;
 /// The option with which listeners share what comes; macOS has none that does.
 pub const option_reuse_port: u32 = switch (builtin.os.tag) {
     .macos => c.SO.REUSEPORT,

@@ -13,6 +13,7 @@ pub const receive_message_flags: u32 = linux.MSG.DONTWAIT | linux.MSG.TRUNC;
 
 pub const option_ipv6_level: i32 = linux.SOL.IPV6;
 pub const option_ipv6_only: u32 = linux.IPV6.V6ONLY;
+pub const option_no_delay: u32 = linux.TCP.NODELAY;
 pub const option_reuse_port: u32 = linux.SO.REUSEPORT;
 
 pub fn open(family: u32, kind: u32, nonblocking: bool) i32 {

@@ -13,8 +13,8 @@ const system = switch (@import("system.zig").family) {
 ///
 /// - `open`, `close`.
 /// - `add` takes a descriptor in without arming it, `arm` arms it, `remove` takes it out.
-/// - `add_timer` makes a timer with a number of its own, `set_timer` arms it for a time on the clock
-///   of `host.now_ns`, or disarms it with 0, and `remove_timer` ends it.
+/// - `add_timer` makes a timer with a number of its own, `set_timer` arms it for a time on the
+///   clock of `host.now_ns`, or disarms it with 0, and `remove_timer` ends it.
 /// - `wait` sleeps until something is ready and tells the words: how many.
 /// - `leave_to_parent`, of a set or a timer, is what a child of a fork does instead of closing.
 pub const WakeSet = system.WakeSet;
