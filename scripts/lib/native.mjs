@@ -10,6 +10,16 @@ import { findZig } from "./tools.mjs";
 /** Where `zig build` puts the library. */
 export const library = join(root, "zig-out", "lib", "libtwinpoll.so");
 
+/** Where `zig build cross` puts the library for each system, and what it puts there. */
+export const crossFolder = join(root, "zig-out", "cross");
+export const crossLibraries = [
+  "x86_64-linux/libtwinpoll.so",
+  "aarch64-linux/libtwinpoll.so",
+  "x86_64-macos/libtwinpoll.dylib",
+  "aarch64-macos/libtwinpoll.dylib",
+  "x86_64-freebsd/libtwinpoll.so",
+];
+
 /**
  * A bundle may lie deeper than the sources, so Node is told where the library is.
  * @param {import("./tools.mjs").Runtime} runtime
