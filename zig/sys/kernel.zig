@@ -14,8 +14,9 @@ pub const E = std.os.linux.E;
 /// The value of a call of this system, or its negated errno.
 pub const result = system.result;
 
-/// A positive errno that stands elsewhere than in a call's result, as Linux numbers it.
-pub const linux_errno = system.linux_errno;
+/// The negated errno that this library uses for an error number of the system, which stands
+/// elsewhere than in a call's result.
+pub const from_system = system.from_system;
 
 /// The negated errno of `code`, for comparison with a result.
 pub fn negative(code: E) i32 {

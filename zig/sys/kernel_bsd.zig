@@ -15,13 +15,17 @@ const numbers = error_numbers.Translation(c.E, switch (builtin.os.tag) {
 
 /// The value of a call, or its negated errno. To be called before anything else sets errno.
 pub fn result(rc: isize) i32 {
-    if (rc == -1) return -linux_errno(c._errno().*);
+    if (rc == -1) return last_error();
     return std.math.cast(i32, rc) orelse std.math.maxInt(i32);
 }
 
-/// An errno of this system, such as a kernel event carries it, as Linux numbers it.
-pub fn linux_errno(native: isize) i32 {
-    return @intCast(numbers.to_linux(std.math.cast(u32, native) orelse std.math.maxInt(u32)));
+/// Of the last call that failed.
+pub fn last_error() i32 {
+    return from_system(c._errno().*);
+}
+
+pub fn from_system(number: i32) i32 {
+    return -@as(i32, @intCast(numbers.to_linux(@bitCast(number))));
 }
 
 pub fn close(descriptor: i32) void {

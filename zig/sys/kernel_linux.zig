@@ -11,9 +11,9 @@ pub fn result(rc: usize) i32 {
     return std.math.cast(i32, value) orelse std.math.maxInt(i32);
 }
 
-/// The same number: this is the system whose numbers all speak.
-pub fn linux_errno(native: isize) i32 {
-    return @intCast(native);
+/// This is the system whose numbers all speak.
+pub fn from_system(number: i32) i32 {
+    return -number;
 }
 
 pub fn close(descriptor: i32) void {

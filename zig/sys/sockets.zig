@@ -103,7 +103,7 @@ pub fn connect_outcome(descriptor: i32) i32 {
         std.mem.asBytes(&code),
         &length,
     ));
-    return if (rc < 0) rc else -kernel.linux_errno(code);
+    return if (rc < 0) rc else kernel.from_system(code);
 }
 
 /// The number of bytes taken, or EAGAIN.
