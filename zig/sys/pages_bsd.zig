@@ -74,5 +74,7 @@ pub fn is_mapped(address: usize, last: usize) bool {
     const page = machine.page_bytes();
     const start = std.mem.alignBackward(usize, address, page);
     const bytes = std.math.add(usize, last - start, 1) catch return false;
+    // Nothing is ever mapped there, and no pointer may name it.
+    if (start == 0) return false;
     return kernel.result(c.msync(@ptrFromInt(start), bytes, c.MSF.ASYNC)) == 0;
 }
