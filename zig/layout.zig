@@ -63,7 +63,8 @@ pub const ClockKind = enum(u32) {
 };
 
 /// Negative results of functions and of completions. Values above -4096 are negated errno values of
-/// the kernel; the values here are the library's own.
+/// the kernel, on every system with the numbers that Linux gives their names; a number whose name
+/// Linux does not have is 2,048 above the system's own. The values here are the library's.
 pub const Status = enum(i32) {
     ok = 0,
     /// The handle names nothing: closed, released, or never given out.

@@ -45,6 +45,7 @@ test {
     _ = @import("net/address.zig");
     _ = @import("net/connection.zig");
     _ = @import("net/send_queue.zig");
+    _ = @import("sys/error_numbers.zig");
     _ = @import("sys/fork.zig");
     _ = @import("sys/host.zig");
     _ = @import("sys/kernel.zig");
@@ -55,5 +56,6 @@ test {
     _ = @import("sys/select.zig");
     _ = @import("sys/sockets.zig");
     _ = @import("sys/uring_test.zig");
+    _ = @import("sys/wake_set.zig");
     _ = @import("watch/watches.zig");
 }

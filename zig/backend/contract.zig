@@ -96,8 +96,12 @@ pub const Options = struct {
     deny_flags: u32 = 0,
 };
 
-/// A ring that takes messages, and what to send.
-pub const MessageTarget = struct { descriptor: i32, user_data: u64 };
+/// A ring that takes messages, what to send, and how: from any thread. 0, or a negated errno.
+pub const MessageTarget = struct {
+    descriptor: i32,
+    user_data: u64,
+    send: *const fn (descriptor: i32, user_data: u64) i32,
+};
 
 /// Why `init` failed; the three go into the error that the script sees.
 pub const Failure = struct {

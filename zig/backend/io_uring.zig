@@ -9,7 +9,6 @@ const linux = std.os.linux;
 const layout = @import("../layout.zig");
 const host = @import("../sys/host.zig");
 const kernel = @import("../sys/kernel.zig");
-const notify = @import("../sys/notify.zig");
 const sockets_module = @import("../sys/sockets.zig");
 const uring = @import("../sys/uring.zig");
 const mapped = @import("../memory/mapped.zig");
@@ -400,8 +399,9 @@ pub const IoUring = struct {
         const target: contract.MessageTarget = .{
             .descriptor = self.ring.descriptor,
             .user_data = user_data(.message, 0, 0),
+            .send = &uring.send_message,
         };
-        return if (notify.send_message(target.descriptor, target.user_data) < 0) null else target;
+        return if (uring.send_message(target.descriptor, target.user_data) < 0) null else target;
     }
 
     pub fn system_calls(self: *const IoUring) u64 {

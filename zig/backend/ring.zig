@@ -210,7 +210,7 @@ fn map_ring(descriptor: i32, length: usize, offset: i64) error{OutOfMemory}!Memo
         .TYPE = .SHARED,
         .POPULATE = true,
     }, descriptor, offset);
-    if (kernel.result_is_error(rc)) return error.OutOfMemory;
+    if (kernel.result(rc) < 0) return error.OutOfMemory;
     const pointer: [*]align(std.heap.page_size_min) u8 = @ptrFromInt(rc);
     pages.exclude_from_fork(pointer[0..bytes]);
     return pointer[0..bytes];

@@ -1,15 +1,14 @@
 //! Doorbells of this process: with one, any thread tells a loop that there is something for it.
 //!
 //! A loop that has doorbells has a *mailbox*, which is how it is woken: a message that the kernel
-//! puts into its ring, or an eventfd that it polls. Rings come together: a doorbell that has been
+//! puts into its ring, or a descriptor that it polls. Rings come together: a doorbell that has been
 //! rung and not been answered is not rung again, and a mailbox is notified once until its loop
 //! looks. Invariant: `rung` is set before `notified`, and the loop clears `notified` before it
 //! looks at `rung`, so that no ring is lost. A mailbox's descriptor is only used under its lock.
 
 const std = @import("std");
 const contract = @import("../backend/contract.zig");
-const kernel = @import("../sys/kernel.zig");
-const notify = @import("../sys/notify.zig");
+const Notifier = @import("../sys/notify.zig").Notifier;
 const Lock = @import("../sys/lock.zig").Lock;
 
 pub const doorbells_max = 4096;
@@ -19,7 +18,7 @@ const mailboxes_max = 256;
 pub const Target = union(enum) {
     /// A ring that takes messages, and the message.
     ring: contract.MessageTarget,
-    event: i32,
+    notifier: Notifier,
 };
 
 const Mailbox = struct {
@@ -107,8 +106,8 @@ pub fn ring(slot: u32, generation: u32) bool {
     mailbox.lock.acquire();
     defer mailbox.lock.release();
     switch (mailbox.target orelse return false) {
-        .ring => |to| _ = notify.send_message(to.descriptor, to.user_data),
-        .event => |descriptor| notify.signal(descriptor),
+        .ring => |to| _ = to.send(to.descriptor, to.user_data),
+        .notifier => |notifier| notifier.signal(),
     }
     return true;
 }
@@ -124,17 +123,17 @@ pub fn take(slot: u32) bool {
 }
 
 test "rings come together, and none is lost" {
-    const event = notify.open();
-    try std.testing.expect(event >= 0);
-    defer kernel.close(event);
-    const mailbox = open_mailbox(.{ .event = event }).?;
+    var notifier: Notifier = .{};
+    try std.testing.expectEqual(@as(i32, 0), notifier.open());
+    defer notifier.close();
+    const mailbox = open_mailbox(.{ .notifier = notifier }).?;
     const first = add(mailbox).?;
     const second = add(mailbox).?;
     for (0..3) |_| {
         try std.testing.expect(ring(first.slot, first.generation));
         try std.testing.expect(ring(second.slot, second.generation));
-        // One notification for all of them.
-        try std.testing.expectEqual(@as(u64, 1), notify.forget(event));
+        try std.testing.expect(notifier.wait(0));
+        notifier.forget();
         answer(mailbox);
         try std.testing.expect(take(first.slot));
         try std.testing.expect(take(second.slot));
@@ -152,9 +151,10 @@ test "rings come together, and none is lost" {
 }
 
 test "threads that ring while the loop answers lose nothing" {
-    const event = notify.open();
-    defer kernel.close(event);
-    const mailbox = open_mailbox(.{ .event = event }).?;
+    var notifier: Notifier = .{};
+    try std.testing.expectEqual(@as(i32, 0), notifier.open());
+    defer notifier.close();
+    const mailbox = open_mailbox(.{ .notifier = notifier }).?;
     defer close_mailbox(mailbox);
     const Ringer = struct {
         handle: Handle,
@@ -175,8 +175,8 @@ test "threads that ring while the loop answers lose nothing" {
     }
     var seen: [2]u32 = @splat(0);
     while (seen[0] < 20_000 or seen[1] < 20_000) {
-        try std.testing.expect(notify.wait(event, 10_000));
-        _ = notify.forget(event);
+        try std.testing.expect(notifier.wait(10_000));
+        notifier.forget();
         answer(mailbox);
         for (&ringers, &seen) |*ringer, *count| {
             if (take(ringer.handle.slot)) count.* = ringer.sent.load(.acquire);

@@ -1,14 +1,13 @@
 //! The doorbells of one loop: which it has, and that it tells the script of those that were rung.
 //!
 //! Its mailbox comes with the first doorbell. Where the backend's ring takes no messages the loop
-//! polls an eventfd on a port of its own. Used by the loop's thread only; others ring through
+//! polls a descriptor on a port of its own. Used by the loop's thread only; others ring through
 //! `doorbells.zig`.
 
 const std = @import("std");
 const layout = @import("../layout.zig");
 const contract = @import("../backend/contract.zig");
-const kernel = @import("../sys/kernel.zig");
-const notify = @import("../sys/notify.zig");
+const Notifier = @import("../sys/notify.zig").Notifier;
 const mapped = @import("../memory/mapped.zig");
 const plain = @import("channel.zig").plain;
 const doorbells = @import("doorbells.zig");
@@ -26,8 +25,8 @@ pub fn LoopDoorbells(comptime Loop: type) type {
         own: []Handle,
         count: u32,
         mailbox: ?u32,
-        /// What is polled; -1 where messages come, or before the first doorbell.
-        event: i32,
+        /// What is polled; not open where messages come, or before the first doorbell.
+        notifier: Notifier,
         polling: bool,
         cancelled: bool,
         /// Somebody rang, or may have.
@@ -40,7 +39,7 @@ pub fn LoopDoorbells(comptime Loop: type) type {
                 .own = try mapped.allocate(Handle, count_max),
                 .count = 0,
                 .mailbox = null,
-                .event = -1,
+                .notifier = .{},
                 .polling = false,
                 .cancelled = false,
                 .notified = false,
@@ -49,7 +48,7 @@ pub fn LoopDoorbells(comptime Loop: type) type {
 
         pub fn deinit(self: *Self) void {
             self.forget_all();
-            if (self.event >= 0) kernel.close(self.event);
+            if (self.notifier.is_open()) self.notifier.close();
             mapped.free(Handle, self.own);
             self.* = undefined;
         }
@@ -80,10 +79,12 @@ pub fn LoopDoorbells(comptime Loop: type) type {
         fn open_mailbox(self: *Self) i32 {
             if (self.mailbox != null) return 0;
             const ring = self.loop.backend.message_target();
-            if (ring == null and self.event < 0) self.event = notify.open();
-            if (ring == null and self.event < 0) return self.event;
+            if (ring == null and !self.notifier.is_open()) {
+                const rc = self.notifier.open();
+                if (rc < 0) return rc;
+            }
             const target: doorbells.Target =
-                if (ring) |to| .{ .ring = to } else .{ .event = self.event };
+                if (ring) |to| .{ .ring = to } else .{ .notifier = self.notifier };
             self.mailbox = doorbells.open_mailbox(target) orelse
                 return @intFromEnum(layout.Status.exhausted);
             self.start();
@@ -91,17 +92,17 @@ pub fn LoopDoorbells(comptime Loop: type) type {
         }
 
         fn start(self: *Self) void {
-            if (self.event < 0 or self.polling or self.mailbox == null) return;
+            if (!self.notifier.is_open() or self.polling or self.mailbox == null) return;
             const interest: contract.Interest = .{ .readable = true };
             self.cancelled = false;
-            self.polling = self.loop.backend.poll(self.port, 0, self.event, interest, false);
+            self.polling = self.loop.backend.poll(self.port, 0, self.notifier.descriptor, interest, false);
         }
 
-        /// A message came, or the eventfd is readable.
+        /// A message came, or the notifier is readable.
         pub fn complete(self: *Self, completion: contract.Completion) void {
             if (completion.kind == .poll) {
                 if (!completion.more) self.polling = false;
-                if (completion.result > 0) _ = notify.forget(self.event);
+                if (completion.result > 0) self.notifier.forget();
             }
             self.notified = true;
         }
@@ -126,14 +127,14 @@ pub fn LoopDoorbells(comptime Loop: type) type {
 
         pub fn waiting(self: *const Self) bool {
             if (self.notified) return true;
-            return self.event >= 0 and self.mailbox != null and !self.polling;
+            return self.notifier.is_open() and self.mailbox != null and !self.polling;
         }
 
         /// From now on nobody rings here; the poll ends in a later turn.
         pub fn close(self: *Self) void {
             self.forget_all();
             if (!self.polling or self.cancelled) return;
-            self.cancelled = self.loop.backend.cancel(self.port, 0, self.event, .poll);
+            self.cancelled = self.loop.backend.cancel(self.port, 0, self.notifier.descriptor, .poll);
         }
 
         fn forget_all(self: *Self) void {

@@ -1,42 +1,61 @@
-//! How one thread tells another one's loop that there is something for it: an eventfd, or a message
-//! that the kernel puts into a ring. Any thread may call these.
+//! How one thread tells another one's loop that there is something for it: a descriptor that becomes
+//! readable. Any thread may signal; the loop forgets.
 
 const std = @import("std");
-const linux = std.os.linux;
 const kernel = @import("kernel.zig");
-const uring = @import("uring.zig");
+const sockets = @import("sockets.zig");
 
-/// A descriptor that becomes readable with `signal`, or a negated errno.
-pub fn open() i32 {
-    return kernel.result(linux.eventfd(0, linux.EFD.CLOEXEC | linux.EFD.NONBLOCK));
-}
+const system = switch (@import("system.zig").family) {
+    .linux => @import("notify_linux.zig"),
+    .bsd => @import("notify_bsd.zig"),
+};
 
-pub fn signal(descriptor: i32) void {
-    const one: u64 = 1;
-    _ = linux.write(descriptor, std.mem.asBytes(&one), @sizeOf(u64));
-}
+pub const Notifier = struct {
+    /// To wait for.
+    descriptor: i32 = -1,
+    /// To write to; the same where one does for both.
+    end: i32 = -1,
 
-/// How often it was signalled since the last time; it is not readable afterwards.
-pub fn forget(descriptor: i32) u64 {
-    var count: u64 = 0;
-    const rc = kernel.result(linux.read(descriptor, std.mem.asBytes(&count), @sizeOf(u64)));
-    return if (rc < 0) 0 else count;
-}
+    /// 0, or a negated errno.
+    pub fn open(self: *Notifier) i32 {
+        return system.open(&self.descriptor, &self.end);
+    }
 
-/// Whether it is readable within so many milliseconds.
-pub fn wait(descriptor: i32, limit_ms: i32) bool {
-    var entry = [1]linux.pollfd{.{ .fd = descriptor, .events = linux.POLL.IN, .revents = 0 }};
-    return kernel.result(linux.poll(&entry, 1, limit_ms)) == 1;
-}
+    pub fn close(self: *Notifier) void {
+        if (self.end != self.descriptor) kernel.close(self.end);
+        kernel.close(self.descriptor);
+        self.* = .{};
+    }
 
-/// Puts a completion into another loop's ring without one of one's own (Linux 6.13). 0, or a
-/// negated errno.
-pub fn send_message(ring: i32, user_data: u64) i32 {
-    const sqe: uring.Sqe = .{
-        .opcode = .msg_ring,
-        .descriptor = ring,
-        .offset = user_data,
-        .user_data = 0,
-    };
-    return uring.register(-1, uring.register_send_msg_ring, &sqe, 1);
+    pub fn is_open(self: *const Notifier) bool {
+        return self.descriptor >= 0;
+    }
+
+    /// What cannot be written is no loss: the descriptor is readable then.
+    pub fn signal(self: Notifier) void {
+        system.signal(self.end);
+    }
+
+    /// It is not readable afterwards.
+    pub fn forget(self: *const Notifier) void {
+        system.forget(self.descriptor);
+    }
+
+    /// Whether it is readable within so many milliseconds.
+    pub fn wait(self: *const Notifier, limit_ms: i32) bool {
+        return sockets.ready_within(self.descriptor, limit_ms, .{ .readable = true }).readable;
+    }
+};
+
+test "signals come together until they are forgotten" {
+    var notifier: Notifier = .{};
+    try std.testing.expectEqual(@as(i32, 0), notifier.open());
+    defer notifier.close();
+    for (0..2) |_| {
+        try std.testing.expect(!notifier.wait(0));
+        for (0..3) |_| notifier.signal();
+        try std.testing.expect(notifier.wait(0));
+        notifier.forget();
+    }
+    try std.testing.expect(!notifier.wait(0));
 }

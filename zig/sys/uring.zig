@@ -246,6 +246,18 @@ pub fn register(descriptor: i32, operation: u32, argument: *const anyopaque, cou
     ));
 }
 
+/// Puts a completion into another ring without one of one's own, from any thread (Linux 6.13). 0,
+/// or a negated errno.
+pub fn send_message(ring: i32, user_data: u64) i32 {
+    const sqe: Sqe = .{
+        .opcode = .msg_ring,
+        .descriptor = ring,
+        .offset = user_data,
+        .user_data = 0,
+    };
+    return register(-1, register_send_msg_ring, &sqe, 1);
+}
+
 comptime {
     std.debug.assert(@sizeOf(MessageShape) == @sizeOf(linux.msghdr));
     std.debug.assert(@sizeOf(Sqe) == 64);
