@@ -29,7 +29,7 @@ fn library(
 ) *std.Build.Step.Compile {
     const is_linux = target.result.os.tag == .linux;
     const root = b.createModule(.{
-        .root_source_file = b.path(if (is_linux) "zig/twinpoll.zig" else "zig/compile_check.zig"),
+        .root_source_file = b.path("zig/twinpoll.zig"),
         .target = target,
         .optimize = optimize,
         .link_libc = !is_linux,
