@@ -16,7 +16,7 @@ extern "C" {
 #define TP_ASSERT_SIZE(type, bytes) struct tp_size_is_checked_from_c11_on
 #endif
 
-#define TP_LAYOUT_HASH UINT32_C(0xb0a04ab4)
+#define TP_LAYOUT_HASH UINT32_C(0xb3db71d7)
 #define TP_ABI_VERSION UINT32_C(1)
 #define TP_SEND_FLAG_MOVE UINT32_C(1)
 #define TP_SEND_FLAG_ANSWER UINT32_C(2)
@@ -141,6 +141,19 @@ enum tp_wish {
     TP_WISH_YES = 2,
 };
 
+enum tp_ring_feature {
+    TP_RING_FEATURE_REGISTERED_RING = 1,
+    TP_RING_FEATURE_REGISTERED_FILES = 2,
+    TP_RING_FEATURE_SQPOLL = 4,
+    TP_RING_FEATURE_ZERO_COPY = 8,
+    TP_RING_FEATURE_BUNDLES = 16,
+    TP_RING_FEATURE_INCREMENTAL = 32,
+    TP_RING_FEATURE_MIN_WAIT = 64,
+    TP_RING_FEATURE_NAPI = 128,
+    TP_RING_FEATURE_CLONE_BUFFERS = 256,
+    TP_RING_FEATURE_SEND_MESSAGE = 512,
+};
+
 struct tp_handle_entry {
     uint8_t operation;
     uint8_t flags;
@@ -216,8 +229,10 @@ struct tp_counters {
     double sent_bytes;
     double rejected;
     double starved;
+    double zero_copied;
+    double zero_copy_copied;
 };
-TP_ASSERT_SIZE(struct tp_counters, 96);
+TP_ASSERT_SIZE(struct tp_counters, 112);
 
 struct tp_address {
     uint32_t family;
@@ -242,7 +257,7 @@ struct tp_header {
     uint32_t open_listeners;
     uint32_t padding;
 };
-TP_ASSERT_SIZE(struct tp_header, 176);
+TP_ASSERT_SIZE(struct tp_header, 192);
 
 struct tp_loop_options {
     uint32_t size;
@@ -267,6 +282,16 @@ struct tp_loop_options {
     uint32_t quarantine_count;
     uint32_t quarantine_ms;
     uint32_t spin_ceiling_us;
+    uint32_t sqpoll;
+    uint32_t sqpoll_idle_ms;
+    uint32_t sqpoll_cpu;
+    uint32_t zero_copy_bytes;
+    uint32_t min_wait_us;
+    uint32_t min_wait_count;
+    uint32_t napi_us;
+    uint32_t bundles;
+    uint32_t incremental_buffers;
+    uint32_t best_effort;
     uint32_t shared_bytes;
     uint32_t submissions_offset;
     uint32_t completions_offset;
@@ -277,9 +302,10 @@ struct tp_loop_options {
     uint32_t error_detail;
     uint32_t granted_flags;
     uint32_t rung;
+    uint32_t granted_features;
     uint32_t pool_key;
 };
-TP_ASSERT_SIZE(struct tp_loop_options, 132);
+TP_ASSERT_SIZE(struct tp_loop_options, 176);
 
 struct tp_memory_grant {
     uint32_t asked;
@@ -358,7 +384,7 @@ struct tp_backend_report {
     uint32_t flags;
     uint32_t features;
     uint32_t rung;
-    uint32_t padding;
+    uint32_t granted;
 };
 TP_ASSERT_SIZE(struct tp_backend_report, 32);
 

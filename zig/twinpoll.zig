@@ -16,9 +16,11 @@ test {
     _ = @import("abi/layout_hash.zig");
     _ = @import("abi/options.zig");
     _ = @import("abi/probe.zig");
+    _ = @import("abi/ring_options_test.zig");
     _ = @import("backend/buffer_ring.zig");
     _ = @import("backend/epoll.zig");
     _ = @import("backend/io_uring.zig");
+    _ = @import("backend/ring_test.zig");
     _ = @import("loop/loop.zig");
     _ = @import("loop/policy.zig");
     _ = @import("loop/timers.zig");

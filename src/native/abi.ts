@@ -5,7 +5,7 @@
 // of an f64. The offset of a nested struct is counted in that struct's alignment.
 // `byte_length` is the size in bytes.
 
-export const layout_hash = 0xb0a04ab4;
+export const layout_hash = 0xb3db71d7;
 export const abi_version = 1;
 export const send_flag_move = 1;
 export const send_flag_answer = 2;
@@ -196,7 +196,7 @@ export const Completion = {
 } as const;
 
 export const Counters = {
-  byte_length: 96,
+  byte_length: 112,
   turns: 0,
   system_calls: 1,
   sleeps: 2,
@@ -209,23 +209,25 @@ export const Counters = {
   sent_bytes: 9,
   rejected: 10,
   starved: 11,
+  zero_copied: 12,
+  zero_copy_copied: 13,
 } as const;
 
 export const Header = {
-  byte_length: 176,
+  byte_length: 192,
   now_us: 0,
   next_timer_us: 1,
   counters: 2,
-  result_generation: 28,
-  result_bytes: 29,
-  error_syscall: 30,
-  leases: 31,
-  buffers_in_use: 32,
-  free_sends: 33,
-  address: 34,
-  open_connections: 41,
-  open_listeners: 42,
-  padding: 43,
+  result_generation: 32,
+  result_bytes: 33,
+  error_syscall: 34,
+  leases: 35,
+  buffers_in_use: 36,
+  free_sends: 37,
+  address: 38,
+  open_connections: 45,
+  open_listeners: 46,
+  padding: 47,
 } as const;
 
 export const Address = {
@@ -253,8 +255,23 @@ export const Wish = {
 
 export type Wish = (typeof Wish)[keyof typeof Wish];
 
+export const RingFeature = {
+  registered_ring: 1,
+  registered_files: 2,
+  sqpoll: 4,
+  zero_copy: 8,
+  bundles: 16,
+  incremental: 32,
+  min_wait: 64,
+  napi: 128,
+  clone_buffers: 256,
+  send_message: 512,
+} as const;
+
+export type RingFeature = (typeof RingFeature)[keyof typeof RingFeature];
+
 export const LoopOptions = {
-  byte_length: 132,
+  byte_length: 176,
   size: 0,
   backend: 1,
   mode: 2,
@@ -277,17 +294,28 @@ export const LoopOptions = {
   quarantine_count: 19,
   quarantine_ms: 20,
   spin_ceiling_us: 21,
-  shared_bytes: 22,
-  submissions_offset: 23,
-  completions_offset: 24,
-  queued_offset: 25,
-  error_reason: 26,
-  error_errno: 27,
-  error_syscall: 28,
-  error_detail: 29,
-  granted_flags: 30,
-  rung: 31,
-  pool_key: 32,
+  sqpoll: 22,
+  sqpoll_idle_ms: 23,
+  sqpoll_cpu: 24,
+  zero_copy_bytes: 25,
+  min_wait_us: 26,
+  min_wait_count: 27,
+  napi_us: 28,
+  bundles: 29,
+  incremental_buffers: 30,
+  best_effort: 31,
+  shared_bytes: 32,
+  submissions_offset: 33,
+  completions_offset: 34,
+  queued_offset: 35,
+  error_reason: 36,
+  error_errno: 37,
+  error_syscall: 38,
+  error_detail: 39,
+  granted_flags: 40,
+  rung: 41,
+  granted_features: 42,
+  pool_key: 43,
 } as const;
 
 export const MemoryGrant = {
@@ -368,7 +396,7 @@ export const BackendReport = {
   flags: 4,
   features: 5,
   rung: 6,
-  padding: 7,
+  granted: 7,
 } as const;
 
 export const MachineReport = {

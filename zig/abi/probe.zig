@@ -52,7 +52,7 @@ fn try_backend(comptime Backend: type) layout.BackendReport {
             .flags = 0,
             .features = 0,
             .rung = 0,
-            .padding = 0,
+            .granted = 0,
         };
     };
     return .{
@@ -63,7 +63,7 @@ fn try_backend(comptime Backend: type) layout.BackendReport {
         .flags = grant.flags,
         .features = grant.features,
         .rung = grant.rung,
-        .padding = 0,
+        .granted = grant.granted,
     };
 }
 

@@ -17,6 +17,7 @@ const fixed_slabs = @import("../backend/fixed_slabs.zig");
 const fork = @import("../sys/fork.zig");
 const members = @import("../memory/members.zig");
 const memory = @import("memory.zig");
+const options_module = @import("options.zig");
 const regions = @import("../memory/regions.zig");
 const slabs = @import("../memory/slabs.zig");
 const instance_module = @import("instance.zig");
@@ -133,10 +134,17 @@ fn open_backend(options: *layout.LoopOptions) Error!Any {
         options.error_errno = failure.errno;
         options.error_syscall = @intFromEnum(failure.syscall);
     }
+    const ring_option = options_module.ring_option(options);
     if (kind != .epoll) {
         if (Instance(IoUring).open(options, 0, &failure)) |instance| {
             return .{ .io_uring = instance };
-        } else |err| if (kind == .io_uring or err != error.Unavailable) return err;
+        } else |err| {
+            const others = kind == .auto and ring_option == 0;
+            if (!others or err != error.Unavailable) return err;
+        }
+    } else if (ring_option != 0) {
+        options.error_detail = ring_option;
+        return error.NotGranted;
     }
     return .{ .epoll = try Instance(Epoll).open(options, 0, &failure) };
 }

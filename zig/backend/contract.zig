@@ -12,8 +12,16 @@
 const std = @import("std");
 const layout = @import("../layout.zig");
 const Pool = @import("../memory/pool.zig").Pool;
+const Wishes = @import("ring_wishes.zig").Wishes;
 
-pub const Kind = enum(u8) { accept, receive, send, connect };
+pub const Kind = enum(u8) {
+    accept,
+    receive,
+    send,
+    connect,
+    /// A buffer of a send that completed before is not used any more.
+    released,
+};
 
 /// What `cancel` ends: everything under way on the port, or its receive.
 pub const Cancel = enum { all, receive };
@@ -29,11 +37,17 @@ pub const Completion = struct {
     /// Accept: a descriptor. Receive: bytes, 0 at the peer's end. Send: bytes. Else a negated
     /// errno.
     result: i32,
-    /// Receive with a positive result: the buffer that was filled, now the caller's.
+    /// Receive with a positive result: the buffer that was filled, now the caller's. Released: the
+    /// buffer on which the backend's reference is now the caller's.
     buffer: u32 = no_buffer,
 };
 
-pub const Segment = struct { pointer: [*]const u8, length: u32 };
+pub const Segment = struct {
+    pointer: [*]const u8,
+    length: u32,
+    /// The buffer that it is part of, on which the backend may take a reference of its own.
+    buffer: u32 = no_buffer,
+};
 
 /// Most segments of one send.
 pub const segments_max = 16;
@@ -46,6 +60,10 @@ pub const Options = struct {
     pool: *Pool,
     /// Set-up flags to do without, so that tests reach every rung of the ladder.
     deny_flags: u32 = 0,
+    /// `layout.RingFeature` bits to do without, as on a kernel that lacks them.
+    deny_features: u32 = 0,
+    /// For the io_uring backend only.
+    wishes: Wishes = .{},
 };
 
 /// Why `init` failed; the three go into the error that the script sees.
@@ -53,12 +71,36 @@ pub const Failure = struct {
     reason: layout.Reason = .none,
     errno: u32 = 0,
     syscall: layout.Syscall = .none,
+    /// Not granted: the field of `layout.LoopOptions` that asked for it.
+    field: u32 = 0,
 };
 
 /// What `init` was granted.
-pub const Grant = struct { flags: u32 = 0, features: u32 = 0, rung: u32 = 0 };
+pub const Grant = struct {
+    flags: u32 = 0,
+    features: u32 = 0,
+    rung: u32 = 0,
+    /// Bits of `layout.RingFeature`.
+    granted: u32 = 0,
+};
 
-pub const InitError = error{ Unavailable, OutOfMemory };
+/// `NotGranted`: the kernel refused a wish that was not best effort.
+pub const InitError = error{ Unavailable, OutOfMemory, NotGranted };
+
+/// Buffers on which a backend holds references of its own, and which it will release. Most hold
+/// none and declare no `holding`.
+pub fn holding(backend: anytype) u32 {
+    const Backend = @typeInfo(@TypeOf(backend)).pointer.child;
+    return if (@hasDecl(Backend, "holding")) backend.holding() else 0;
+}
+
+/// Sends whose bytes were not copied, and those whose were after all.
+pub const ZeroCopies = struct { sends: u64 = 0, copied: u64 = 0 };
+
+pub fn zero_copies(backend: anytype) ZeroCopies {
+    const Backend = @typeInfo(@TypeOf(backend)).pointer.child;
+    return if (@hasDecl(Backend, "zero_copies")) backend.zero_copies() else .{};
+}
 
 /// A compile error, with the missing name, unless `Backend` is one.
 pub fn check(comptime Backend: type) void {

@@ -349,6 +349,10 @@ pub fn Loop(comptime BackendType: type) type {
                 const count = self.backend.reap(self.batch[0..wanted]);
                 if (count == 0) return;
                 for (self.batch[0..count]) |completion| {
+                    if (completion.kind == .released) {
+                        user.release(completion.buffer);
+                        continue;
+                    }
                     if (completion.buffer != contract.no_buffer) {
                         self.pool.received(completion.buffer, completion.port, completion.epoch);
                     }
@@ -407,6 +411,9 @@ pub fn Loop(comptime BackendType: type) type {
                     @floatFromInt(@field(self.counters, field.name));
             }
             header.counters.transitions = @floatFromInt(self.policy.transitions);
+            const copies = contract.zero_copies(&self.backend);
+            header.counters.zero_copied = @floatFromInt(copies.sends);
+            header.counters.zero_copy_copied = @floatFromInt(copies.copied);
             header.counters.system_calls = @floatFromInt(self.backend.system_calls());
         }
     };

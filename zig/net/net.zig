@@ -62,8 +62,10 @@ pub fn Net(comptime Loop: type) type {
             return false;
         }
 
+        /// What the kernel has not let go of yet.
         fn open_count(self: *const Self) u32 {
-            return self.streams.open_count + self.listeners.open_count;
+            const held = contract.holding(&self.loop.backend);
+            return self.streams.open_count + self.listeners.open_count + held;
         }
 
         pub fn apply(self: *Self, operation: layout.Operation, raw: *const RawSubmission) bool {

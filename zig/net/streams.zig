@@ -274,7 +274,7 @@ pub fn Streams(comptime Loop: type) type {
                 .receive => Receive.complete(self, slot, connection, completion),
                 .send => Send.complete(self, slot, connection, completion.result),
                 .connect => self.complete_connect(slot, connection, completion.result),
-                .accept => unreachable,
+                .accept, .released => unreachable,
             }
         }
 
