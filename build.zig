@@ -72,8 +72,13 @@ fn native_tests(b: *std.Build, target: std.Build.ResolvedTarget) void {
         .file = b.path("tests/native/header.c"),
         .flags = &.{ "-std=c11", "-Wall", "-Wextra", "-Werror" },
     });
+    const run_tests = b.addRunArtifact(tests);
+    const kqueue = kqueue_standin(b, target);
+    run_tests.step.dependOn(&kqueue.step);
+    const kqueue_path = b.getInstallPath(.{ .custom = "tools" }, kqueue.dest_sub_path);
+    run_tests.setEnvironmentVariable("TWINPOLL_KQUEUE", kqueue_path);
     const step = b.step("test", "Run the native tests");
-    step.dependOn(&b.addRunArtifact(tests).step);
+    step.dependOn(&run_tests.step);
     step.dependOn(&b.addRunArtifact(load_tests).step);
     step.dependOn(&b.addObject(.{ .name = "header", .root_module = header }).step);
 }
@@ -98,6 +103,20 @@ fn liburing(b: *std.Build, target: std.Build.ResolvedTarget) *std.Build.Module {
     return header.createModule();
 }
 
+/// Gives Linux a kqueue, for tests of that backend.
+fn kqueue_standin(b: *std.Build, target: std.Build.ResolvedTarget) *std.Build.Step.InstallArtifact {
+    return b.addInstallArtifact(b.addLibrary(.{
+        .name = "kqueue-standin",
+        .linkage = .dynamic,
+        .root_module = b.createModule(.{
+            .root_source_file = b.path("tests/native/kqueue_standin.zig"),
+            .target = target,
+            .optimize = .ReleaseSafe,
+            .pic = true,
+        }),
+    }), .{ .dest_dir = .{ .override = .{ .custom = "tools" } } });
+}
+
 /// What the TypeScript tests run beside the library, in `tools/` of the install prefix.
 fn tools(b: *std.Build, target: std.Build.ResolvedTarget) void {
     const step = b.step("tools", "Build what the TypeScript tests need");
@@ -119,7 +138,18 @@ fn tools(b: *std.Build, target: std.Build.ResolvedTarget) void {
             .pic = true,
         }),
     });
-    for ([_]*std.Build.Step.Compile{ deny, other_abi }) |artifact| {
+    step.dependOn(&kqueue_standin(b, target).step);
+    const pipes = b.addLibrary(.{
+        .name = "pipes",
+        .linkage = .dynamic,
+        .root_module = b.createModule(.{
+            .root_source_file = b.path("tests/native/pipes.zig"),
+            .target = target,
+            .optimize = .ReleaseSafe,
+            .pic = true,
+        }),
+    });
+    for ([_]*std.Build.Step.Compile{ deny, other_abi, pipes }) |artifact| {
         step.dependOn(&b.addInstallArtifact(artifact, .{
             .dest_dir = .{ .override = .{ .custom = "tools" } },
         }).step);

@@ -29,6 +29,7 @@ export type {
   ClockName,
   LoopMode,
   LoopOptions,
+  TriggerName,
 } from "./src/loop_options.ts";
 export type { HugePages, PoolOptions, QuarantineOptions } from "./src/pool_options.ts";
 export type { AdoptOptions, NativeMemory, Pool } from "./src/pool.ts";
@@ -47,6 +48,7 @@ export type {
 } from "./src/connection.ts";
 export { Lease } from "./src/lease.ts";
 export type { LeaseMessage } from "./src/lease_message.ts";
+export { Ready, type Watch, type WatchHandler, type WatchOptions } from "./src/watch.ts";
 export type { Timer, TimerOptions } from "./src/timer.ts";
 export type { Endpoint, SocketAddress } from "./src/endpoint.ts";
 export {

@@ -16,8 +16,13 @@ extern "C" {
 #define TP_ASSERT_SIZE(type, bytes) struct tp_size_is_checked_from_c11_on
 #endif
 
-#define TP_LAYOUT_HASH UINT32_C(0xb3db71d7)
+#define TP_LAYOUT_HASH UINT32_C(0x5dd80962)
 #define TP_ABI_VERSION UINT32_C(1)
+#define TP_READY_READABLE UINT32_C(1)
+#define TP_READY_WRITABLE UINT32_C(2)
+#define TP_READY_ERROR UINT32_C(4)
+#define TP_READY_HANGUP UINT32_C(8)
+#define TP_WATCH_EDGE UINT32_C(16)
 #define TP_SEND_FLAG_MOVE UINT32_C(1)
 #define TP_SEND_FLAG_ANSWER UINT32_C(2)
 #define TP_HEADER_BYTES UINT32_C(512)
@@ -31,6 +36,14 @@ enum tp_backend_kind {
     TP_BACKEND_KIND_AUTO = 0,
     TP_BACKEND_KIND_IO_URING = 1,
     TP_BACKEND_KIND_EPOLL = 2,
+    TP_BACKEND_KIND_KQUEUE = 3,
+    TP_BACKEND_KIND_SELECT = 4,
+};
+
+enum tp_trigger {
+    TP_TRIGGER_DEFAULT = 0,
+    TP_TRIGGER_EDGE = 1,
+    TP_TRIGGER_LEVEL = 2,
 };
 
 enum tp_mode {
@@ -59,6 +72,8 @@ enum tp_status {
     TP_STATUS_FORKED = -10012,
     TP_STATUS_BUSY = -10013,
     TP_STATUS_NOT_GRANTED = -10014,
+    TP_STATUS_DESCRIPTOR_LIMIT = -10015,
+    TP_STATUS_UNSUPPORTED = -10016,
 };
 
 enum tp_reason {
@@ -69,6 +84,9 @@ enum tp_reason {
     TP_REASON_KERNEL_TOO_OLD = 4,
     TP_REASON_OUT_OF_RESOURCES = 5,
     TP_REASON_OTHER = 6,
+    TP_REASON_OTHER_SYSTEM = 7,
+    TP_REASON_NO_LIBRARY = 8,
+    TP_REASON_NO_EDGES = 9,
 };
 
 enum tp_syscall {
@@ -97,6 +115,10 @@ enum tp_syscall {
     TP_SYSCALL_MLOCK = 22,
     TP_SYSCALL_MADVISE = 23,
     TP_SYSCALL_MBIND = 24,
+    TP_SYSCALL_SELECT = 25,
+    TP_SYSCALL_KQUEUE = 26,
+    TP_SYSCALL_KEVENT = 27,
+    TP_SYSCALL_FCNTL = 28,
 };
 
 enum tp_operation {
@@ -126,6 +148,7 @@ enum tp_event {
     TP_EVENT_LISTENER_ERROR = 7,
     TP_EVENT_LISTENER_CLOSED = 8,
     TP_EVENT_MEMORY_RELEASED = 9,
+    TP_EVENT_READY = 10,
 };
 
 enum tp_pages {
@@ -255,7 +278,7 @@ struct tp_header {
     struct tp_address address;
     uint32_t open_connections;
     uint32_t open_listeners;
-    uint32_t padding;
+    uint32_t open_watches;
 };
 TP_ASSERT_SIZE(struct tp_header, 192);
 
@@ -266,6 +289,8 @@ struct tp_loop_options {
     uint32_t clock;
     uint32_t max_connections;
     uint32_t max_listeners;
+    uint32_t max_watches;
+    uint32_t trigger;
     uint32_t max_timers;
     uint32_t entries;
     uint32_t buffer_size;
@@ -305,7 +330,7 @@ struct tp_loop_options {
     uint32_t granted_features;
     uint32_t pool_key;
 };
-TP_ASSERT_SIZE(struct tp_loop_options, 176);
+TP_ASSERT_SIZE(struct tp_loop_options, 184);
 
 struct tp_memory_grant {
     uint32_t asked;
@@ -409,8 +434,10 @@ struct tp_machine_report {
     uint32_t padding;
     struct tp_backend_report io_uring;
     struct tp_backend_report epoll;
+    struct tp_backend_report kqueue;
+    struct tp_backend_report select;
 };
-TP_ASSERT_SIZE(struct tp_machine_report, 144);
+TP_ASSERT_SIZE(struct tp_machine_report, 208);
 
 /*
  * The library's `abi_version`.
@@ -498,6 +525,23 @@ int32_t tp_connect(uint32_t loop, uint8_t *options, uint32_t length);
  * Writes the local (0) or remote (1) address to `Header.address`.
  */
 int32_t tp_connection_address(uint32_t loop, uint32_t slot, uint32_t generation, uint32_t remote);
+
+/*
+ * Watches a descriptor of the caller for `ready_readable`, `ready_writable`, or both, with
+ * `watch_edge` for changes only. The watch's slot, or a negative status: EBADF, EEXIST where the
+ * loop watches it already, EPERM where it is always ready.
+ */
+int32_t tp_watch(uint32_t loop, int32_t descriptor, uint32_t interest);
+
+/*
+ * Watches for something else. ENOENT where there is no such watch.
+ */
+int32_t tp_watch_modify(uint32_t loop, uint32_t slot, uint32_t generation, uint32_t interest);
+
+/*
+ * Ends a watch; its descriptor may be closed then. ENOENT where there is none.
+ */
+int32_t tp_watch_remove(uint32_t loop, uint32_t slot, uint32_t generation);
 
 /*
  * Takes a buffer of at least so many bytes for the script's own: its name, or `exhausted`.

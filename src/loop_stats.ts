@@ -36,6 +36,8 @@ export interface LoopStats {
   readonly openConnections: number;
   /** Listeners open now. */
   readonly openListeners: number;
+  /** Watches of descriptors that are active now, or whose end is not over. */
+  readonly openWatches: number;
   /** Buffers on which the program owns references. */
   readonly leases: number;
   /** Buffers in use now: leased, borrowed, held back, or waiting to be sent. */
@@ -60,6 +62,7 @@ export function readStats(words: Uint32Array, doubles: Float64Array): LoopStats 
     starved: doubles[at + Counters.starved],
     openConnections: words[Header.open_connections],
     openListeners: words[Header.open_listeners],
+    openWatches: words[Header.open_watches],
     leases: words[Header.leases],
     buffersInUse: words[Header.buffers_in_use],
   };

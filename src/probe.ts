@@ -65,6 +65,10 @@ export interface Machine {
     readonly io_uring: BackendAvailability;
     /** Readiness-based, any Linux. */
     readonly epoll: BackendAvailability;
+    /** Readiness-based, macOS and the BSDs. */
+    readonly kqueue: BackendAvailability;
+    /** Readiness-based, everywhere, with descriptors below 1,024. */
+    readonly select: BackendAvailability;
   };
 }
 
@@ -125,6 +129,8 @@ export function probe(): Machine {
     backends: {
       io_uring: readBackend(words, MachineReport.io_uring),
       epoll: readBackend(words, MachineReport.epoll),
+      kqueue: readBackend(words, MachineReport.kqueue),
+      select: readBackend(words, MachineReport.select),
     },
   };
 }

@@ -14,11 +14,36 @@ pub const abi_version: u32 = 1;
 
 /// What a loop was asked to wait with, and what it waits with.
 pub const BackendKind = enum(u32) {
-    /// Take `io_uring` where it works, else `epoll`. Never the kind of an open loop.
+    /// Take the first that works: `io_uring`, `epoll` (or `kqueue` where the system has that),
+    /// `select`. Never the kind of an open loop.
     auto = 0,
     io_uring = 1,
     epoll = 2,
+    /// macOS and the BSDs. On Linux with a library that offers it, named by `TWINPOLL_KQUEUE`.
+    kqueue = 3,
+    /// Works everywhere, with descriptors below 1,024.
+    select = 4,
 };
+
+/// When a readiness backend tells of a descriptor that stays ready.
+pub const Trigger = enum(u32) {
+    /// `edge` where the backend has it.
+    default = 0,
+    /// Once, until it was seen not to be ready any more.
+    edge = 1,
+    /// Each time.
+    level = 2,
+};
+
+/// What a watched descriptor is ready for, as bits; the first two are also what is asked for.
+pub const ready_readable: u32 = 1;
+pub const ready_writable: u32 = 2;
+/// An error is pending: the next read or write reports it.
+pub const ready_error: u32 = 4;
+/// The other side is gone.
+pub const ready_hangup: u32 = 8;
+/// In the interest of a watch: tell of changes only.
+pub const watch_edge: u32 = 16;
 
 /// When a loop sleeps and when it polls.
 pub const Mode = enum(u32) {
@@ -67,6 +92,10 @@ pub const Status = enum(i32) {
     busy = -10013,
     /// The machine refused a wish that was not best effort; `LoopOptions.error_detail` says which.
     not_granted = -10014,
+    /// The descriptor is not below `select`'s limit.
+    descriptor_limit = -10015,
+    /// The backend cannot do that.
+    unsupported = -10016,
 };
 
 /// Why a backend cannot run, beside the errno of the call that failed.
@@ -83,6 +112,12 @@ pub const Reason = enum(u32) {
     /// Locked-memory, descriptor or memory limit.
     out_of_resources = 5,
     other = 6,
+    /// The operating system has no such thing.
+    other_system = 7,
+    /// The library that `TWINPOLL_KQUEUE` names is not there, or does not have it.
+    no_library = 8,
+    /// The backend knows no edges.
+    no_edges = 9,
 };
 
 /// The system call behind an error, for the error's text.
@@ -112,6 +147,10 @@ pub const Syscall = enum(u32) {
     mlock = 22,
     madvise = 23,
     mbind = 24,
+    select = 25,
+    kqueue = 26,
+    kevent = 27,
+    fcntl = 28,
 };
 
 /// What a submission asks for.
@@ -226,6 +265,9 @@ pub const Event = enum(u32) {
     listener_closed = 8,
     /// Nothing here uses the adopted memory `buffer` any more.
     memory_released = 9,
+    /// A watched descriptor is ready (`result`: `ready_readable` and its like), or can be watched no
+    /// longer (`result`: a negative status) and its slot may be given out again.
+    ready = 10,
 };
 
 /// 32 bytes.
@@ -289,10 +331,10 @@ pub const Header = extern struct {
     free_sends: u32,
     /// Address written by `tp_connection_address` and `tp_listener_address`.
     address: Address,
-    /// Open connections and listeners.
+    /// Open connections, listeners and watches.
     open_connections: u32,
     open_listeners: u32,
-    padding: u32,
+    open_watches: u32,
 };
 
 /// An IPv4 or IPv6 socket address in host order.
@@ -362,6 +404,10 @@ pub const LoopOptions = extern struct {
     max_connections: u32,
     /// 1 to 4,096. Default 64.
     max_listeners: u32,
+    /// 1 to 65,536. Default 1,024.
+    max_watches: u32,
+    /// `Trigger`, for `epoll` and `kqueue`.
+    trigger: u32,
     /// 1 to 1,048,576. Default 65,536.
     max_timers: u32,
     /// Entries of the submission and of the completion array, a power of two, 64 to 65,536.
@@ -579,6 +625,8 @@ pub const MachineReport = extern struct {
     padding: u32,
     io_uring: BackendReport,
     epoll: BackendReport,
+    kqueue: BackendReport,
+    select: BackendReport,
 };
 
 /// `tp_loop_turn`: polling before sleeping is allowed.
@@ -730,6 +778,31 @@ pub const functions = [_]Function{
         },
         .result = .i32,
         .about = "Writes the local (0) or remote (1) address to `Header.address`.",
+    },
+    .{
+        .name = "tp_watch",
+        .parameters = &.{ .{ "loop", .u32 }, .{ "descriptor", .i32 }, .{ "interest", .u32 } },
+        .result = .i32,
+        .about = "Watches a descriptor of the caller for `ready_readable`, `ready_writable`, or " ++
+            "both, with `watch_edge` for changes only. The watch's slot, or a negative status: " ++
+            "EBADF, EEXIST where the loop watches it already, EPERM where it is always ready.",
+    },
+    .{
+        .name = "tp_watch_modify",
+        .parameters = &.{
+            .{ "loop", .u32 },
+            .{ "slot", .u32 },
+            .{ "generation", .u32 },
+            .{ "interest", .u32 },
+        },
+        .result = .i32,
+        .about = "Watches for something else. ENOENT where there is no such watch.",
+    },
+    .{
+        .name = "tp_watch_remove",
+        .parameters = &.{ .{ "loop", .u32 }, .{ "slot", .u32 }, .{ "generation", .u32 } },
+        .result = .i32,
+        .about = "Ends a watch; its descriptor may be closed then. ENOENT where there is none.",
     },
     .{
         .name = "tp_buffer_take",

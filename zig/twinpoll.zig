@@ -17,10 +17,14 @@ test {
     _ = @import("abi/options.zig");
     _ = @import("abi/probe.zig");
     _ = @import("abi/ring_options_test.zig");
+    _ = @import("abi/watch_test.zig");
     _ = @import("backend/buffer_ring.zig");
     _ = @import("backend/epoll.zig");
     _ = @import("backend/io_uring.zig");
+    _ = @import("backend/kqueue.zig");
+    _ = @import("backend/readiness.zig");
     _ = @import("backend/ring_test.zig");
+    _ = @import("backend/select.zig");
     _ = @import("loop/loop.zig");
     _ = @import("loop/policy.zig");
     _ = @import("loop/timers.zig");
@@ -47,6 +51,8 @@ test {
     _ = @import("sys/machine.zig");
     _ = @import("sys/memory_facts.zig");
     _ = @import("sys/pages.zig");
+    _ = @import("sys/select.zig");
     _ = @import("sys/sockets.zig");
     _ = @import("sys/uring_test.zig");
+    _ = @import("watch/watches.zig");
 }

@@ -10,13 +10,19 @@ import { findZig } from "./tools.mjs";
 /** Where `zig build` puts the library. */
 export const library = join(root, "zig-out", "lib", "libtwinpoll.so");
 
+/** A kqueue for Linux, so that the backend over it can be tested. */
+const kqueue = join(root, "zig-out", "tools", "libkqueue-standin.so");
+
 /**
  * A bundle may lie deeper than the sources, so Node is told where the library is.
  * @param {import("./tools.mjs").Runtime} runtime
  * @returns {Record<string, string>}
  */
 export function libraryEnvironment(runtime) {
-  return runtime === "node" && !process.env.TWINPOLL_LIBRARY ? { TWINPOLL_LIBRARY: library } : {};
+  /** @type {Record<string, string>} */
+  const environment = { TWINPOLL_KQUEUE: process.env.TWINPOLL_KQUEUE ?? kqueue };
+  if (runtime === "node" && !process.env.TWINPOLL_LIBRARY) environment.TWINPOLL_LIBRARY = library;
+  return environment;
 }
 
 /**

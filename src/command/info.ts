@@ -61,6 +61,8 @@ function textOf(machine: Machine, pool: PoolStats | IoError): string {
     ["waker thread", machine.threads ? "yes" : "no"],
     ["io_uring", backendText(machine.backends.io_uring)],
     ["epoll", backendText(machine.backends.epoll)],
+    ["kqueue", backendText(machine.backends.kqueue)],
+    ["select", backendText(machine.backends.select)],
     ...poolRows(pool),
   ];
   return rows.map(([name, value]) => `${name.padEnd(18)} ${value}`).join("\n");

@@ -9,7 +9,23 @@ import { type BackendName, Loop, type LoopOptions, type LoopStats, probe } from 
 import { turnUntil } from "./drive.ts";
 
 /** Every backend there is. */
-export const backends: readonly BackendName[] = ["io_uring", "epoll"];
+export const backends: readonly BackendName[] = ["io_uring", "epoll", "kqueue", "select"];
+
+/** A way to open a loop over which the whole suite runs. */
+export interface Row {
+  readonly name: string;
+  readonly options: LoopOptions & { readonly backend: BackendName };
+}
+
+/** Every backend with each of its triggers. Another one is another row, not another test. */
+export const rows: readonly Row[] = [
+  { name: "io_uring", options: { backend: "io_uring" } },
+  { name: "epoll", options: { backend: "epoll" } },
+  { name: "epoll, level", options: { backend: "epoll", trigger: "level" } },
+  { name: "kqueue", options: { backend: "kqueue" } },
+  { name: "kqueue, level", options: { backend: "kqueue", trigger: "level" } },
+  { name: "select", options: { backend: "select" } },
+];
 
 /** The best backend of this machine, for what is tested once. */
 export const bestBackend: BackendName = probe().backends.io_uring.available ? "io_uring" : "epoll";
@@ -41,7 +57,7 @@ export function testEach(
 }
 
 /**
- * Makes a test per backend with a loop of its own. At the end everything on the loop must be closed
+ * Makes a test per row with a loop of its own. At the end everything on the loop must be closed
  * by the test and every buffer back in the pool.
  */
 export function testLoop(
@@ -50,7 +66,12 @@ export function testLoop(
   options: LoopOptions = {},
   skip: Skip = false,
 ): void {
-  testEach(name, (backend) => withLoop({ ...options, backend }, body), skip);
+  for (const row of rows) {
+    const reason = unavailable(row.options.backend) || skip;
+    test(`${name} (${row.name})`, { skip: reason }, () => {
+      return withLoop({ ...options, ...row.options }, body);
+    });
+  }
 }
 
 /** Runs `body` on a new loop and checks what it leaves; the loop is closed in any case. */
@@ -70,8 +91,8 @@ export async function withLoop(
 /** Waits until nothing is open any more, and checks that no buffer was lost. */
 export function settle(loop: Loop): LoopStats {
   turnUntil(loop, () => {
-    const { openConnections, openListeners } = loop.stats();
-    return openConnections === 0 && openListeners === 0;
+    const { openConnections, openListeners, openWatches } = loop.stats();
+    return openConnections === 0 && openListeners === 0 && openWatches === 0;
   }, "everything closed");
   // The buffers of the last deliveries go back with the start of a turn.
   loop.turn();

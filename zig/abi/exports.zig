@@ -98,7 +98,7 @@ fn tp_loop_arm(loop: u32) callconv(.c) i32 {
     const any = registry.find(loop) catch |err| return find_status(err);
     switch (any) {
         inline else => |instance| {
-            if (!instance.loop.arm(&instance.net)) return 0;
+            if (!instance.loop.arm(&instance.work)) return 0;
             const rc = waker.arm(registry.slot_of(loop), instance.loop.next_wake_ns());
             return if (rc < 0) rc else 1;
         },
@@ -160,6 +160,27 @@ fn tp_connection_address(loop: u32, slot: u32, generation: u32, remote: u32) cal
     const any = registry.find(loop) catch |err| return find_status(err);
     return switch (any) {
         inline else => |instance| instance.connection_address(slot, generation, remote),
+    };
+}
+
+fn tp_watch(loop: u32, descriptor: i32, interest: u32) callconv(.c) i32 {
+    const any = registry.find(loop) catch |err| return find_status(err);
+    return switch (any) {
+        inline else => |instance| instance.watch(descriptor, interest),
+    };
+}
+
+fn tp_watch_modify(loop: u32, slot: u32, generation: u32, interest: u32) callconv(.c) i32 {
+    const any = registry.find(loop) catch |err| return find_status(err);
+    return switch (any) {
+        inline else => |instance| instance.modify_watch(slot, generation, interest),
+    };
+}
+
+fn tp_watch_remove(loop: u32, slot: u32, generation: u32) callconv(.c) i32 {
+    const any = registry.find(loop) catch |err| return find_status(err);
+    return switch (any) {
+        inline else => |instance| instance.remove_watch(slot, generation),
     };
 }
 

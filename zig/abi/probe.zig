@@ -4,8 +4,7 @@ const std = @import("std");
 const linux = std.os.linux;
 const layout = @import("../layout.zig");
 const contract = @import("../backend/contract.zig");
-const Epoll = @import("../backend/epoll.zig").Epoll;
-const IoUring = @import("../backend/io_uring.zig").IoUring;
+const backends = @import("backends.zig");
 const ring = @import("../backend/ring.zig");
 const host = @import("../sys/host.zig");
 const machine = @import("../sys/machine.zig");
@@ -35,8 +34,10 @@ pub fn fill(report: *layout.MachineReport) void {
         .transparent = @intFromEnum(facts.transparent),
         .numa_nodes = facts.numa_nodes,
         .padding = 0,
-        .io_uring = try_backend(IoUring),
-        .epoll = try_backend(Epoll),
+        .io_uring = backends.report(.io_uring, try_backend),
+        .epoll = backends.report(.epoll, try_backend),
+        .kqueue = backends.report(.kqueue, try_backend),
+        .select = backends.report(.select, try_backend),
     };
 }
 
@@ -44,16 +45,7 @@ fn try_backend(comptime Backend: type) layout.BackendReport {
     var failure: contract.Failure = .{};
     const grant = grant_of(Backend, &failure) catch |err| {
         if (err == error.OutOfMemory) failure.reason = .out_of_resources;
-        return .{
-            .available = 0,
-            .reason = @intFromEnum(failure.reason),
-            .error_errno = failure.errno,
-            .syscall = @intFromEnum(failure.syscall),
-            .flags = 0,
-            .features = 0,
-            .rung = 0,
-            .granted = 0,
-        };
+        return backends.unavailable(failure);
     };
     return .{
         .available = 1,

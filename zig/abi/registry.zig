@@ -7,8 +7,6 @@
 const std = @import("std");
 const layout = @import("../layout.zig");
 const contract = @import("../backend/contract.zig");
-const Epoll = @import("../backend/epoll.zig").Epoll;
-const IoUring = @import("../backend/io_uring.zig").IoUring;
 const host = @import("../sys/host.zig");
 const Lock = @import("../sys/lock.zig").Lock;
 const waker = @import("../loop/waker.zig");
@@ -17,17 +15,10 @@ const fixed_slabs = @import("../backend/fixed_slabs.zig");
 const fork = @import("../sys/fork.zig");
 const members = @import("../memory/members.zig");
 const memory = @import("memory.zig");
-const options_module = @import("options.zig");
 const regions = @import("../memory/regions.zig");
 const slabs = @import("../memory/slabs.zig");
-const instance_module = @import("instance.zig");
-const Error = instance_module.Error;
-const Instance = instance_module.Instance;
-
-pub const Any = union(enum) {
-    io_uring: *Instance(IoUring),
-    epoll: *Instance(Epoll),
-};
+const backends = @import("backends.zig");
+const Any = backends.Any;
 
 const Slot = struct {
     /// 0: nobody's. `reserved`: being opened or closed.
@@ -126,27 +117,14 @@ fn start_afresh() void {
     fork.adopt();
 }
 
-fn open_backend(options: *layout.LoopOptions) Error!Any {
-    const kind: layout.BackendKind = @enumFromInt(options.backend);
+fn open_backend(options: *layout.LoopOptions) !Any {
     var failure: contract.Failure = .{};
     defer {
         options.error_reason = @intFromEnum(failure.reason);
         options.error_errno = failure.errno;
         options.error_syscall = @intFromEnum(failure.syscall);
     }
-    const ring_option = options_module.ring_option(options);
-    if (kind != .epoll) {
-        if (Instance(IoUring).open(options, 0, &failure)) |instance| {
-            return .{ .io_uring = instance };
-        } else |err| {
-            const others = kind == .auto and ring_option == 0;
-            if (!others or err != error.Unavailable) return err;
-        }
-    } else if (ring_option != 0) {
-        options.error_detail = ring_option;
-        return error.NotGranted;
-    }
-    return .{ .epoll = try Instance(Epoll).open(options, 0, &failure) };
+    return backends.open(options, &failure);
 }
 
 /// A thread ends, such as that of a terminated Worker: nobody else could close its loops.

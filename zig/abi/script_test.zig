@@ -90,7 +90,7 @@ pub fn Script(comptime Backend: type) type {
                 },
                 .timer => self.timers += 1,
                 .listener_error => self.last_error = completion.result,
-                .listener_closed, .memory_released => {},
+                .listener_closed, .memory_released, .ready => {},
             }
         }
 
@@ -143,7 +143,7 @@ pub fn Script(comptime Backend: type) type {
         }
 
         pub fn port_of(self: *Self, listener: u32) !u32 {
-            const generation = self.instance.net.listeners.listeners[listener].generation;
+            const generation = self.instance.work.net.listeners.listeners[listener].generation;
             const rc = self.instance.listener_address(listener, generation);
             try testing.expectEqual(@as(i32, 0), rc);
             return self.instance.loop.channel.header.address.port;

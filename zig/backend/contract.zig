@@ -8,6 +8,10 @@
 //! completion, also after `cancel`. A send may complete with fewer bytes than asked for, even with
 //! none: send again. Receive buffers belong to the backend from `provide` until a completion hands
 //! them out; those that it still has when it ends are the pool's again.
+//!
+//! A port that is polled belongs to somebody else, who does not want it read or written here: it
+//! has no other operation. `poll` may end with every completion; as long as it goes on it tells of
+//! what is ready each time that the kernel is entered, or with `edge` once for each change.
 
 const std = @import("std");
 const layout = @import("../layout.zig");
@@ -17,14 +21,56 @@ const Wishes = @import("ring_wishes.zig").Wishes;
 pub const Kind = enum(u8) {
     accept,
     receive,
+    receive_message,
     send,
     connect,
+    poll,
     /// A buffer of a send that completed before is not used any more.
     released,
 };
 
-/// What `cancel` ends: everything under way on the port, or its receive.
-pub const Cancel = enum { all, receive };
+/// What a poll waits for. Errors and hang-ups are always told.
+pub const Interest = packed struct(u8) {
+    readable: bool = false,
+    writable: bool = false,
+    padding: u6 = 0,
+
+    pub const both: Interest = .{ .readable = true, .writable = true };
+    pub const none: Interest = .{};
+
+    pub fn includes(self: Interest, other: Interest) bool {
+        return @as(u8, @bitCast(self)) | @as(u8, @bitCast(other)) == @as(u8, @bitCast(self));
+    }
+
+    pub fn with(self: Interest, other: Interest) Interest {
+        return @bitCast(@as(u8, @bitCast(self)) | @as(u8, @bitCast(other)));
+    }
+};
+
+/// Where the parts of a received message are in its buffer: the kernel's header
+/// (`io_uring_recvmsg_out`), the sender's address, control data, and then what was sent.
+pub const message_address_offset = 16;
+pub const message_address_bytes = 32;
+pub const message_control_offset = message_address_offset + message_address_bytes;
+pub const message_control_bytes = 64;
+pub const message_payload_offset = message_control_offset + message_control_bytes;
+/// The four words of the header.
+pub const MessageHeader = extern struct {
+    address_bytes: u32,
+    control_bytes: u32,
+    /// Of the message; more than the buffer has where it was cut short.
+    payload_bytes: u32,
+    /// MSG_TRUNC, MSG_CTRUNC.
+    flags: u32,
+};
+
+comptime {
+    std.debug.assert(@sizeOf(MessageHeader) == message_address_offset);
+}
+
+/// What `cancel` ends: everything under way on the port, or just that. The descriptor of a poll may
+/// be closed as soon as its end was asked for.
+pub const Cancel = enum { all, receive, receive_message, poll };
 
 pub const no_buffer: u32 = std.math.maxInt(u32);
 
@@ -34,11 +80,12 @@ pub const Completion = struct {
     more: bool,
     port: u32,
     epoch: u32,
-    /// Accept: a descriptor. Receive: bytes, 0 at the peer's end. Send: bytes. Else a negated
-    /// errno.
+    /// Accept: a descriptor. Receive: bytes, 0 at the peer's end. Receive of a message: its bytes,
+    /// which may be 0. Send: bytes. Poll: `layout.ready_readable` and its like. Else negative: a
+    /// negated errno, or a `layout.Status`.
     result: i32,
-    /// Receive with a positive result: the buffer that was filled, now the caller's. Released: the
-    /// buffer on which the backend's reference is now the caller's.
+    /// Receive with a positive result, or of a message: the buffer that was filled, now the
+    /// caller's. Released: the buffer on which the backend's reference is now the caller's.
     buffer: u32 = no_buffer,
 };
 
@@ -58,6 +105,8 @@ pub const Options = struct {
     /// Ports are below this.
     ports: u32,
     pool: *Pool,
+    /// When readiness is told of, on a backend that turns it into completions.
+    trigger: layout.Trigger = .default,
     /// Set-up flags to do without, so that tests reach every rung of the ladder.
     deny_flags: u32 = 0,
     /// `layout.RingFeature` bits to do without, as on a kernel that lacks them.
@@ -110,6 +159,10 @@ pub fn check(comptime Backend: type) void {
         .{ "kind", layout.BackendKind },
         // Whether its descriptors must be non-blocking.
         .{ "nonblocking", bool },
+        // Descriptors that it can work with are below this.
+        .{ "descriptors_max", i32 },
+        // Whether a poll may tell of changes only.
+        .{ "has_edges", bool },
         // `self` must stay where it is afterwards.
         .{ "init", fn (*Backend, Options, *Failure) InitError!void },
         .{ "deinit", fn (*Backend) void },
@@ -119,8 +172,12 @@ pub fn check(comptime Backend: type) void {
         .{ "accept", fn (*Backend, u32, u32, i32, bool) bool },
         // Receive: whether to go on after the first buffer.
         .{ "receive", fn (*Backend, u32, u32, i32, bool) bool },
+        // For sockets that keep messages apart; always goes on.
+        .{ "receive_message", fn (*Backend, u32, u32, i32) bool },
         .{ "send", fn (*Backend, u32, u32, i32, []const Segment) bool },
         .{ "connect", fn (*Backend, u32, u32, i32, *const address) bool },
+        // Until cancelled or ended, tells what is ready; with true only of changes.
+        .{ "poll", fn (*Backend, u32, u32, i32, Interest, bool) bool },
         .{ "cancel", fn (*Backend, u32, u32, i32, Cancel) bool },
         // The port's operations have all ended and its descriptor is about to be closed; false when
         // that cannot be noted now.

@@ -22,6 +22,7 @@ const FixedSlabs = @import("fixed_slabs.zig").FixedSlabs;
 const Filled = @import("filled.zig").Filled;
 const features = @import("ring_features.zig");
 const Notices = @import("zero_copy.zig").Notices;
+const operations = @import("operations.zig");
 const ring_module = @import("ring.zig");
 
 /// Gathered sends whose headers wait for the kernel to copy them, between two entries.
@@ -31,9 +32,6 @@ const Gather = struct {
     header: linux.msghdr_const,
     vectors: [contract.segments_max]std.posix.iovec_const,
 };
-
-/// Low byte of the user data.
-const Tag = enum(u8) { accept, receive, send, connect, cancel, files, zero_copy };
 
 pub const IoUring = IoUringOver(uring);
 
@@ -45,6 +43,8 @@ pub fn IoUringOver(comptime System: type) type {
         pub const kind: layout.BackendKind = .io_uring;
         /// A non-blocking descriptor would turn every wait into EAGAIN.
         pub const nonblocking: bool = false;
+        pub const descriptors_max: i32 = std.math.maxInt(i32);
+        pub const has_edges: bool = true;
         pub const sockets = sockets_module;
 
         ring: Ring,
@@ -118,7 +118,7 @@ pub fn IoUringOver(comptime System: type) type {
             failure: *contract.Failure,
         ) contract.InitError!void {
             const sqe = self.ring.next_sqe().?;
-            sqe.* = receive_entry(0, 0, -1);
+            sqe.* = operations.receive(0, 0, -1, true);
             const rc = self.ring.enter(true, std.time.ns_per_s);
             const cqe = self.ring.take();
             if (cqe != null and cqe.?.result == kernel.negative(.BADF)) return;
@@ -132,13 +132,7 @@ pub fn IoUringOver(comptime System: type) type {
 
         pub fn accept(self: *Self, port: u32, epoch: u32, descriptor: i32, many: bool) bool {
             const sqe = self.next_sqe() orelse return false;
-            sqe.* = .{
-                .opcode = .accept,
-                .ioprio = if (many) uring.accept_multishot else 0,
-                .descriptor = descriptor,
-                .operation_flags = linux.SOCK.CLOEXEC,
-                .user_data = user_data(.accept, port, epoch),
-            };
+            sqe.* = operations.accept(port, epoch, descriptor, many);
             return true;
         }
 
@@ -146,27 +140,19 @@ pub fn IoUringOver(comptime System: type) type {
         pub fn receive(self: *Self, port: u32, epoch: u32, descriptor: i32, many: bool) bool {
             if (self.files.wants(descriptor)) {
                 const sqe = self.next_sqe() orelse return false;
-                self.files.register(descriptor, sqe, user_data(.files, port, epoch));
+                self.files.register(descriptor, sqe, operations.user_data(.files, port, epoch));
             }
             const sqe = self.next_sqe() orelse return false;
-            sqe.* = receive_entry(port, epoch, descriptor);
-            if (!many) {
-                sqe.ioprio = 0;
-            } else if (self.ring.has(.bundles)) {
-                sqe.ioprio |= uring.recvsend_bundle;
-            }
+            sqe.* = operations.receive(port, epoch, descriptor, many);
+            if (many and self.ring.has(.bundles)) sqe.ioprio |= uring.recvsend_bundle;
             self.use_file(sqe);
             return true;
         }
 
-        fn receive_entry(port: u32, epoch: u32, descriptor: i32) uring.Sqe {
-            return .{
-                .opcode = .recv,
-                .flags = uring.sqe_buffer_select,
-                .ioprio = uring.recv_multishot,
-                .descriptor = descriptor,
-                .user_data = user_data(.receive, port, epoch),
-            };
+        pub fn receive_message(self: *Self, port: u32, epoch: u32, descriptor: i32) bool {
+            const sqe = self.next_sqe() orelse return false;
+            sqe.* = operations.receive_message(port, epoch, descriptor);
+            return true;
         }
 
         fn use_file(self: *const Self, sqe: *uring.Sqe) void {
@@ -183,14 +169,7 @@ pub fn IoUringOver(comptime System: type) type {
             std.debug.assert(segments.len > 0 and segments.len <= contract.segments_max);
             if (segments.len > 1) return self.send_gathered(port, epoch, descriptor, segments);
             const sqe = self.next_sqe() orelse return false;
-            sqe.* = .{
-                .opcode = .send,
-                .descriptor = descriptor,
-                .address = @intFromPtr(segments[0].pointer),
-                .length = segments[0].length,
-                .operation_flags = linux.MSG.NOSIGNAL | linux.MSG.WAITALL,
-                .user_data = user_data(.send, port, epoch),
-            };
+            sqe.* = operations.send(port, epoch, descriptor, segments[0]);
             if (self.notices.take(self.pool, port, epoch, segments)) |notice| {
                 self.copy_nothing(sqe, notice, .send_zc);
                 self.use_slab(sqe, segments[0].buffer);
@@ -199,10 +178,15 @@ pub fn IoUringOver(comptime System: type) type {
             return true;
         }
 
-        fn copy_nothing(self: *const Self, sqe: *uring.Sqe, notice: u32, opcode: uring.Opcode) void {
+        fn copy_nothing(
+            self: *const Self,
+            sqe: *uring.Sqe,
+            notice: u32,
+            opcode: uring.Opcode,
+        ) void {
             sqe.opcode = opcode;
             sqe.ioprio = self.notice_flags;
-            sqe.user_data = user_data(.zero_copy, notice, 0);
+            sqe.user_data = operations.user_data(.zero_copy, notice, 0);
         }
 
         /// The pages of a registered slab need not be looked up.
@@ -231,14 +215,7 @@ pub fn IoUringOver(comptime System: type) type {
                 .iov = &gather.vectors,
                 .iovlen = segments.len,
             });
-            sqe.* = .{
-                .opcode = .sendmsg,
-                .descriptor = descriptor,
-                .address = @intFromPtr(&gather.header),
-                .length = 1,
-                .operation_flags = linux.MSG.NOSIGNAL | linux.MSG.WAITALL,
-                .user_data = user_data(.send, port, epoch),
-            };
+            sqe.* = operations.send_gathered(port, epoch, descriptor, &gather.header);
             if (self.notices.take(self.pool, port, epoch, segments)) |notice| {
                 self.copy_nothing(sqe, notice, .sendmsg_zc);
             }
@@ -254,13 +231,20 @@ pub fn IoUringOver(comptime System: type) type {
             address: *const sockets_module.SocketAddress,
         ) bool {
             const sqe = self.next_sqe() orelse return false;
-            sqe.* = .{
-                .opcode = .connect,
-                .descriptor = descriptor,
-                .offset = address.length(),
-                .address = @intFromPtr(address),
-                .user_data = user_data(.connect, port, epoch),
-            };
+            sqe.* = operations.connect(port, epoch, descriptor, address);
+            return true;
+        }
+
+        pub fn poll(
+            self: *Self,
+            port: u32,
+            epoch: u32,
+            descriptor: i32,
+            interest: contract.Interest,
+            edge: bool,
+        ) bool {
+            const sqe = self.next_sqe() orelse return false;
+            sqe.* = operations.poll(port, epoch, descriptor, interest, edge);
             return true;
         }
 
@@ -272,22 +256,14 @@ pub fn IoUringOver(comptime System: type) type {
             what: contract.Cancel,
         ) bool {
             const sqe = self.next_sqe() orelse return false;
-            sqe.* = .{
-                .opcode = .async_cancel,
-                .descriptor = descriptor,
-                .user_data = user_data(.cancel, port, epoch),
-            };
-            switch (what) {
-                .all => sqe.operation_flags = uring.cancel_fd | uring.cancel_all,
-                .receive => sqe.address = user_data(.receive, port, epoch),
-            }
+            sqe.* = operations.cancel(port, epoch, descriptor, what);
             return true;
         }
 
         pub fn forget(self: *Self, port: u32, epoch: u32, descriptor: i32) bool {
             if (self.files.has(descriptor)) {
                 const sqe = self.next_sqe() orelse return false;
-                self.files.remove(descriptor, sqe, user_data(.files, port, epoch));
+                self.files.remove(descriptor, sqe, operations.user_data(.files, port, epoch));
             }
             self.notices.forget(port);
             return true;
@@ -346,32 +322,53 @@ pub fn IoUringOver(comptime System: type) type {
 
         /// Makes a completion of the kernel's one of ours; false where there is nothing to tell.
         fn convert(self: *Self, cqe: uring.Cqe, completion: *contract.Completion) bool {
-            const tag: Tag = @enumFromInt(@as(u8, @truncate(cqe.user_data)));
+            const tag: operations.Tag = @enumFromInt(@as(u8, @truncate(cqe.user_data)));
             const port: u24 = @truncate(cqe.user_data >> 8);
             completion.* = .{
                 .kind = switch (tag) {
                     .accept => .accept,
                     .receive => .receive,
+                    .receive_message => .receive_message,
                     .send => .send,
                     .connect => .connect,
+                    .poll => .poll,
                     .cancel, .files => return false,
-                    .zero_copy => if (cqe.flags & uring.cqe_notif != 0) {
-                        self.notices.notified(port, cqe);
-                        return false;
-                    } else {
-                        completion.* = self.notices.sent(port, cqe);
-                        return true;
-                    },
+                    .zero_copy => return self.convert_zero_copy(port, cqe, completion),
                 },
                 .more = cqe.flags & uring.cqe_more != 0,
                 .port = port,
                 .epoch = @truncate(cqe.user_data >> 32),
                 .result = cqe.result,
             };
-            if (tag == .receive and cqe.flags & uring.cqe_buffer != 0) {
-                self.take_buffers(completion, cqe.flags >> uring.cqe_buffer_shift);
+            const number = cqe.flags >> uring.cqe_buffer_shift;
+            switch (tag) {
+                .receive => if (cqe.flags & uring.cqe_buffer != 0) {
+                    self.take_buffers(completion, number);
+                },
+                .receive_message => if (cqe.flags & uring.cqe_buffer != 0) {
+                    self.take_message(completion, number);
+                },
+                .poll => if (cqe.result >= 0) {
+                    completion.result = operations.readiness_of(@intCast(cqe.result));
+                },
+                else => {},
             }
             return true;
+        }
+
+        fn convert_zero_copy(
+            self: *Self,
+            notice: u32,
+            cqe: uring.Cqe,
+            completion: *contract.Completion,
+        ) bool {
+            const is_notification = cqe.flags & uring.cqe_notif != 0;
+            if (is_notification) {
+                self.notices.notified(notice, cqe);
+            } else {
+                completion.* = self.notices.sent(notice, cqe);
+            }
+            return !is_notification;
         }
 
         /// The kernel may pick a buffer for a receive that then ends or fails: that one goes back.
@@ -381,6 +378,14 @@ pub fn IoUringOver(comptime System: type) type {
             } else {
                 self.provide(self.buffer_ring.take(number));
             }
+        }
+
+        /// A message has a buffer also when it is empty.
+        fn take_message(self: *Self, completion: *contract.Completion, number: u32) void {
+            const buffer = self.buffer_ring.take(number);
+            if (completion.result < contract.message_payload_offset) return self.provide(buffer);
+            completion.result -= contract.message_payload_offset;
+            completion.buffer = buffer;
         }
 
         pub fn buffers(self: *const Self) u32 {
@@ -460,9 +465,4 @@ fn released(buffer: u32) contract.Completion {
         .result = 0,
         .buffer = buffer,
     };
-}
-
-fn user_data(tag: Tag, port: u32, epoch: u32) u64 {
-    std.debug.assert(port < 1 << 24);
-    return @as(u64, epoch) << 32 | @as(u64, port) << 8 | @intFromEnum(tag);
 }

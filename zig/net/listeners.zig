@@ -108,6 +108,10 @@ pub fn Listeners(comptime Loop: type, comptime Streams: type) type {
             const family = address_module.family(&address);
             const descriptor = sockets.open_stream(family, Loop.Backend.nonblocking);
             if (descriptor < 0) return descriptor;
+            if (descriptor >= Loop.Backend.descriptors_max) {
+                sockets.close(descriptor);
+                return @intFromEnum(layout.Status.descriptor_limit);
+            }
             const rc = prepare(descriptor, &address, options, failed);
             if (rc < 0) {
                 sockets.close(descriptor);
@@ -198,6 +202,9 @@ pub fn Listeners(comptime Loop: type, comptime Streams: type) type {
         fn accepted(self: *Self, slot: u32, listener: *Listener, descriptor: i32) void {
             listener.retry_ms = retry_first_ms;
             if (listener.state != .open) return sockets.reset(descriptor);
+            if (descriptor >= Loop.Backend.descriptors_max) {
+                return self.refuse(slot, listener, descriptor);
+            }
             if (self.streams.accepts_more() and self.parked_count == 0) {
                 self.streams.open_accepted(descriptor, slot, listener.stream);
             } else if (!self.park(.{ .descriptor = descriptor, .listener = slot })) {
@@ -205,6 +212,17 @@ pub fn Listeners(comptime Loop: type, comptime Streams: type) type {
                 self.report(slot, listener, @intFromEnum(layout.Status.exhausted));
             }
             if (!self.streams.accepts_more()) self.attention.push(self.listeners, slot);
+        }
+
+        /// The backend cannot use a descriptor so high: others wait until lower ones may be free.
+        fn refuse(self: *Self, slot: u32, listener: *Listener, descriptor: i32) void {
+            sockets.reset(descriptor);
+            self.failed_to_accept(slot, listener, @intFromEnum(layout.Status.descriptor_limit));
+            if (!listener.accepting or listener.cancelled) return;
+            const port = self.first_port + slot;
+            const backend = &self.loop.backend;
+            listener.cancelled =
+                backend.cancel(port, listener.generation, listener.descriptor, .all);
         }
 
         fn park(self: *Self, parked: Parked) bool {

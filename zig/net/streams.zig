@@ -29,6 +29,7 @@ const receive_burst = 32;
 const served_at_once = 64;
 
 const aborted = @intFromEnum(layout.Status.aborted);
+const descriptor_limit = @intFromEnum(layout.Status.descriptor_limit);
 const exhausted = @intFromEnum(layout.Status.exhausted);
 const connect_timeout = @intFromEnum(layout.Status.connect_timeout);
 
@@ -199,6 +200,10 @@ pub fn Streams(comptime Loop: type) type {
             failed.* = .socket;
             const family = address_module.family(address);
             const descriptor = sockets.open_stream(family, Loop.Backend.nonblocking);
+            if (descriptor >= Loop.Backend.descriptors_max) {
+                sockets.close(descriptor);
+                return descriptor_limit;
+            }
             if (descriptor < 0 or options.stream.no_delay == 0) return descriptor;
             const rc = sockets.set_no_delay(descriptor);
             if (rc >= 0) return descriptor;
@@ -274,7 +279,7 @@ pub fn Streams(comptime Loop: type) type {
                 .receive => Receive.complete(self, slot, connection, completion),
                 .send => Send.complete(self, slot, connection, completion.result),
                 .connect => self.complete_connect(slot, connection, completion.result),
-                .accept, .released => unreachable,
+                .accept, .receive_message, .poll, .released => unreachable,
             }
         }
 

@@ -25,6 +25,9 @@ const SymbolInfo = extern struct {
     address: ?*anyopaque,
 };
 const FindAddress = fn (address: *const anyopaque, info: *SymbolInfo) callconv(.c) i32;
+const FindSymbol = fn (library: *anyopaque, name: [*:0]const u8) callconv(.c) ?*anyopaque;
+const ReadEnvironment = fn (name: [*:0]const u8) callconv(.c) ?[*:0]const u8;
+const ErrnoLocation = fn () callconv(.c) *i32;
 const OpenLibrary = fn (file: [*:0]const u8, flags: i32) callconv(.c) ?*anyopaque;
 
 const clock_gettime = @extern(?*const ClockGetTime, .{
@@ -45,10 +48,17 @@ const pthread_setspecific = @extern(?*const SetSpecific, .{
     .linkage = .weak,
 });
 const dladdr = @extern(?*const FindAddress, .{ .name = "dladdr", .linkage = .weak });
+const dlsym = @extern(?*const FindSymbol, .{ .name = "dlsym", .linkage = .weak });
+const getenv = @extern(?*const ReadEnvironment, .{ .name = "getenv", .linkage = .weak });
+const errno_location = @extern(?*const ErrnoLocation, .{
+    .name = "__errno_location",
+    .linkage = .weak,
+});
 const dlopen = @extern(?*const OpenLibrary, .{ .name = "dlopen", .linkage = .weak });
 
 /// The same numbers in glibc and musl.
 const open_lazily = 0x1;
+const open_now = 0x2;
 const open_if_loaded = 0x4;
 const open_for_good = 0x1000;
 
@@ -71,6 +81,29 @@ fn nanoseconds(time: linux.timespec) u64 {
 
 pub fn has_threads() bool {
     return pthread_create != null;
+}
+
+/// A variable of the process's environment, or null.
+pub fn environment(name: [*:0]const u8) ?[*:0]const u8 {
+    const read = getenv orelse return null;
+    return read(name);
+}
+
+/// A library, loaded for good; null where it cannot be.
+pub fn load_library(file: [*:0]const u8) ?*anyopaque {
+    const open = dlopen orelse return null;
+    return open(file, open_now | open_for_good);
+}
+
+pub fn find_symbol(library: *anyopaque, name: [*:0]const u8) ?*anyopaque {
+    const find = dlsym orelse return null;
+    return find(library, name);
+}
+
+/// The error number of the last call into the host's C library that failed.
+pub fn last_errno() i32 {
+    const location = errno_location orelse return @intFromEnum(linux.E.IO);
+    return location().*;
 }
 
 /// Keeps the library mapped until the process ends. A host may unload it while it exits (Node

@@ -17,6 +17,11 @@ pub fn negative(code: E) i32 {
     return -@as(i32, @intFromEnum(code));
 }
 
+/// The negated errno that this library uses for an error number of the system.
+pub fn from_system(number: i32) i32 {
+    return -number;
+}
+
 /// The positive errno of a negative result, 0 for any other.
 pub fn errno_of(value: i32) u32 {
     return if (value < 0 and value > -4096) @intCast(-value) else 0;
@@ -25,6 +30,23 @@ pub fn errno_of(value: i32) u32 {
 pub fn close(descriptor: i32) void {
     // Linux frees the descriptor even when close answers EINTR, so there is nothing to retry.
     _ = linux.close(descriptor);
+}
+
+pub fn is_open(descriptor: i32) bool {
+    return result(linux.fcntl(descriptor, linux.F.GETFD, 0)) >= 0;
+}
+
+/// Whether waiting for a descriptor makes sense: a regular file or a folder is always ready. 0, or
+/// a negated errno: EBADF, or EPERM as epoll has it.
+pub fn check_pollable(descriptor: i32) i32 {
+    var stat: linux.Statx = undefined;
+    const flags = linux.AT.EMPTY_PATH;
+    const rc = result(linux.statx(descriptor, "", flags, .{ .TYPE = true }, &stat));
+    if (rc < 0) return rc;
+    return switch (stat.mode & linux.S.IFMT) {
+        linux.S.IFREG, linux.S.IFDIR => negative(.PERM),
+        else => 0,
+    };
 }
 
 /// Private, zeroed, lazily committed memory; null when the kernel has none.

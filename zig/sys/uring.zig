@@ -56,6 +56,8 @@ pub const recvsend_bundle: u16 = 1 << 4;
 pub const notif_usage_zc_copied: u32 = 1 << 31;
 pub const accept_multishot: u16 = 1 << 0;
 
+pub const poll_add_multi: u32 = 1 << 0;
+
 pub const cancel_all: u32 = 1 << 0;
 pub const cancel_fd: u32 = 1 << 1;
 
@@ -84,7 +86,9 @@ pub const offset_sqes: i64 = 0x10000000;
 
 pub const Opcode = enum(u8) {
     nop = 0,
+    poll_add = 6,
     sendmsg = 9,
+    recvmsg = 10,
     accept = 13,
     async_cancel = 14,
     connect = 16,
