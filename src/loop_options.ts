@@ -114,6 +114,8 @@ export interface LoopOptions {
 export interface Capabilities {
   /** The backend that was chosen. */
   readonly backend: BackendName;
+  /** When it tells of a descriptor that stays ready; null for `io_uring`. */
+  readonly trigger: TriggerName | null;
   /** When the loop sleeps and when it polls. */
   readonly mode: LoopMode;
   /** Where its time comes from. */
@@ -184,6 +186,11 @@ const setupFlagNames: Readonly<Record<number, string>> = {
   19: "SQE_MIXED",
 };
 
+const triggerNames: Readonly<Record<number, TriggerName>> = {
+  [Trigger.edge]: "edge",
+  [Trigger.level]: "level",
+};
+
 /** A loop that native code has opened: its handle, and the options as granted. */
 export interface OpenedLoop {
   readonly handle: number;
@@ -213,6 +220,7 @@ export function openLoop(functions: Functions, options: LoopOptions): OpenedLoop
 export function describeLoop(granted: Uint32Array): Capabilities {
   return {
     backend: nameOf(BackendKind, granted[Layout.backend]) as BackendName,
+    trigger: triggerNames[granted[Layout.trigger]] ?? null,
     mode: nameOf(Mode, granted[Layout.mode]),
     clock: nameOf(ClockKind, granted[Layout.clock]),
     rung: granted[Layout.rung],
@@ -306,7 +314,7 @@ function encode(options: LoopOptions): Uint32Array<ArrayBuffer> {
 function triggerOf({ backend, trigger }: LoopOptions): number {
   if (backend === "io_uring") {
     throw new IoError("INVALID_OPTION", "option trigger is for epoll and kqueue", {
-      advice: "Leave it out: io_uring tells of completions instead of readiness.",
+      advice: "Leave trigger out: io_uring tells of completions instead of readiness.",
     });
   }
   return choiceOption("trigger", trigger, { edge: Trigger.edge, level: Trigger.level });

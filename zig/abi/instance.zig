@@ -110,6 +110,7 @@ pub fn Instance(comptime Backend: type) type {
             options.granted_flags = grant.flags;
             options.rung = grant.rung;
             options.granted_features = grant.granted;
+            options.trigger = @intFromEnum(grant.trigger);
             options.pool_key = memory.key();
         }
 

@@ -131,6 +131,8 @@ pub const Grant = struct {
     rung: u32 = 0,
     /// Bits of `layout.RingFeature`.
     granted: u32 = 0,
+    /// When readiness is told of; the default where that is not the question.
+    trigger: layout.Trigger = .default,
 };
 
 /// `NotGranted`: the kernel refused a wish that was not best effort.

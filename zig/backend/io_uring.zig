@@ -110,8 +110,8 @@ pub fn IoUringOver(comptime System: type) type {
             return self.ring.grant;
         }
 
-        /// Multishot receive is new in Linux 6.0. The kernel checks an entry's flags before it looks at
-        /// its descriptor, so an entry without one tells: EBADF where the flag is known, EINVAL
+        /// Multishot receive is new in Linux 6.0. The kernel checks an entry's flags before it looks
+        /// at its descriptor, so an entry without one tells: EBADF where the flag is known, EINVAL
         /// elsewhere.
         fn require_multishot_receive(
             self: *Self,
@@ -408,8 +408,8 @@ pub fn IoUringOver(comptime System: type) type {
             self.slabs.unregister(&self.ring, number);
         }
 
-        /// An eventfd that the ring signals. Polling the ring itself would not do: with DEFER_TASKRUN
-        /// it becomes readable only once its thread has entered the kernel.
+        /// An eventfd that the ring signals. Polling the ring itself would not do: with
+        /// DEFER_TASKRUN it becomes readable only once its thread has entered the kernel.
         pub fn wake_descriptor(self: *Self) i32 {
             return self.ring.event_descriptor();
         }

@@ -86,8 +86,7 @@ pub fn Readiness(comptime Poller: type) type {
         }
 
         pub fn grant(self: *const Self) contract.Grant {
-            _ = self;
-            return .{};
+            return .{ .trigger = if (self.edge) .edge else .level };
         }
 
         pub fn accept(self: *Self, port: u32, epoch: u32, descriptor: i32, many: bool) bool {

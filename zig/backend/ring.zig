@@ -360,7 +360,8 @@ pub fn Ring(comptime System: type) type {
             return descriptor;
         }
 
-        /// Off while the loop runs, so that a busy loop does not pay for signals that nobody waits for.
+        /// Off while the loop runs, so that a busy loop does not pay for signals that nobody waits
+        /// for.
         pub fn signal_events(self: *Self, on: bool) void {
             if (on) self.forget_signals();
             const flags: u32 = if (on) 0 else uring.cq_eventfd_disabled;

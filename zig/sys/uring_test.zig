@@ -177,7 +177,8 @@ test "structures are laid out as the kernel's" {
     try expect_same_place(uring.Napi, "prefer_busy_poll", Napi, "prefer_busy_poll");
     const Known = uapi.struct_io_uring_probe_op;
     try expect_same_place(uring.ProbeOperation, "flags", Known, "flags");
-    try std.testing.expectEqual(@sizeOf(uapi.struct_io_uring_probe), @offsetOf(uring.Probe, "operations"));
+    const head_bytes = @offsetOf(uring.Probe, "operations");
+    try std.testing.expectEqual(@sizeOf(uapi.struct_io_uring_probe), head_bytes);
     const Argument = uapi.struct_io_uring_getevents_arg;
     try expect_same_place(uring.GetEventsArgument, "timeout", Argument, "ts");
     try expect_same_place(uring.GetEventsArgument, "min_wait_us", Argument, "min_wait_usec");
