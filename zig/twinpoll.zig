@@ -21,6 +21,7 @@ test {
     _ = @import("backend/buffer_ring.zig");
     _ = @import("backend/epoll.zig");
     _ = @import("backend/io_uring.zig");
+    _ = @import("backend/io_uring_test.zig");
     _ = @import("backend/kqueue.zig");
     _ = @import("backend/readiness.zig");
     _ = @import("backend/ring_test.zig");
