@@ -23,6 +23,7 @@ test {
     _ = @import("backend/io_uring.zig");
     _ = @import("backend/io_uring_test.zig");
     _ = @import("backend/kqueue.zig");
+    _ = @import("backend/message_test.zig");
     _ = @import("backend/readiness.zig");
     _ = @import("backend/ring_test.zig");
     _ = @import("backend/select.zig");

@@ -174,7 +174,7 @@ pub fn check(comptime Backend: type) void {
         .{ "accept", fn (*Backend, u32, u32, i32, bool) bool },
         // Receive: whether to go on after the first buffer.
         .{ "receive", fn (*Backend, u32, u32, i32, bool) bool },
-        // For sockets that keep messages apart; always goes on.
+        // For sockets that keep messages apart; goes on, though it may end with any message.
         .{ "receive_message", fn (*Backend, u32, u32, i32) bool },
         .{ "send", fn (*Backend, u32, u32, i32, []const Segment) bool },
         .{ "connect", fn (*Backend, u32, u32, i32, *const address) bool },

@@ -231,7 +231,8 @@ fn flush_overflow() bool {
 /// Uses the next provided buffer; null when there is none.
 pub fn take_buffer() ?uring.BufferRingEntry {
     const tail = @atomicLoad(u16, &state.buffers[0].reserved, .acquire);
-    if (state.buffers_head == tail) return null;
+    // A ring that seems to hold more than it can is broken.
+    if (state.buffers_head == tail or tail -% state.buffers_head > state.buffers.len) return null;
     const mask: u16 = @intCast(state.buffers.len - 1);
     const entry = state.buffers[state.buffers_head & mask];
     state.buffers_head +%= 1;

@@ -26,9 +26,9 @@ pub fn user_data(tag: Tag, port: u32, epoch: u32) u64 {
 }
 
 /// What the kernel is to put before each message.
-const message_shape = std.mem.zeroInit(linux.msghdr, .{
-    .namelen = contract.message_address_bytes,
-    .controllen = contract.message_control_bytes,
+const message_shape = std.mem.zeroInit(uring.MessageShape, .{
+    .address_bytes = contract.message_address_bytes,
+    .control_bytes = contract.message_control_bytes,
 });
 
 const send_flags = linux.MSG.NOSIGNAL | linux.MSG.WAITALL;

@@ -206,6 +206,19 @@ pub const BuffersClone = extern struct {
     padding: [3]u32,
 };
 
+/// `struct msghdr` as a multishot receive reads it: how much room to leave before each message.
+pub const MessageShape = extern struct {
+    address: u64,
+    address_bytes: u32,
+    padding: u32,
+    vectors: u64,
+    vector_count: u64,
+    control: u64,
+    control_bytes: u64,
+    flags: u32,
+    padding_2: u32,
+};
+
 /// A ring's descriptor among those that are registered with the thread; also answers its place.
 pub const RingDescriptor = extern struct {
     place: u32,
@@ -302,6 +315,7 @@ pub const unmap = kernel.unmap;
 pub const close = kernel.close;
 
 comptime {
+    std.debug.assert(@sizeOf(MessageShape) == @sizeOf(linux.msghdr));
     std.debug.assert(@sizeOf(Sqe) == 64);
     std.debug.assert(@sizeOf(Cqe) == 16);
     std.debug.assert(@sizeOf(Params) == 120);
