@@ -58,6 +58,15 @@ export interface IoUringOptions {
    * 6.17 on: before, bytes could come out of order. Default false.
    */
   bundles?: boolean;
+  /**
+   * A receive uses no more of a buffer than it needs, so that short messages, also of several
+   * connections, share one. A buffer is free once all of its messages are released, so a program
+   * that keeps some of them keeps the whole; `receiveCredits` do not count such messages, and up
+   * to 65,536 of them can be held back, after which a connection ends with `ENOBUFS`. A lease
+   * cannot be transferred while its buffer still fills. Not for datagrams. From Linux 6.17 on:
+   * before, bytes could come out of order. Default false.
+   */
+  incrementalBuffers?: boolean;
   /** Do without what the kernel refuses of these options. Default false. */
   bestEffort?: boolean;
 }
@@ -103,6 +112,7 @@ export const ringNamesByField: Readonly<Record<number, string>> = {
   [Layout.min_wait_count]: "ioUring.minWaitCount",
   [Layout.napi_us]: "ioUring.napiUs",
   [Layout.bundles]: "ioUring.bundles",
+  [Layout.incremental_buffers]: "ioUring.incrementalBuffers",
   [Layout.best_effort]: "ioUring.bestEffort",
 };
 
@@ -123,6 +133,7 @@ export function encodeRing(words: Uint32Array, options: IoUringOptions, backend:
   }
   const wishes = [
     [Layout.bundles, options.bundles],
+    [Layout.incremental_buffers, options.incrementalBuffers],
     [Layout.best_effort, options.bestEffort],
   ] as const;
   for (const [field, value] of wishes) {

@@ -7,6 +7,7 @@ import {
   IoError,
   type IoUringFeature,
   type IoUringOptions,
+  type Lease,
   Loop,
   type LoopOptions,
   probe,
@@ -27,6 +28,7 @@ const cases: readonly Case[] = [
   { feature: "minWait", options: { minWaitUs: 200, minWaitCount: 8 } },
   { feature: "napi", options: { napiUs: 1 } },
   { feature: "bundles", options: { bundles: true } },
+  { feature: "incrementalBuffers", options: { incrementalBuffers: true } },
 ];
 
 /** Why a case cannot run here, or false. */
@@ -104,6 +106,53 @@ for (const { feature, options } of cases) {
   );
 }
 
+test("messages that share a buffer can be kept and sent on", {
+  skip: missing("incrementalBuffers"),
+}, () => {
+  using loop = loopWith({ incrementalBuffers: true }, { bufferSize: 4_096 });
+  const count = 8;
+  const rounds = 40;
+  const kept: Lease[] = [];
+  let received = 0;
+  let deliveries = 0;
+  const pairs = Array.from({ length: count }, (_, index) =>
+    openPair(loop, {
+      server: {
+        data(conn, lease): void {
+          received += lease.length;
+          // Every other one is kept, and sent back later.
+          if (deliveries++ % 2 === 0) kept.push(lease.retain());
+          else conn.send(lease);
+        },
+      },
+      client: {
+        data(_conn, lease): void {
+          echoed += lease.length;
+          for (const byte of lease.bytes) assert.equal(byte, index);
+        },
+      },
+    }));
+  let echoed = 0;
+  let sent = 0;
+  for (let round = 1; round <= rounds; round++) {
+    pairs.forEach(({ client }, index) => {
+      client.send(new Uint8Array(30 + index).fill(index));
+      sent += 30 + index;
+    });
+    turnUntil(loop, () => received === sent, "the messages");
+  }
+  assert.ok(kept.length >= rounds * count / 2);
+  const { buffersInUse } = loop.stats();
+  assert.ok(buffersInUse < kept.length / 4, `${buffersInUse} buffers for ${kept.length} messages`);
+  for (const lease of kept.splice(0)) {
+    pairs[lease.bytes[0]].server.send(lease);
+  }
+  turnUntil(loop, () => echoed === sent, "what was kept came back");
+  for (const { client } of pairs) client.close();
+  turnUntil(loop, () => loop.stats().openConnections === 0, "all closed");
+  turnUntil(loop, () => loop.stats().buffersInUse === 0, "every buffer is back");
+});
+
 test("all options together", { skip: missing("sqpoll") }, () => {
   using loop = loopWith({
     sqpoll: { idleMs: 5, cpu: 0 },
@@ -111,6 +160,7 @@ test("all options together", { skip: missing("sqpoll") }, () => {
     minWaitUs: 100,
     napiUs: 1,
     bundles: true,
+    incrementalBuffers: true,
     bestEffort: true,
   }, { bufferSize: 4_096, fixedBuffers: true });
   assert.ok(loop.capabilities.setupFlags.includes("SQPOLL"));
@@ -157,6 +207,7 @@ test("options that are out of their range are named", () => {
   }
   for (const value of [0, "yes", null, {}]) {
     refuses("ioUring.bundles", { bundles: value });
+    refuses("ioUring.incrementalBuffers", { incrementalBuffers: value });
     refuses("ioUring.bestEffort", { bestEffort: value });
   }
   for (const value of [0, "yes", null]) refuses("ioUring.sqpoll", { sqpoll: value });

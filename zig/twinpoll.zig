@@ -45,6 +45,7 @@ test {
     _ = @import("memory/stock.zig");
     _ = @import("net/address.zig");
     _ = @import("net/connection.zig");
+    _ = @import("net/held.zig");
     _ = @import("net/send_queue.zig");
     _ = @import("sys/fork.zig");
     _ = @import("sys/host.zig");

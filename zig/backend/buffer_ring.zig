@@ -29,6 +29,8 @@ pub const BufferRing = struct {
     followers: []u16,
     /// The number that was provided last.
     last: u16,
+    /// By number, where receives share buffers: bytes of it that are filled. Else empty.
+    consumed: []u32,
     /// Numbers that are no buffer's.
     spare: []u32,
     spare_count: u32,
@@ -41,6 +43,7 @@ pub const BufferRing = struct {
     pub fn init(
         ring: anytype,
         pool: *const Pool,
+        shared: bool,
         failure: *contract.Failure,
     ) contract.InitError!BufferRing {
         const length = pool.receive_count;
@@ -52,10 +55,12 @@ pub const BufferRing = struct {
         errdefer mapped.free(u32, names);
         const followers = try mapped.allocate(u16, length);
         errdefer mapped.free(u16, followers);
+        const consumed: []u32 = if (shared) try mapped.allocate(u32, length) else &.{};
+        errdefer mapped.free(u32, consumed);
         const spare = try mapped.allocate(u32, length);
         errdefer mapped.free(u32, spare);
         for (spare, 0..) |*number, index| number.* = @intCast(index);
-        try register(ring, entries, failure);
+        try register(ring, entries, shared, failure);
         return .{
             .entries = entries,
             .tail = 0,
@@ -63,6 +68,7 @@ pub const BufferRing = struct {
             .names = names,
             .followers = followers,
             .last = 0,
+            .consumed = consumed,
             .spare = spare,
             .spare_count = length,
             .target = @min(length, target_least),
@@ -74,13 +80,14 @@ pub const BufferRing = struct {
     fn register(
         ring: anytype,
         entries: []uring.BufferRingEntry,
+        shared: bool,
         failure: *contract.Failure,
     ) contract.InitError!void {
         const registration: uring.BufferRingRegistration = .{
             .ring_address = @intFromPtr(entries.ptr),
             .ring_entries = @intCast(entries.len),
             .group = 0,
-            .flags = 0,
+            .flags = if (shared) uring.pbuf_ring_inc else 0,
             .reserved = @splat(0),
         };
         const rc = ring.register(uring.register_pbuf_ring, &registration, 1);
@@ -95,6 +102,7 @@ pub const BufferRing = struct {
 
     pub fn deinit(self: *BufferRing) void {
         mapped.free(u32, self.spare);
+        mapped.free(u32, self.consumed);
         mapped.free(u16, self.followers);
         mapped.free(u32, self.names);
         mapped.free(uring.BufferRingEntry, self.entries);
@@ -136,6 +144,7 @@ pub const BufferRing = struct {
         self.names[number] = name;
         self.followers[self.last] = @intCast(number);
         self.last = @intCast(number);
+        if (self.is_shared()) self.consumed[number] = 0;
         const mask: u16 = @intCast(self.entries.len - 1);
         const entry = &self.entries[self.tail & mask];
         entry.address = @intFromPtr(pointer);
@@ -144,6 +153,11 @@ pub const BufferRing = struct {
         self.tail +%= 1;
         @atomicStore(u16, &self.entries[0].reserved, self.tail, .release);
         self.filled = self.count();
+    }
+
+    /// Whether a receive may leave the rest of a buffer to others.
+    pub fn is_shared(self: *const BufferRing) bool {
+        return self.consumed.len > 0;
     }
 
     /// The number of the buffer that the kernel uses after the one with `number`, which it has used
@@ -170,6 +184,7 @@ fn with_length(length: u32) !BufferRing {
         .names = try mapped.allocate(u32, length),
         .followers = try mapped.allocate(u16, length),
         .last = 0,
+        .consumed = &.{},
         .spare = spare,
         .spare_count = length,
         .target = @min(length, target_least),

@@ -74,6 +74,16 @@ pub const Cancel = enum { all, receive, receive_message, poll };
 
 pub const no_buffer: u32 = std.math.maxInt(u32);
 
+/// What of a buffer a receive filled.
+pub const Share = enum(u8) {
+    /// It from its start; nobody else has the rest.
+    whole,
+    /// A part; the backend keeps the buffer and fills more of it, for anybody.
+    part,
+    /// The last part: the backend does not have the buffer any more.
+    last_part,
+};
+
 pub const Completion = struct {
     kind: Kind,
     /// The operation goes on and will complete again.
@@ -87,6 +97,9 @@ pub const Completion = struct {
     /// Receive with a positive result, or of a message: the buffer that was filled, now the
     /// caller's. Released: the buffer on which the backend's reference is now the caller's.
     buffer: u32 = no_buffer,
+    /// Receive: where in the buffer the bytes are.
+    offset: u32 = 0,
+    share: Share = .whole,
 };
 
 pub const Segment = struct {
@@ -143,6 +156,12 @@ pub const InitError = error{ Unavailable, OutOfMemory, NotGranted };
 pub fn holding(backend: anytype) u32 {
     const Backend = @typeInfo(@TypeOf(backend)).pointer.child;
     return if (@hasDecl(Backend, "holding")) backend.holding() else 0;
+}
+
+/// Whether receives share buffers, so that completions tell of parts.
+pub fn shares_buffers(backend: anytype) bool {
+    const Backend = @typeInfo(@TypeOf(backend)).pointer.child;
+    return if (@hasDecl(Backend, "shares_buffers")) backend.shares_buffers() else false;
 }
 
 /// Sends whose bytes were not copied, and those whose were after all.

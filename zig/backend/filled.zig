@@ -11,9 +11,16 @@ pub const Filled = struct {
     /// Bytes that are still to be told of, from the buffer with `number` on.
     left: u32,
     number: u32,
+    /// The kernel goes on with the last of these buffers.
+    stays: bool,
     completion: contract.Completion,
 
-    pub const none: Filled = .{ .left = 0, .number = 0, .completion = undefined };
+    pub const none: Filled = .{
+        .left = 0,
+        .number = 0,
+        .stays = false,
+        .completion = undefined,
+    };
 
     /// A receive with bytes, the first of them in the buffer with `number`: makes `completion` the
     /// first part.
@@ -22,10 +29,12 @@ pub const Filled = struct {
         ring: *BufferRing,
         completion: *contract.Completion,
         number: u32,
+        stays: bool,
     ) void {
         self.* = .{
             .left = @intCast(completion.result),
             .number = number,
+            .stays = stays,
             .completion = completion.*,
         };
         self.take_part(ring, completion);
@@ -34,12 +43,21 @@ pub const Filled = struct {
     /// The next part.
     pub fn take_part(self: *Filled, ring: *BufferRing, completion: *contract.Completion) void {
         const number = self.number;
-        const length = @min(self.left, ring.buffer_size);
+        const offset = if (ring.is_shared()) ring.consumed[number] else 0;
+        const length = @min(self.left, ring.buffer_size - offset);
         self.left -= length;
         self.number = ring.after(number);
         completion.* = self.completion;
         completion.result = @intCast(length);
         completion.more = self.completion.more or self.left > 0;
-        completion.buffer = ring.take(number);
+        completion.offset = offset;
+        if (!ring.is_shared()) {
+            completion.buffer = ring.take(number);
+            return;
+        }
+        ring.consumed[number] = offset + length;
+        const stays = self.stays and self.left == 0;
+        completion.share = if (stays) .part else .last_part;
+        completion.buffer = if (stays) ring.names[number] else ring.take(number);
     }
 };

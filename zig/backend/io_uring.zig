@@ -79,7 +79,8 @@ pub fn IoUringOver(comptime System: type) type {
             self.gathers_used = 0;
             self.gathers = try mapped.allocate(Gather, gathers_max);
             errdefer mapped.free(Gather, self.gathers);
-            self.buffer_ring = try .init(&self.ring, options.pool, failure);
+            const shared = self.ring.has(.incremental);
+            self.buffer_ring = try .init(&self.ring, options.pool, shared, failure);
             errdefer self.buffer_ring.deinit();
             try self.require_multishot_receive(failure);
             self.notices = .empty;
@@ -110,9 +111,9 @@ pub fn IoUringOver(comptime System: type) type {
             return self.ring.grant;
         }
 
-        /// Multishot receive is new in Linux 6.0. The kernel checks an entry's flags before it looks
-        /// at its descriptor, so an entry without one tells: EBADF where the flag is known, EINVAL
-        /// elsewhere.
+        /// Multishot receive is new in Linux 6.0. The kernel checks an entry's flags before it
+        /// looks at its descriptor, so an entry without one tells: EBADF where the flag is known,
+        /// EINVAL elsewhere.
         fn require_multishot_receive(
             self: *Self,
             failure: *contract.Failure,
@@ -151,7 +152,10 @@ pub fn IoUringOver(comptime System: type) type {
 
         pub fn receive_message(self: *Self, port: u32, epoch: u32, descriptor: i32) bool {
             const sqe = self.next_sqe() orelse return false;
-            sqe.* = operations.receive_message(port, epoch, descriptor);
+            sqe.* = if (self.buffer_ring.is_shared())
+                operations.refusal(.receive_message, port, epoch)
+            else
+                operations.receive_message(port, epoch, descriptor);
             return true;
         }
 
@@ -343,7 +347,7 @@ pub fn IoUringOver(comptime System: type) type {
             const number = cqe.flags >> uring.cqe_buffer_shift;
             switch (tag) {
                 .receive => if (cqe.flags & uring.cqe_buffer != 0) {
-                    self.take_buffers(completion, number);
+                    self.take_buffers(completion, number, cqe.flags & uring.cqe_buf_more != 0);
                 },
                 .receive_message => if (cqe.flags & uring.cqe_buffer != 0) {
                     self.take_message(completion, number);
@@ -371,11 +375,18 @@ pub fn IoUringOver(comptime System: type) type {
             return !is_notification;
         }
 
-        /// The kernel may pick a buffer for a receive that then ends or fails: that one goes back.
-        fn take_buffers(self: *Self, completion: *contract.Completion, number: u32) void {
+        /// The kernel may pick a buffer for a receive that then ends or fails: that one goes back,
+        /// unless receives share buffers: then nothing of it was used, and the kernel goes on with
+        /// it, whether it says so (mended in 2026) or not.
+        fn take_buffers(
+            self: *Self,
+            completion: *contract.Completion,
+            number: u32,
+            stays: bool,
+        ) void {
             if (completion.result > 0) {
-                self.filled.begin(&self.buffer_ring, completion, number);
-            } else {
+                self.filled.begin(&self.buffer_ring, completion, number, stays);
+            } else if (!self.buffer_ring.is_shared()) {
                 self.provide(self.buffer_ring.take(number));
             }
         }
@@ -448,6 +459,10 @@ pub fn IoUringOver(comptime System: type) type {
 
         pub fn holding(self: *const Self) u32 {
             return self.notices.holding;
+        }
+
+        pub fn shares_buffers(self: *const Self) bool {
+            return self.buffer_ring.is_shared();
         }
 
         pub fn zero_copies(self: *const Self) contract.ZeroCopies {

@@ -3,6 +3,7 @@
 const std = @import("std");
 const linux = std.os.linux;
 const layout = @import("../layout.zig");
+const kernel = @import("../sys/kernel.zig");
 const SocketAddress = @import("../sys/sockets.zig").SocketAddress;
 const uring = @import("../sys/uring.zig");
 const contract = @import("contract.zig");
@@ -63,6 +64,19 @@ pub fn receive_message(port: u32, epoch: u32, descriptor: i32) uring.Sqe {
         .length = 1,
         .operation_flags = linux.MSG.TRUNC,
         .user_data = user_data(.receive_message, port, epoch),
+    };
+}
+
+/// Completes with EOPNOTSUPP. Messages do not go with shared buffers: the kernel does not step over
+/// a rest that is too small for one (liburing's test recvmsg-inc-tail).
+pub fn refusal(tag: Tag, port: u32, epoch: u32) uring.Sqe {
+    const result: i32 = kernel.negative(.OPNOTSUPP);
+    return .{
+        .opcode = .nop,
+        .descriptor = -1,
+        .length = @bitCast(result),
+        .operation_flags = uring.nop_inject_result,
+        .user_data = user_data(tag, port, epoch),
     };
 }
 

@@ -48,6 +48,10 @@ pub fn negotiate(
         const rc = if (sound) by_bit(ring, uring.feature_recvsend_bundle) else unsupported;
         try settle(ring, .bundles, rc, wishes, deny, failure);
     }
+    if (wishes.incremental) {
+        const rc: i32 = if (is_sound(System)) 0 else unsupported;
+        try settle(ring, .incremental, rc, wishes, deny, failure);
+    }
     if (!is_denied(deny, .clone_buffers) and clones_buffers(ring)) ring.granted(.clone_buffers);
     if (!is_denied(deny, .send_message) and takes_messages(System)) ring.granted(.send_message);
 }

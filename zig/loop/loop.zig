@@ -354,11 +354,20 @@ pub fn Loop(comptime BackendType: type) type {
                         continue;
                     }
                     if (completion.buffer != contract.no_buffer) {
-                        self.pool.received(completion.buffer, completion.port, completion.epoch);
+                        self.note_received(completion);
                     }
                     user.complete(completion);
                 }
                 if (count == reap_batch) self.refill();
+            }
+        }
+
+        fn note_received(self: *Self, completion: contract.Completion) void {
+            const pool = self.pool;
+            switch (completion.share) {
+                .whole => pool.received(completion.buffer, completion.port, completion.epoch),
+                .part => pool.received_part(completion.buffer, false),
+                .last_part => pool.received_part(completion.buffer, true),
             }
         }
 

@@ -56,6 +56,8 @@ pub const recvsend_bundle: u16 = 1 << 4;
 pub const notif_usage_zc_copied: u32 = 1 << 31;
 pub const accept_multishot: u16 = 1 << 0;
 
+pub const nop_inject_result: u32 = 1 << 0;
+
 pub const poll_add_multi: u32 = 1 << 0;
 
 pub const cancel_all: u32 = 1 << 0;

@@ -56,6 +56,8 @@ const constants = .{
     .{ "send_zc_report_usage", "IORING_SEND_ZC_REPORT_USAGE" },
     .{ "recvsend_bundle", "IORING_RECVSEND_BUNDLE" },
     .{ "notif_usage_zc_copied", "IORING_NOTIF_USAGE_ZC_COPIED" },
+    .{ "nop_inject_result", "IORING_NOP_INJECT_RESULT" },
+    .{ "poll_add_multi", "IORING_POLL_ADD_MULTI" },
     .{ "register_probe", "IORING_REGISTER_PROBE" },
     .{ "register_buffers2", "IORING_REGISTER_BUFFERS2" },
     .{ "register_buffers_update", "IORING_REGISTER_BUFFERS_UPDATE" },
