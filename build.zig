@@ -1,6 +1,6 @@
-//! Steps: `install` (the library), `test`, `generate` and `check-generated` (TypeScript bindings
-//! and C header), `bench` (load generator and C peers), `tools` (what tests need beside the
-//! library).
+//! Steps: `install` (the library), `cross` (the library for every system it knows), `test`,
+//! `generate` and `check-generated` (TypeScript bindings and C header), `bench` (load generator and
+//! C peers), `tools` (what tests need beside the library).
 
 const std = @import("std");
 const bench = @import("bench/native/build.zig");
@@ -12,31 +12,58 @@ pub fn build(b: *std.Build) void {
         "optimize",
         "How to build the library (default: ReleaseSafe)",
     ) orelse .ReleaseSafe;
-    library(b, target, optimize);
+    b.installArtifact(library(b, target, optimize));
+    cross(b, optimize);
     native_tests(b, target);
     generator(b);
     tools(b, target);
     bench.add(b, target);
 }
 
-/// Without libc: the same file then loads on glibc and on musl.
+/// On Linux without libc: the same file then loads on glibc and on musl. Elsewhere libc is the
+/// system's interface, and the compiler brings what it takes to link with it.
 fn library(
     b: *std.Build,
     target: std.Build.ResolvedTarget,
     optimize: std.builtin.OptimizeMode,
-) void {
+) *std.Build.Step.Compile {
+    const is_linux = target.result.os.tag == .linux;
     const root = b.createModule(.{
-        .root_source_file = b.path("zig/twinpoll.zig"),
+        .root_source_file = b.path(if (is_linux) "zig/twinpoll.zig" else "zig/compile_check.zig"),
         .target = target,
         .optimize = optimize,
+        .link_libc = !is_linux,
         .pic = true,
         .strip = optimize != .Debug,
     });
-    b.installArtifact(b.addLibrary(.{
+    return b.addLibrary(.{
         .name = "twinpoll",
         .linkage = .dynamic,
         .root_module = root,
-    }));
+    });
+}
+
+const systems = [_]std.Target.Query{
+    .{ .cpu_arch = .x86_64, .os_tag = .linux },
+    .{ .cpu_arch = .aarch64, .os_tag = .linux },
+    .{ .cpu_arch = .x86_64, .os_tag = .macos },
+    .{ .cpu_arch = .aarch64, .os_tag = .macos },
+    .{ .cpu_arch = .x86_64, .os_tag = .freebsd },
+};
+
+/// Into `cross/<architecture>-<system>/` of the install prefix.
+fn cross(b: *std.Build, optimize: std.builtin.OptimizeMode) void {
+    const step = b.step("cross", "Build the library for every system it knows");
+    for (systems) |query| {
+        const target = b.resolveTargetQuery(query);
+        const folder = b.fmt("cross/{t}-{t}", .{ target.result.cpu.arch, target.result.os.tag });
+        const install = b.addInstallArtifact(library(b, target, optimize), .{
+            .dest_dir = .{ .override = .{ .custom = folder } },
+            .implib_dir = .disabled,
+            .dylib_symlinks = false,
+        });
+        step.dependOn(&install.step);
+    }
 }
 
 /// With libc, which gives the tests their threads.

@@ -49,6 +49,7 @@ export type {
 } from "./src/connection.ts";
 export { Lease } from "./src/lease.ts";
 export type { LeaseMessage } from "./src/lease_message.ts";
+export { type Doorbell, type DoorbellHandler, type DoorbellMessage, ring } from "./src/doorbell.ts";
 export { Ready, type Watch, type WatchHandler, type WatchOptions } from "./src/watch.ts";
 export type { Timer, TimerOptions } from "./src/timer.ts";
 export type { Endpoint, SocketAddress } from "./src/endpoint.ts";

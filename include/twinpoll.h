@@ -16,7 +16,7 @@ extern "C" {
 #define TP_ASSERT_SIZE(type, bytes) struct tp_size_is_checked_from_c11_on
 #endif
 
-#define TP_LAYOUT_HASH UINT32_C(0x5dd80962)
+#define TP_LAYOUT_HASH UINT32_C(0x5c3eb0ff)
 #define TP_ABI_VERSION UINT32_C(1)
 #define TP_READY_READABLE UINT32_C(1)
 #define TP_READY_WRITABLE UINT32_C(2)
@@ -119,6 +119,7 @@ enum tp_syscall {
     TP_SYSCALL_KQUEUE = 26,
     TP_SYSCALL_KEVENT = 27,
     TP_SYSCALL_FCNTL = 28,
+    TP_SYSCALL_EVENTFD = 29,
 };
 
 enum tp_operation {
@@ -149,6 +150,7 @@ enum tp_event {
     TP_EVENT_LISTENER_CLOSED = 8,
     TP_EVENT_MEMORY_RELEASED = 9,
     TP_EVENT_READY = 10,
+    TP_EVENT_RUNG = 11,
 };
 
 enum tp_pages {
@@ -542,6 +544,22 @@ int32_t tp_watch_modify(uint32_t loop, uint32_t slot, uint32_t generation, uint3
  * Ends a watch; its descriptor may be closed then. ENOENT where there is none.
  */
 int32_t tp_watch_remove(uint32_t loop, uint32_t slot, uint32_t generation);
+
+/*
+ * A new doorbell, which any thread of the process may ring: its slot.
+ */
+int32_t tp_doorbell(uint32_t loop);
+
+/*
+ * Ends a doorbell.
+ */
+int32_t tp_doorbell_remove(uint32_t loop, uint32_t slot, uint32_t generation);
+
+/*
+ * From any thread: `rung` follows on the doorbell's loop. `stale_handle` where it is gone, or is
+ * another process's.
+ */
+int32_t tp_doorbell_ring(uint32_t slot, uint32_t generation, uint32_t pool_key);
 
 /*
  * Takes a buffer of at least so many bytes for the script's own: its name, or `exhausted`.

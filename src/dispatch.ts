@@ -69,6 +69,9 @@ function dispatchRest(loop: LoopState): void {
       case Event.ready:
         ready(loop, at);
         break;
+      case Event.rung:
+        rung(loop, at);
+        break;
     }
   }
 }
@@ -181,6 +184,14 @@ function ready(loop: LoopState, at: number): void {
   watch.ended(watchEnd(watch, result));
   // Its reads and writes tell why; without a call a handler would wait for ever.
   watch.handler(watch, ready_error);
+}
+
+function rung(loop: LoopState, at: number): void {
+  loop.currentConnection = null;
+  const doorbell = loop.doorbells.get(loop.words[at + Completion.slot]);
+  if (doorbell === undefined) return;
+  if (doorbell.message.generation !== loop.words[at + Completion.generation]) return;
+  doorbell.handler(doorbell);
 }
 
 function memoryReleased(loop: LoopState, at: number): void {

@@ -7,7 +7,7 @@
  * @module
  */
 
-import { constants } from "node:os";
+import { errnoName } from "./error_numbers.ts";
 import { Status, Syscall } from "./native/abi.ts";
 
 /** Codes that are the library's own. */
@@ -42,7 +42,7 @@ export type IoErrorCode = LibraryErrorCode | `E${string}`;
 
 /** What an {@linkcode IoError} may carry beside its code and message. */
 export interface IoErrorOptions {
-  /** The system's error number, positive. */
+  /** The system's error number, positive, as Linux numbers it. */
   errno?: number;
   /** The system call that failed. */
   syscall?: string;
@@ -74,7 +74,7 @@ export class IoError extends Error {
   override readonly name: string = "IoError";
   /** What to test for. */
   readonly code: IoErrorCode;
-  /** The system's error number, positive, when a system call failed. */
+  /** The system's error number, positive, as Linux numbers it, when a system call failed. */
   declare readonly errno?: number;
   /** The system call that failed, when one did. */
   declare readonly syscall?: string;
@@ -263,12 +263,4 @@ export function syscallName(syscall: number): string | undefined {
     if (value === syscall) return name;
   }
   return undefined;
-}
-
-/** The system's name of a positive error number. */
-export function errnoName(errno: number): `E${string}` {
-  for (const [name, value] of Object.entries(constants.errno)) {
-    if (value === errno) return name as `E${string}`;
-  }
-  return `ERRNO_${errno}`;
 }

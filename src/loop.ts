@@ -7,6 +7,7 @@
 import { attach, detach } from "./attach.ts";
 import { connect } from "./connect.ts";
 import type { Connection, ConnectionHandlers, ConnectOptions } from "./connection.ts";
+import { type Doorbell, type DoorbellHandler, makeDoorbell } from "./doorbell.ts";
 import type { Endpoint } from "./endpoint.ts";
 import { errorOfStatus, IoError } from "./io_error.ts";
 import type { Lease } from "./lease.ts";
@@ -179,6 +180,17 @@ export class Loop implements Disposable {
    */
   watch(fd: number, options: WatchOptions, handler: WatchHandler): Watch {
     return watch(this.#state, fd, options, handler);
+  }
+
+  /**
+   * Makes a doorbell that any thread of the process can ring, with its message and `ring`.
+   *
+   * @param handler Called in the turn after it was rung, once for all rings that came together.
+   * @throws {IoError} `INVALID_ARGUMENT`, `EXHAUSTED` (1,024 per loop, 4,096 per process),
+   *   `LOOP_CLOSED`.
+   */
+  doorbell(handler: DoorbellHandler): Doorbell {
+    return makeDoorbell(this.#state, handler);
   }
 
   /**

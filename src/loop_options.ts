@@ -38,8 +38,8 @@ import {
  *
  * - `"io_uring"`: Linux 6.0 and newer.
  * - `"epoll"`: any Linux.
- * - `"kqueue"`: macOS and the BSDs; on Linux with a library that offers `kqueue` and `kevent`, named
- *   by the environment variable `TWINPOLL_KQUEUE`.
+ * - `"kqueue"`: macOS and the BSDs; on Linux with a library that offers `kqueue` and `kevent`,
+ *   named by the environment variable `TWINPOLL_KQUEUE`.
  * - `"select"`: everywhere, with descriptors below 1,024; the last resort.
  */
 export type BackendName = "io_uring" | "epoll" | "kqueue" | "select";

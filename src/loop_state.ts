@@ -10,6 +10,7 @@
 import type { ConnectionHandle } from "./connection.ts";
 import { Deferrals } from "./deferral.ts";
 import { dispatch } from "./dispatch.ts";
+import type { DoorbellHandle } from "./doorbell.ts";
 import { HostSleep } from "./host_sleep.ts";
 import { errorOfStatus, IoError, meaningOf } from "./io_error.ts";
 import type { LeaseHandle } from "./lease.ts";
@@ -62,6 +63,8 @@ export class LoopState {
   readonly connections: (ConnectionHandle | null)[] = [];
   readonly listeners: (ListenerHandle | null)[] = [];
   readonly watches: (WatchHandle | null)[] = [];
+  /** By slot, of which other loops have some. */
+  readonly doorbells: Map<number, DoorbellHandle> = new Map();
   /** Where strings become bytes on their way to a buffer. */
   readonly scratch: Uint8Array;
   driver: Driver | null = null;
@@ -256,6 +259,7 @@ export class LoopState {
     this.timers.clear();
     for (const listener of this.listeners) listener?.ended();
     for (const watch of this.watches) watch?.ended(null);
+    for (const doorbell of [...this.doorbells.values()]) doorbell.ended();
     for (const conn of this.connections) {
       if (conn === null) continue;
       const error = new IoError("LOOP_CLOSED", "the loop was closed with the connection open");

@@ -4,7 +4,8 @@
  * @module
  */
 
-import { errnoName, errorOfStatus, syscallName } from "./io_error.ts";
+import { errnoName } from "./error_numbers.ts";
+import { errorOfStatus, syscallName } from "./io_error.ts";
 import { explainReason, flagNames } from "./loop_options.ts";
 import { abi_version, BackendReport, MachineReport } from "./native/abi.ts";
 import { loadLibrary } from "./native/library.ts";

@@ -47,7 +47,7 @@ export interface WatchOptions {
   edge?: boolean;
 }
 
-/** Called in each turn that finds the descriptor ready. `ready` has the bits of {@linkcode Ready}. */
+/** Called in each turn that finds the descriptor ready, with the bits of {@linkcode Ready}. */
 export type WatchHandler = (watch: Watch, ready: number) => void;
 
 /** A descriptor that is watched. It stays the application's: it is neither read nor closed here. */

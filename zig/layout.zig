@@ -63,7 +63,8 @@ pub const ClockKind = enum(u32) {
 };
 
 /// Negative results of functions and of completions. Values above -4096 are negated errno values of
-/// the kernel; the values here are the library's own.
+/// the kernel, on every system with the numbers that Linux gives their names; a number whose name
+/// Linux does not have is 2,048 above the system's own. The values here are the library's.
 pub const Status = enum(i32) {
     ok = 0,
     /// The handle names nothing: closed, released, or never given out.
@@ -151,6 +152,7 @@ pub const Syscall = enum(u32) {
     kqueue = 26,
     kevent = 27,
     fcntl = 28,
+    eventfd = 29,
 };
 
 /// What a submission asks for.
@@ -265,9 +267,11 @@ pub const Event = enum(u32) {
     listener_closed = 8,
     /// Nothing here uses the adopted memory `buffer` any more.
     memory_released = 9,
-    /// A watched descriptor is ready (`result`: `ready_readable` and its like), or can be watched no
-    /// longer (`result`: a negative status) and its slot may be given out again.
+    /// A watched descriptor is ready (`result`: `ready_readable` and its like), or can be watched
+    /// no longer (`result`: a negative status) and its slot may be given out again.
     ready = 10,
+    /// Somebody rang the doorbell `slot`, once or more often.
+    rung = 11,
 };
 
 /// 32 bytes.
@@ -803,6 +807,25 @@ pub const functions = [_]Function{
         .parameters = &.{ .{ "loop", .u32 }, .{ "slot", .u32 }, .{ "generation", .u32 } },
         .result = .i32,
         .about = "Ends a watch; its descriptor may be closed then. ENOENT where there is none.",
+    },
+    .{
+        .name = "tp_doorbell",
+        .parameters = &.{.{ "loop", .u32 }},
+        .result = .i32,
+        .about = "A new doorbell, which any thread of the process may ring: its slot.",
+    },
+    .{
+        .name = "tp_doorbell_remove",
+        .parameters = &.{ .{ "loop", .u32 }, .{ "slot", .u32 }, .{ "generation", .u32 } },
+        .result = .i32,
+        .about = "Ends a doorbell.",
+    },
+    .{
+        .name = "tp_doorbell_ring",
+        .parameters = &.{ .{ "slot", .u32 }, .{ "generation", .u32 }, .{ "pool_key", .u32 } },
+        .result = .i32,
+        .about = "From any thread: `rung` follows on the doorbell's loop. `stale_handle` where " ++
+            "it is gone, or is another process's.",
     },
     .{
         .name = "tp_buffer_take",

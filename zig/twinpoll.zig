@@ -11,6 +11,7 @@ comptime {
 
 test {
     _ = @import("abi/exports.zig");
+    _ = @import("abi/doorbell_test.zig");
     _ = @import("abi/fork_test.zig");
     _ = @import("abi/instance_test.zig");
     _ = @import("abi/layout_hash.zig");
@@ -27,6 +28,7 @@ test {
     _ = @import("backend/readiness.zig");
     _ = @import("backend/ring_test.zig");
     _ = @import("backend/select.zig");
+    _ = @import("loop/doorbells.zig");
     _ = @import("loop/loop.zig");
     _ = @import("loop/policy.zig");
     _ = @import("loop/timers.zig");
@@ -47,6 +49,7 @@ test {
     _ = @import("net/connection.zig");
     _ = @import("net/held.zig");
     _ = @import("net/send_queue.zig");
+    _ = @import("sys/error_numbers.zig");
     _ = @import("sys/fork.zig");
     _ = @import("sys/host.zig");
     _ = @import("sys/kernel.zig");
@@ -57,5 +60,6 @@ test {
     _ = @import("sys/select.zig");
     _ = @import("sys/sockets.zig");
     _ = @import("sys/uring_test.zig");
+    _ = @import("sys/wake_set.zig");
     _ = @import("watch/watches.zig");
 }

@@ -1,5 +1,6 @@
 // TCP echo over twinpoll: the received buffer itself is sent back. `--backend NAME` chooses how the
-// loop waits, `--trigger NAME` when epoll tells; `--attach` lives in the host's event loop instead of owning the thread.
+// loop waits, `--trigger NAME` when epoll tells; `--attach` lives in the host's event loop instead
+// of owning the thread.
 
 import process from "node:process";
 import { parseArgs } from "node:util";

@@ -13,6 +13,16 @@ export const library = join(root, "zig-out", "lib", "libtwinpoll.so");
 /** A kqueue for Linux, so that the backend over it can be tested. */
 const kqueue = join(root, "zig-out", "tools", "libkqueue-standin.so");
 
+/** Where `zig build cross` puts the library for each system, and what it puts there. */
+export const crossFolder = join(root, "zig-out", "cross");
+export const crossLibraries = [
+  "x86_64-linux/libtwinpoll.so",
+  "aarch64-linux/libtwinpoll.so",
+  "x86_64-macos/libtwinpoll.dylib",
+  "aarch64-macos/libtwinpoll.dylib",
+  "x86_64-freebsd/libtwinpoll.so",
+];
+
 /**
  * A bundle may lie deeper than the sources, so Node is told where the library is.
  * @param {import("./tools.mjs").Runtime} runtime

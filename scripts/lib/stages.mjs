@@ -1,11 +1,11 @@
 // The stages of `npm test` and `npm run check`. A stage answers how many tests it ran and how they
 // ended; it does not throw for a failure of what it tests.
 
-import { mkdirSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, rmSync } from "node:fs";
 import { basename, join } from "node:path";
 import process from "node:process";
 import { bundle, bundled, filesIn } from "./bundle.mjs";
-import { libraryEnvironment, zig } from "./native.mjs";
+import { crossFolder, crossLibraries, libraryEnvironment, zig } from "./native.mjs";
 import { results } from "./paths.mjs";
 import { parseJunit, parseTap, parseZigSummary } from "./results.mjs";
 import { run } from "./run.mjs";
@@ -98,6 +98,37 @@ async function zigTests() {
     })),
     output,
   };
+}
+
+/**
+ * The library for each system it knows: one test each. Nothing here runs what was built.
+ * @returns {Promise<Outcome>}
+ */
+async function crossBuilds() {
+  rmSync(crossFolder, { recursive: true, force: true });
+  const result = await zig(["build", "cross"], nativeLimitMs);
+  let output = result.output + overdue(result, nativeLimitMs);
+  let passed = 0;
+  for (const name of crossLibraries) {
+    const fault = faultOf(name);
+    if (fault === undefined) passed += 1;
+    else output += `\n${name}: ${fault}\n`;
+  }
+  const missing = crossLibraries.length - passed;
+  const failed = missing === 0 && result.code !== 0 ? 1 : missing;
+  return { passed, failed, skipped: [], output };
+}
+
+/**
+ * @param {string} name One of `crossLibraries`.
+ * @returns {string | undefined}
+ */
+function faultOf(name) {
+  const file = join(crossFolder, name);
+  if (!existsSync(file)) return "was not built";
+  // It would load with one libc only.
+  if (name.includes("-linux/") && readFileSync(file).includes("libc.so")) return "needs a libc";
+  return undefined;
 }
 
 /**
@@ -245,6 +276,7 @@ export function allStages(files = []) {
     zigStage("native", "zig build", ["build", "install", "tools"]),
     zigStage("native", "generated files", ["build", "check-generated"]),
     { group: "native", name: "zig tests", run: zigTests },
+    { group: "native", name: "cross builds", run: crossBuilds },
     denoStage("deno fmt", ["fmt", "--check"]),
     denoStage("deno lint", ["lint"]),
     // The types of plain JavaScript are in comments, which the rules of deno.json do not see.

@@ -5,7 +5,7 @@
 // of an f64. The offset of a nested struct is counted in that struct's alignment.
 // `byte_length` is the size in bytes.
 
-export const layout_hash = 0x5dd80962;
+export const layout_hash = 0x5c3eb0ff;
 export const abi_version = 1;
 export const ready_readable = 1;
 export const ready_writable = 2;
@@ -120,6 +120,7 @@ export const Syscall = {
   kqueue: 26,
   kevent: 27,
   fcntl: 28,
+  eventfd: 29,
 } as const;
 
 export type Syscall = (typeof Syscall)[keyof typeof Syscall];
@@ -204,6 +205,7 @@ export const Event = {
   listener_closed: 8,
   memory_released: 9,
   ready: 10,
+  rung: 11,
 } as const;
 
 export type Event = (typeof Event)[keyof typeof Event];
@@ -477,6 +479,9 @@ export const signatures = {
   tp_watch: { parameters: ["u32", "i32", "u32"], result: "i32" },
   tp_watch_modify: { parameters: ["u32", "u32", "u32", "u32"], result: "i32" },
   tp_watch_remove: { parameters: ["u32", "u32", "u32"], result: "i32" },
+  tp_doorbell: { parameters: ["u32"], result: "i32" },
+  tp_doorbell_remove: { parameters: ["u32", "u32", "u32"], result: "i32" },
+  tp_doorbell_ring: { parameters: ["u32", "u32", "u32"], result: "i32" },
   tp_buffer_take: { parameters: ["u32", "u32"], result: "i32" },
   tp_buffer_release: { parameters: ["u32", "u32", "u32"], result: "i32" },
   tp_buffer_transfer: { parameters: ["u32", "u32", "u32", "u32"], result: "i32" },
@@ -571,6 +576,19 @@ export interface Functions {
    * Ends a watch; its descriptor may be closed then. ENOENT where there is none.
    */
   tp_watch_remove(loop: number, slot: number, generation: number): number;
+  /**
+   * A new doorbell, which any thread of the process may ring: its slot.
+   */
+  tp_doorbell(loop: number): number;
+  /**
+   * Ends a doorbell.
+   */
+  tp_doorbell_remove(loop: number, slot: number, generation: number): number;
+  /**
+   * From any thread: `rung` follows on the doorbell's loop. `stale_handle` where it is gone, or is
+   * another process's.
+   */
+  tp_doorbell_ring(slot: number, generation: number, pool_key: number): number;
   /**
    * Takes a buffer of at least so many bytes for the script's own: its name, or `exhausted`.
    * `Header.result_generation` and `result_bytes` tell the rest.

@@ -9,6 +9,7 @@ const pages = @import("../sys/pages.zig");
 const mapped = @import("../memory/mapped.zig");
 const Pool = @import("../memory/pool.zig").Pool;
 const slabs = @import("../memory/slabs.zig");
+const doorbells = @import("../loop/doorbells.zig");
 const loop_module = @import("../loop/loop.zig");
 const ChannelLayout = @import("../loop/channel.zig").Layout;
 const Work = @import("work.zig").Work;
@@ -66,7 +67,7 @@ pub fn Instance(comptime Backend: type) type {
             try self.loop.init(.{
                 .backend = .{
                     .entries = @min(options.entries, backend_entries_max),
-                    .ports = net_ports + options.max_watches,
+                    .ports = net_ports + options.max_watches + 1,
                     .pool = &self.pool,
                     .trigger = @enumFromInt(options.trigger),
                     .deny_flags = deny.flags,
@@ -267,6 +268,14 @@ pub fn Instance(comptime Backend: type) type {
 
         pub fn remove_watch(self: *Self, slot: u32, generation: u32) i32 {
             return self.refuse(self.work.watches.remove(slot, generation), .none);
+        }
+
+        pub fn add_doorbell(self: *Self) i32 {
+            var made: doorbells.Handle = undefined;
+            const rc = self.work.doorbells.add(&made);
+            if (rc < 0) return self.refuse(rc, .eventfd);
+            self.loop.channel.header.result_generation = made.generation;
+            return @intCast(made.slot);
         }
 
         pub fn listener_address(self: *Self, slot: u32, generation: u32) i32 {

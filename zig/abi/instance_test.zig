@@ -1,4 +1,5 @@
-//! The native side as a script sees it, over every backend, trigger and rung of the io_uring ladder.
+//! The native side as a script sees it, over every backend and trigger, and every rung of the
+//! io_uring ladder.
 
 const std = @import("std");
 const layout = @import("../layout.zig");

@@ -9,6 +9,7 @@ const layout = @import("../layout.zig");
 const contract = @import("../backend/contract.zig");
 const host = @import("../sys/host.zig");
 const Lock = @import("../sys/lock.zig").Lock;
+const doorbells = @import("../loop/doorbells.zig");
 const waker = @import("../loop/waker.zig");
 const arena = @import("../memory/arena.zig");
 const fixed_slabs = @import("../backend/fixed_slabs.zig");
@@ -108,6 +109,7 @@ fn start_afresh() void {
     lock = .{};
     for (&slots) |*slot| slot.handle.store(0, .monotonic);
     waker.reset();
+    doorbells.reset();
     regions.reset();
     arena.reset();
     members.reset();

@@ -90,7 +90,7 @@ pub fn Script(comptime Backend: type) type {
                 },
                 .timer => self.timers += 1,
                 .listener_error => self.last_error = completion.result,
-                .listener_closed, .memory_released, .ready => {},
+                .listener_closed, .memory_released, .ready, .rung => {},
             }
         }
 

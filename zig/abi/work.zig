@@ -1,10 +1,11 @@
 //! All that is done with a loop: what the loop needs of its user, handed on to whom it concerns.
 //!
-//! Ports are given out in one row: connections, listeners, watches. So are the loop's timers.
+//! Ports are given out in one row: connections, listeners, watches, and one for doorbells.
 
 const layout = @import("../layout.zig");
 const contract = @import("../backend/contract.zig");
 const RawSubmission = @import("../loop/channel.zig").RawSubmission;
+const LoopDoorbells = @import("../loop/loop_doorbells.zig").LoopDoorbells;
 const Net = @import("../net/net.zig").Net;
 const Watches = @import("../watch/watches.zig").Watches;
 
@@ -18,6 +19,7 @@ pub fn Work(comptime Loop: type) type {
         loop: *Loop,
         net: Net(Loop),
         watches: Watches(Loop),
+        doorbells: LoopDoorbells(Loop),
 
         /// `self` and `loop` must stay where they are afterwards.
         pub fn init(
@@ -30,10 +32,13 @@ pub fn Work(comptime Loop: type) type {
             try self.net.init(loop, options);
             errdefer self.net.deinit();
             self.watches = try .init(loop, self.net.ports(), watch_count);
+            errdefer self.watches.deinit();
+            self.doorbells = try .init(loop, self.watches.first_port + watch_count);
             self.publish();
         }
 
         pub fn deinit(self: *Self) void {
+            self.doorbells.deinit();
             self.watches.deinit();
             self.net.deinit();
             self.* = undefined;
@@ -42,6 +47,7 @@ pub fn Work(comptime Loop: type) type {
         /// Resets every connection, closes every listener, ends every watch, and waits for the
         /// kernel to let go of their buffers; false when it has not within the time limit.
         pub fn close_all(self: *Self) bool {
+            self.doorbells.close();
             self.watches.close_all();
             self.net.close_all();
             var idle_passes: u32 = 0;
@@ -57,7 +63,8 @@ pub fn Work(comptime Loop: type) type {
         /// What the kernel has not let go of yet.
         fn open_count(self: *const Self) u32 {
             const held = contract.holding(&self.loop.backend);
-            return self.net.open_count() + self.watches.open_count + held;
+            return self.net.open_count() + self.watches.open_count +
+                self.doorbells.open_count() + held;
         }
 
         pub fn apply(self: *Self, operation: layout.Operation, raw: *const RawSubmission) bool {
@@ -65,7 +72,9 @@ pub fn Work(comptime Loop: type) type {
         }
 
         pub fn complete(self: *Self, completion: contract.Completion) void {
-            if (completion.port < self.watches.first_port) {
+            if (completion.kind == .message or completion.port == self.doorbells.port) {
+                self.doorbells.complete(completion);
+            } else if (completion.port < self.watches.first_port) {
                 self.net.complete(completion);
             } else {
                 self.watches.complete(completion);
@@ -83,10 +92,11 @@ pub fn Work(comptime Loop: type) type {
         pub fn attend(self: *Self) void {
             self.net.attend();
             self.watches.attend();
+            self.doorbells.attend();
         }
 
         pub fn waiting(self: *const Self) bool {
-            return self.net.waiting() or self.watches.waiting();
+            return self.net.waiting() or self.watches.waiting() or self.doorbells.waiting();
         }
 
         pub fn publish(self: *Self) void {

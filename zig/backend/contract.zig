@@ -25,6 +25,7 @@ pub const Kind = enum(u8) {
     send,
     connect,
     poll,
+    message,
     /// A buffer of a send that completed before is not used any more.
     released,
 };
@@ -128,6 +129,13 @@ pub const Options = struct {
     wishes: Wishes = .{},
 };
 
+/// A ring that takes messages, what to send, and how: from any thread. 0, or a negated errno.
+pub const MessageTarget = struct {
+    descriptor: i32,
+    user_data: u64,
+    send: *const fn (descriptor: i32, user_data: u64) i32,
+};
+
 /// Why `init` failed; the three go into the error that the script sees.
 pub const Failure = struct {
     reason: layout.Reason = .none,
@@ -221,6 +229,8 @@ pub fn check(comptime Backend: type) void {
         .{ "wake_descriptor", fn (*Backend) i32 },
         .{ "arm", fn (*Backend) void },
         .{ "disarm", fn (*Backend) void },
+        // How another thread makes it complete with `message`, for no port; null where none can.
+        .{ "message_target", fn (*Backend) ?MessageTarget },
         // System calls made so far.
         .{ "system_calls", fn (*const Backend) u64 },
         // The only clock.

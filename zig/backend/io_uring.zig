@@ -336,6 +336,7 @@ pub fn IoUringOver(comptime System: type) type {
                     .send => .send,
                     .connect => .connect,
                     .poll => .poll,
+                    .message => .message,
                     .cancel, .files => return false,
                     .zero_copy => return self.convert_zero_copy(port, cqe, completion),
                 },
@@ -431,6 +432,17 @@ pub fn IoUringOver(comptime System: type) type {
 
         pub fn disarm(self: *Self) void {
             self.ring.signal_events(false);
+        }
+
+        /// Tried out: sending without a ring of one's own is new in Linux 6.13.
+        pub fn message_target(self: *Self) ?contract.MessageTarget {
+            const target: contract.MessageTarget = .{
+                .descriptor = self.ring.descriptor,
+                .user_data = operations.user_data(.message, 0, 0),
+                .send = &System.send_message,
+            };
+            const rc = System.send_message(target.descriptor, target.user_data);
+            return if (rc < 0) null else target;
         }
 
         pub fn system_calls(self: *const Self) u64 {

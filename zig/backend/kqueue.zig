@@ -1,5 +1,5 @@
-//! Watches descriptors with kqueue. Used by the loop's thread only. Source: kqueue(2) of FreeBSD and
-//! macOS.
+//! Watches descriptors with kqueue. Used by the loop's thread only. Source: kqueue(2) of FreeBSD
+//! and macOS.
 
 const std = @import("std");
 const layout = @import("../layout.zig");

@@ -16,6 +16,7 @@ pub const Tag = enum(u8) {
     send,
     connect,
     poll,
+    message,
     cancel,
     files,
     zero_copy,

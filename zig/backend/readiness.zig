@@ -160,7 +160,7 @@ pub fn Readiness(comptime Poller: type) type {
             address: *const sockets_module.SocketAddress,
         ) bool {
             self.calls += 1;
-            const rc = calls.connect(descriptor, address);
+            const rc = sockets.connect(descriptor, address);
             const state = self.open(port, epoch, descriptor);
             state.connecting = true;
             // An interrupted connect goes on by itself, as one in progress does.
@@ -370,7 +370,7 @@ pub fn Readiness(comptime Poller: type) type {
         fn visit_connect(self: *Self, state: *Port, writer: *Writer) void {
             if (state.connected == null and state.writable) {
                 self.calls += 1;
-                state.connected = calls.connect_outcome(state.descriptor);
+                state.connected = sockets.connect_outcome(state.descriptor);
             }
             const outcome = state.connected orelse return;
             state.connecting = false;
@@ -388,7 +388,7 @@ pub fn Readiness(comptime Poller: type) type {
         fn visit_accept(self: *Self, state: *Port, writer: *Writer) void {
             for (0..accepts_per_visit) |_| {
                 self.calls += 1;
-                const rc = calls.accept(state.descriptor);
+                const rc = sockets.accept(state.descriptor);
                 if (rc >= 0) {
                     state.accepting = !state.accepting_one;
                     writer.put(.accept, state.accepting, rc);
@@ -417,9 +417,9 @@ pub fn Readiness(comptime Poller: type) type {
                 const bytes = self.pool.pointer(buffer)[0..self.pool.buffer_size];
                 self.calls += 1;
                 const rc = if (state.receiving_messages)
-                    calls.receive_message(state.descriptor, bytes)
+                    calls.receive_message(state.descriptor, @alignCast(bytes))
                 else
-                    calls.receive(state.descriptor, bytes);
+                    sockets.receive(state.descriptor, bytes);
                 if (rc > 0 or (rc == 0 and state.receiving_messages)) {
                     self.free_count -= 1;
                     state.receiving = !state.receiving_one;
@@ -477,6 +477,11 @@ pub fn Readiness(comptime Poller: type) type {
 
         pub fn disarm(self: *Self) void {
             self.poller.disarm();
+        }
+
+        pub fn message_target(self: *Self) ?contract.MessageTarget {
+            _ = self;
+            return null;
         }
 
         pub fn system_calls(self: *const Self) u64 {

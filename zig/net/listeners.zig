@@ -8,11 +8,12 @@
 const std = @import("std");
 const layout = @import("../layout.zig");
 const contract = @import("../backend/contract.zig");
+const AF = @import("../sys/sockets.zig").AF;
 const kernel = @import("../sys/kernel.zig");
+const option = @import("../sys/sockets.zig").option;
 const mapped = @import("../memory/mapped.zig");
 const plain = @import("../loop/channel.zig").plain;
 const address_module = @import("address.zig");
-const linux = std.os.linux;
 const Link = @import("../memory/list.zig").Link;
 const List = @import("../memory/list.zig").List;
 
@@ -148,17 +149,16 @@ pub fn Listeners(comptime Loop: type, comptime Streams: type) type {
             failed: *layout.Syscall,
         ) i32 {
             failed.* = .setsockopt;
-            const SOL = linux.SOL;
-            const SO = linux.SO;
-            var rc = sockets.set_option(descriptor, SOL.SOCKET, SO.REUSEADDR, 1);
+            const level = option.socket_level;
+            var rc = sockets.set_option(descriptor, level, option.reuse_address, 1);
             if (rc < 0) return rc;
             if (options.reuse_port != 0) {
-                rc = sockets.set_option(descriptor, SOL.SOCKET, SO.REUSEPORT, 1);
+                rc = sockets.set_option(descriptor, level, option.reuse_port, 1);
                 if (rc < 0) return rc;
             }
-            if (address_module.family(address) == linux.AF.INET6) {
+            if (address_module.family(address) == AF.INET6) {
                 const only: u32 = @intFromBool(options.ipv6_only != 0);
-                rc = sockets.set_option(descriptor, SOL.IPV6, linux.IPV6.V6ONLY, only);
+                rc = sockets.set_option(descriptor, option.ipv6_level, option.ipv6_only, only);
                 if (rc < 0) return rc;
             }
             // Accepted sockets inherit it, which saves a system call for each.

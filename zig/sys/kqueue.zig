@@ -3,7 +3,7 @@
 
 const std = @import("std");
 const builtin = @import("builtin");
-const host = @import("host.zig");
+const host = @import("host_linux.zig");
 const kernel = @import("kernel.zig");
 
 const is_native = builtin.os.tag != .linux;
@@ -97,6 +97,6 @@ pub const Library = struct {
     }
 
     fn failure() i32 {
-        return if (is_native) kernel.last_error() else -host.last_errno();
+        return if (is_native) kernel.last_error() else kernel.from_system(host.last_errno());
     }
 };

@@ -6,6 +6,7 @@ const std = @import("std");
 const builtin = @import("builtin");
 const linux = std.os.linux;
 const kernel = @import("kernel.zig");
+const sockets = @import("sockets.zig");
 
 /// FD_SETSIZE of every system's headers.
 pub const descriptors_max = 1024;
@@ -72,16 +73,14 @@ extern "c" fn select(
 
 test "what is ready stays in the set" {
     var pair: [2]i32 = undefined;
-    const kind = linux.SOCK.STREAM | linux.SOCK.CLOEXEC;
-    const rc = kernel.result(linux.socketpair(linux.AF.UNIX, kind, 0, &pair));
-    try std.testing.expectEqual(@as(i32, 0), rc);
+    try std.testing.expectEqual(@as(i32, 0), sockets.open_pair(&pair));
     defer for (pair) |descriptor| kernel.close(descriptor);
     var readable: Set = .empty;
     var writable: Set = .empty;
     readable.put(@intCast(pair[0]), true);
     try std.testing.expectEqual(@as(i32, 0), wait(descriptors_max, &readable, &writable, 0));
     try std.testing.expect(!readable.has(@intCast(pair[0])));
-    _ = linux.write(pair[1], "x", 1);
+    try std.testing.expectEqual(@as(i32, 1), sockets.send(pair[1], "x"));
     readable.put(@intCast(pair[0]), true);
     writable.put(@intCast(pair[0]), true);
     const forever = std.math.maxInt(u64);

@@ -300,6 +300,18 @@ pub fn register(descriptor: i32, operation: u32, argument: *const anyopaque, cou
     ));
 }
 
+/// Puts a completion into another ring without one of one's own, from any thread (Linux 6.13). 0,
+/// or a negated errno.
+pub fn send_message(ring: i32, user_data: u64) i32 {
+    const sqe: Sqe = .{
+        .opcode = .msg_ring,
+        .descriptor = ring,
+        .offset = user_data,
+        .user_data = 0,
+    };
+    return register(-1, register_send_msg_ring, &sqe, 1);
+}
+
 /// Maps the queues or the entries of a ring; null when there is no memory.
 pub fn map(descriptor: i32, length: usize, offset: i64) ?Memory {
     const bytes = kernel.round_to_page(length);
@@ -307,7 +319,7 @@ pub fn map(descriptor: i32, length: usize, offset: i64) ?Memory {
         .TYPE = .SHARED,
         .POPULATE = true,
     }, descriptor, offset);
-    if (kernel.result_is_error(rc)) return null;
+    if (kernel.result(rc) < 0) return null;
     const pointer: [*]align(std.heap.page_size_min) u8 = @ptrFromInt(rc);
     return pointer[0..bytes];
 }

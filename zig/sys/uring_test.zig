@@ -36,6 +36,8 @@ const constants = .{
     .{ "cancel_fd", "IORING_ASYNC_CANCEL_FD" },
     .{ "register_eventfd", "IORING_REGISTER_EVENTFD" },
     .{ "register_files2", "IORING_REGISTER_FILES2" },
+    .{ "register_send_msg_ring", "IORING_REGISTER_SEND_MSG_RING" },
+    .{ "poll_add_multi", "IORING_POLL_ADD_MULTI" },
     .{ "register_sparse", "IORING_RSRC_REGISTER_SPARSE" },
     .{ "register_pbuf_ring", "IORING_REGISTER_PBUF_RING" },
     .{ "cq_eventfd_disabled", "IORING_CQ_EVENTFD_DISABLED" },
@@ -57,7 +59,6 @@ const constants = .{
     .{ "recvsend_bundle", "IORING_RECVSEND_BUNDLE" },
     .{ "notif_usage_zc_copied", "IORING_NOTIF_USAGE_ZC_COPIED" },
     .{ "nop_inject_result", "IORING_NOP_INJECT_RESULT" },
-    .{ "poll_add_multi", "IORING_POLL_ADD_MULTI" },
     .{ "register_probe", "IORING_REGISTER_PROBE" },
     .{ "register_buffers2", "IORING_REGISTER_BUFFERS2" },
     .{ "register_buffers_update", "IORING_REGISTER_BUFFERS_UPDATE" },
@@ -65,7 +66,6 @@ const constants = .{
     .{ "unregister_ring_fds", "IORING_UNREGISTER_RING_FDS" },
     .{ "register_napi", "IORING_REGISTER_NAPI" },
     .{ "register_clone_buffers", "IORING_REGISTER_CLONE_BUFFERS" },
-    .{ "register_send_msg_ring", "IORING_REGISTER_SEND_MSG_RING" },
     .{ "pbuf_ring_inc", "IOU_PBUF_RING_INC" },
     .{ "op_supported", "IO_URING_OP_SUPPORTED" },
 };
@@ -74,6 +74,8 @@ const constants = .{
 const opcodes = .{
     .{ uring.Opcode.nop, "IORING_OP_NOP" },
     .{ uring.Opcode.sendmsg, "IORING_OP_SENDMSG" },
+    .{ uring.Opcode.poll_add, "IORING_OP_POLL_ADD" },
+    .{ uring.Opcode.recvmsg, "IORING_OP_RECVMSG" },
     .{ uring.Opcode.accept, "IORING_OP_ACCEPT" },
     .{ uring.Opcode.async_cancel, "IORING_OP_ASYNC_CANCEL" },
     .{ uring.Opcode.connect, "IORING_OP_CONNECT" },

@@ -204,7 +204,8 @@ pub fn Watches(comptime Loop: type) type {
         fn tell(self: *Self, slot: u32, watch: *Watch, result: i32) void {
             const channel = &self.loop.channel;
             if (result < 0) {
-                if (result == kernel.negative(.CANCELED) or result == kernel.negative(.INTR)) return;
+                const cancelled = kernel.negative(.CANCELED);
+                if (result == cancelled or result == kernel.negative(.INTR)) return;
                 channel.emit(plain(.ready, slot, watch.generation, result));
                 watch.state = .closing;
                 self.slots[@intCast(watch.descriptor)] = 0;
