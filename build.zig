@@ -85,6 +85,7 @@ fn native_tests(b: *std.Build, target: std.Build.ResolvedTarget) void {
         .optimize = .Debug,
     });
     root.addImport("uapi", uapi.createModule());
+    root.addImport("liburing", liburing(b, target));
     const tests = b.addTest(.{ .root_module = root });
     const load_tests = b.addTest(.{ .root_module = b.createModule(.{
         .root_source_file = b.path("bench/native/load.zig"),
@@ -107,6 +108,26 @@ fn native_tests(b: *std.Build, target: std.Build.ResolvedTarget) void {
     step.dependOn(&run_tests.step);
     step.dependOn(&b.addRunArtifact(load_tests).step);
     step.dependOn(&b.addObject(.{ .name = "header", .root_module = header }).step);
+}
+
+/// Constants of the installed liburing; an empty module where it is not.
+fn liburing(b: *std.Build, target: std.Build.ResolvedTarget) *std.Build.Module {
+    const folder = "/usr/include/liburing";
+    std.Io.Dir.cwd().access(b.graph.io, folder ++ "/io_uring.h", .{}) catch {
+        const empty = b.addWriteFiles().add("liburing.zig", "");
+        return b.createModule(.{ .root_source_file = empty });
+    };
+    const header = b.addTranslateC(.{
+        .root_source_file = b.path("zig/sys/liburing.h"),
+        .target = b.resolveTargetQuery(.{
+            .cpu_arch = target.result.cpu.arch,
+            .os_tag = .linux,
+            .abi = .gnu,
+        }),
+        .optimize = .Debug,
+    });
+    header.addIncludePath(.{ .cwd_relative = folder });
+    return header.createModule();
 }
 
 /// Gives Linux a kqueue, for tests of that backend.

@@ -31,6 +31,7 @@ export type {
   LoopOptions,
   TriggerName,
 } from "./src/loop_options.ts";
+export type { IoUringFeature, IoUringOptions, SqpollOptions } from "./src/ring_options.ts";
 export type { HugePages, PoolOptions, QuarantineOptions } from "./src/pool_options.ts";
 export type { AdoptOptions, NativeMemory, Pool } from "./src/pool.ts";
 export type { MemoryGrantStats, PageSize, PoolStats } from "./src/pool_stats.ts";

@@ -16,7 +16,7 @@ extern "C" {
 #define TP_ASSERT_SIZE(type, bytes) struct tp_size_is_checked_from_c11_on
 #endif
 
-#define TP_LAYOUT_HASH UINT32_C(0xfb72ed6b)
+#define TP_LAYOUT_HASH UINT32_C(0x5c3eb0ff)
 #define TP_ABI_VERSION UINT32_C(1)
 #define TP_READY_READABLE UINT32_C(1)
 #define TP_READY_WRITABLE UINT32_C(2)
@@ -166,6 +166,19 @@ enum tp_wish {
     TP_WISH_YES = 2,
 };
 
+enum tp_ring_feature {
+    TP_RING_FEATURE_REGISTERED_RING = 1,
+    TP_RING_FEATURE_REGISTERED_FILES = 2,
+    TP_RING_FEATURE_SQPOLL = 4,
+    TP_RING_FEATURE_ZERO_COPY = 8,
+    TP_RING_FEATURE_BUNDLES = 16,
+    TP_RING_FEATURE_INCREMENTAL = 32,
+    TP_RING_FEATURE_MIN_WAIT = 64,
+    TP_RING_FEATURE_NAPI = 128,
+    TP_RING_FEATURE_CLONE_BUFFERS = 256,
+    TP_RING_FEATURE_SEND_MESSAGE = 512,
+};
+
 struct tp_handle_entry {
     uint8_t operation;
     uint8_t flags;
@@ -241,8 +254,10 @@ struct tp_counters {
     double sent_bytes;
     double rejected;
     double starved;
+    double zero_copied;
+    double zero_copy_copied;
 };
-TP_ASSERT_SIZE(struct tp_counters, 96);
+TP_ASSERT_SIZE(struct tp_counters, 112);
 
 struct tp_address {
     uint32_t family;
@@ -267,7 +282,7 @@ struct tp_header {
     uint32_t open_listeners;
     uint32_t open_watches;
 };
-TP_ASSERT_SIZE(struct tp_header, 176);
+TP_ASSERT_SIZE(struct tp_header, 192);
 
 struct tp_loop_options {
     uint32_t size;
@@ -294,6 +309,16 @@ struct tp_loop_options {
     uint32_t quarantine_count;
     uint32_t quarantine_ms;
     uint32_t spin_ceiling_us;
+    uint32_t sqpoll;
+    uint32_t sqpoll_idle_ms;
+    uint32_t sqpoll_cpu;
+    uint32_t zero_copy_bytes;
+    uint32_t min_wait_us;
+    uint32_t min_wait_count;
+    uint32_t napi_us;
+    uint32_t bundles;
+    uint32_t incremental_buffers;
+    uint32_t best_effort;
     uint32_t shared_bytes;
     uint32_t submissions_offset;
     uint32_t completions_offset;
@@ -304,9 +329,10 @@ struct tp_loop_options {
     uint32_t error_detail;
     uint32_t granted_flags;
     uint32_t rung;
+    uint32_t granted_features;
     uint32_t pool_key;
 };
-TP_ASSERT_SIZE(struct tp_loop_options, 140);
+TP_ASSERT_SIZE(struct tp_loop_options, 184);
 
 struct tp_memory_grant {
     uint32_t asked;
@@ -385,7 +411,7 @@ struct tp_backend_report {
     uint32_t flags;
     uint32_t features;
     uint32_t rung;
-    uint32_t padding;
+    uint32_t granted;
 };
 TP_ASSERT_SIZE(struct tp_backend_report, 32);
 

@@ -24,6 +24,14 @@ import {
   powerOfTwoOption,
 } from "./options.ts";
 import { encodePool, notGranted, poolNamesByField, type PoolOptions } from "./pool_options.ts";
+import {
+  encodeRing,
+  type IoUringFeature,
+  type IoUringOptions,
+  ringFeatures,
+  ringNamesByField,
+  ringNotGranted,
+} from "./ring_options.ts";
 
 /**
  * What waits for events.
@@ -85,6 +93,11 @@ export interface LoopOptions {
   /** The memory for the loop's buffers. */
   pool?: PoolOptions;
   /**
+   * What io_uring is to do beyond its default. With it `"auto"` takes no other backend, unless
+   * `bestEffort` is set, and any other backend is an error.
+   */
+  ioUring?: IoUringOptions;
+  /**
    * Gives every delivery a lease object of its own, so that use of a lease after its handler is
    * always found, and remembers where leases were taken. Default false: objects of leases that were
    * only borrowed are reused.
@@ -111,6 +124,8 @@ export interface Capabilities {
   readonly rung: number;
   /** Set-up flags that the kernel granted (io_uring), such as `DEFER_TASKRUN`. */
   readonly setupFlags: readonly string[];
+  /** Features of io_uring that the loop works with, those asked for and those by default. */
+  readonly features: readonly IoUringFeature[];
   /** Bytes of a buffer. */
   readonly bufferSize: number;
   /** Buffers for receiving. */
@@ -143,6 +158,7 @@ const namesByField: Readonly<Record<number, string>> = {
   [Layout.max_timers]: "maxTimers",
   [Layout.entries]: "entries",
   ...poolNamesByField,
+  ...ringNamesByField,
   [Layout.spin_ceiling_us]: "spinCeilingUs",
 };
 
@@ -209,6 +225,7 @@ export function describeLoop(granted: Uint32Array): Capabilities {
     clock: nameOf(ClockKind, granted[Layout.clock]),
     rung: granted[Layout.rung],
     setupFlags: flagNames(granted[Layout.granted_flags]),
+    features: ringFeatures(granted[Layout.granted_features]),
     bufferSize: granted[Layout.buffer_size],
     receiveBuffers: granted[Layout.receive_buffers],
     maxBytes: granted[Layout.max_kib] * 1024,
@@ -275,6 +292,7 @@ function encode(options: LoopOptions): Uint32Array<ArrayBuffer> {
   words[Layout.clock] = choiceOption("clock", clock, ClockKind);
   if (options.trigger !== undefined) words[Layout.trigger] = triggerOf(options);
   encodePool(words, pool);
+  if (options.ioUring !== undefined) encodeRing(words, options.ioUring, backend);
   const integers = [
     [Layout.max_connections, options.maxConnections, 1, 1_048_576],
     [Layout.max_listeners, options.maxListeners, 1, 4_096],
@@ -317,7 +335,8 @@ function openError(status: number, granted: Uint32Array, options: LoopOptions): 
     return new IoError("INVALID_OPTION", `option ${name} is out of its range`);
   }
   if (status === Status.not_granted) {
-    return notGranted(granted[Layout.error_detail], errno);
+    const field = granted[Layout.error_detail];
+    return ringNotGranted(field, errno) ?? notGranted(field, errno);
   }
   return errorOfStatus(status, "open a loop", syscall, errno === 0 ? {} : { errno });
 }

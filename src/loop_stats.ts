@@ -32,6 +32,10 @@ export interface LoopStats {
   readonly rejected: number;
   /** Times receiving stopped because no buffer was free. */
   readonly starved: number;
+  /** Sends that asked the kernel not to copy (`ioUring.zeroCopyBytes`). */
+  readonly zeroCopies: number;
+  /** Those of them that it copied after all, as far as it told; needs Linux 6.2. */
+  readonly zeroCopiesCopied: number;
   /** Connections open now. */
   readonly openConnections: number;
   /** Listeners open now. */
@@ -60,6 +64,8 @@ export function readStats(words: Uint32Array, doubles: Float64Array): LoopStats 
     sentBytes: doubles[at + Counters.sent_bytes],
     rejected: doubles[at + Counters.rejected],
     starved: doubles[at + Counters.starved],
+    zeroCopies: doubles[at + Counters.zero_copied],
+    zeroCopiesCopied: doubles[at + Counters.zero_copy_copied],
     openConnections: words[Header.open_connections],
     openListeners: words[Header.open_listeners],
     openWatches: words[Header.open_watches],

@@ -9,6 +9,7 @@ import { errorOfStatus, syscallName } from "./io_error.ts";
 import { explainReason, flagNames } from "./loop_options.ts";
 import { abi_version, BackendReport, MachineReport } from "./native/abi.ts";
 import { loadLibrary } from "./native/library.ts";
+import { type IoUringFeature, ringFeatures } from "./ring_options.ts";
 
 /** What a backend offers on this machine. */
 export interface BackendAvailability {
@@ -28,6 +29,8 @@ export interface BackendAvailability {
   readonly setupFlags: readonly string[];
   /** The kernel's feature bits (io_uring). */
   readonly featureBits: number;
+  /** Features that a loop may be granted (io_uring). */
+  readonly features: readonly IoUringFeature[];
 }
 
 /** What this machine offers. */
@@ -141,6 +144,7 @@ function readBackend(words: Uint32Array, at: number): BackendAvailability {
     rung: words[at + BackendReport.rung],
     setupFlags: flagNames(words[at + BackendReport.flags]),
     featureBits: words[at + BackendReport.features],
+    features: ringFeatures(words[at + BackendReport.granted]),
   };
   if (words[at + BackendReport.available] !== 0) return { available: true, ...common };
   const [reason, advice] = explainReason(words[at + BackendReport.reason]);

@@ -82,17 +82,18 @@ testEach("what a loop is granted is what it was asked for", (backend) => {
   } as const;
   const pool = { bufferSize: 512, receiveBuffers: 8, maxBytes: 131_072, slabBytes: 65_536 };
   using loop = new Loop({ ...options, pool, spinCeilingUs: 1, debug: true });
-  const { rung, setupFlags, trigger, ...granted } = loop.capabilities;
+  const { rung, setupFlags, features, trigger, ...granted } = loop.capabilities;
   assert.deepEqual(granted, { ...options, ...pool });
   assert.ok(Number.isInteger(rung) && rung >= 0);
   assert.equal(setupFlags.length > 0, backend === "io_uring");
+  if (backend !== "io_uring") assert.deepEqual(features, []);
   assert.equal(trigger === null, backend === "io_uring");
   assert.deepEqual([loop.backend, loop.mode], [backend, "event"]);
 });
 
 testEach("the defaults are as documented", (backend) => {
   using loop = new Loop({ backend });
-  const { rung: _, setupFlags: __, trigger, ...granted } = loop.capabilities;
+  const { rung: _, setupFlags: __, features: ___, trigger, ...granted } = loop.capabilities;
   const byDefault = backend === "io_uring" ? null : backend === "select" ? "level" : "edge";
   assert.equal(trigger, byDefault);
   assert.deepEqual(granted, {

@@ -91,7 +91,7 @@ pub const Status = enum(i32) {
     forked = -10012,
     /// Somebody else uses the buffer too.
     busy = -10013,
-    /// `strict` memory, and this machine refused a wish; `LoopOptions.error_detail` says which.
+    /// The machine refused a wish that was not best effort; `LoopOptions.error_detail` says which.
     not_granted = -10014,
     /// The descriptor is not below `select`'s limit.
     descriptor_limit = -10015,
@@ -306,6 +306,9 @@ pub const Counters = extern struct {
     rejected: f64,
     /// Times receiving stopped because no buffer was free.
     starved: f64,
+    /// Sends that asked the kernel not to copy, and those of them that it copied after all.
+    zero_copied: f64,
+    zero_copy_copied: f64,
 };
 
 pub const header_bytes: u32 = 512;
@@ -369,6 +372,31 @@ pub const buffer_unit: u32 = 512;
 /// Where a buffer's slab stands in its name; below it is the unit in the slab at which it starts.
 pub const buffer_slab_shift: u32 = 21;
 
+/// Bits of `LoopOptions.granted_features` and `BackendReport.granted`: what an io_uring backend
+/// works with.
+pub const RingFeature = enum(u32) {
+    /// The ring is entered by its place among the thread's registered rings (Linux 5.18).
+    registered_ring = 1,
+    /// Connections are registered files (from 6.14 on).
+    registered_files = 2,
+    /// A thread of the kernel takes submissions.
+    sqpoll = 4,
+    /// Long sends are not copied (Linux 6.1).
+    zero_copy = 8,
+    /// A receive fills several buffers at once (from 6.17 on).
+    bundles = 16,
+    /// A receive uses no more of a buffer than it needs (from 6.17 on).
+    incremental = 32,
+    /// A turn may wait for several completions (Linux 6.12).
+    min_wait = 64,
+    /// Waits poll the network device (Linux 6.9).
+    napi = 128,
+    /// The kernel can share registered buffers between rings (Linux 6.12).
+    clone_buffers = 256,
+    /// The kernel takes messages to a ring from a thread without one (Linux 6.13).
+    send_message = 512,
+};
+
 /// In: what is asked for, zero meaning the default. Out: what was granted, and after a failure why.
 pub const LoopOptions = extern struct {
     /// `@sizeOf(LoopOptions)`.
@@ -420,6 +448,30 @@ pub const LoopOptions = extern struct {
     /// Longest time to poll before sleeping in adaptive mode, in microseconds, 1 to 1,000,000.
     /// Default 50.
     spin_ceiling_us: u32,
+    /// io_uring. `Wish`: a thread of the kernel takes submissions. Default no.
+    sqpoll: u32,
+    /// How long that thread looks for work before it sleeps, in milliseconds, at most 60,000.
+    /// Default 1,000.
+    sqpoll_idle_ms: u32,
+    /// 0: any; else 1 + the CPU, at most 4,096, that it runs on.
+    sqpoll_cpu: u32,
+    /// io_uring. Sends of at least so many bytes are not copied, at most 1,073,741,824. Default 0:
+    /// none.
+    zero_copy_bytes: u32,
+    /// io_uring. How long a turn that sleeps waits for `min_wait_count` completions before fewer
+    /// end it, in microseconds, at most 1,000,000. Default 0: the first completion ends it.
+    min_wait_us: u32,
+    /// 1 to 4,096. Default 32.
+    min_wait_count: u32,
+    /// io_uring. How long a wait polls the network device, in microseconds, at most 1,000,000.
+    /// Default 0: not at all.
+    napi_us: u32,
+    /// io_uring. `Wish`: a receive fills several buffers at once. Default no.
+    bundles: u32,
+    /// io_uring. `Wish`: a receive uses no more of a buffer than it needs. Default no.
+    incremental_buffers: u32,
+    /// `Wish`: do without what the kernel refuses of the io_uring options. Default no.
+    best_effort: u32,
     /// Out.
     shared_bytes: u32,
     submissions_offset: u32,
@@ -435,6 +487,8 @@ pub const LoopOptions = extern struct {
     granted_flags: u32,
     /// Out: rung of the set-up ladder, 0 is the best.
     rung: u32,
+    /// Out: bits of `RingFeature`.
+    granted_features: u32,
     /// Out: which pool of the process transferred buffers belong to.
     pool_key: u32,
 };
@@ -545,7 +599,8 @@ pub const BackendReport = extern struct {
     flags: u32,
     features: u32,
     rung: u32,
-    padding: u32,
+    /// Bits of `RingFeature`: what a loop may be granted.
+    granted: u32,
 };
 
 pub const MachineReport = extern struct {

@@ -17,13 +17,16 @@ test {
     _ = @import("abi/layout_hash.zig");
     _ = @import("abi/options.zig");
     _ = @import("abi/probe.zig");
+    _ = @import("abi/ring_options_test.zig");
     _ = @import("abi/watch_test.zig");
     _ = @import("backend/buffer_ring.zig");
     _ = @import("backend/epoll.zig");
     _ = @import("backend/io_uring.zig");
+    _ = @import("backend/io_uring_test.zig");
     _ = @import("backend/kqueue.zig");
     _ = @import("backend/message_test.zig");
     _ = @import("backend/readiness.zig");
+    _ = @import("backend/ring_test.zig");
     _ = @import("backend/select.zig");
     _ = @import("loop/doorbells.zig");
     _ = @import("loop/loop.zig");
@@ -44,6 +47,7 @@ test {
     _ = @import("memory/stock.zig");
     _ = @import("net/address.zig");
     _ = @import("net/connection.zig");
+    _ = @import("net/held.zig");
     _ = @import("net/send_queue.zig");
     _ = @import("sys/error_numbers.zig");
     _ = @import("sys/fork.zig");

@@ -5,7 +5,7 @@
 // of an f64. The offset of a nested struct is counted in that struct's alignment.
 // `byte_length` is the size in bytes.
 
-export const layout_hash = 0xfb72ed6b;
+export const layout_hash = 0x5c3eb0ff;
 export const abi_version = 1;
 export const ready_readable = 1;
 export const ready_writable = 2;
@@ -223,7 +223,7 @@ export const Completion = {
 } as const;
 
 export const Counters = {
-  byte_length: 96,
+  byte_length: 112,
   turns: 0,
   system_calls: 1,
   sleeps: 2,
@@ -236,23 +236,25 @@ export const Counters = {
   sent_bytes: 9,
   rejected: 10,
   starved: 11,
+  zero_copied: 12,
+  zero_copy_copied: 13,
 } as const;
 
 export const Header = {
-  byte_length: 176,
+  byte_length: 192,
   now_us: 0,
   next_timer_us: 1,
   counters: 2,
-  result_generation: 28,
-  result_bytes: 29,
-  error_syscall: 30,
-  leases: 31,
-  buffers_in_use: 32,
-  free_sends: 33,
-  address: 34,
-  open_connections: 41,
-  open_listeners: 42,
-  open_watches: 43,
+  result_generation: 32,
+  result_bytes: 33,
+  error_syscall: 34,
+  leases: 35,
+  buffers_in_use: 36,
+  free_sends: 37,
+  address: 38,
+  open_connections: 45,
+  open_listeners: 46,
+  open_watches: 47,
 } as const;
 
 export const Address = {
@@ -280,8 +282,23 @@ export const Wish = {
 
 export type Wish = (typeof Wish)[keyof typeof Wish];
 
+export const RingFeature = {
+  registered_ring: 1,
+  registered_files: 2,
+  sqpoll: 4,
+  zero_copy: 8,
+  bundles: 16,
+  incremental: 32,
+  min_wait: 64,
+  napi: 128,
+  clone_buffers: 256,
+  send_message: 512,
+} as const;
+
+export type RingFeature = (typeof RingFeature)[keyof typeof RingFeature];
+
 export const LoopOptions = {
-  byte_length: 140,
+  byte_length: 184,
   size: 0,
   backend: 1,
   mode: 2,
@@ -306,17 +323,28 @@ export const LoopOptions = {
   quarantine_count: 21,
   quarantine_ms: 22,
   spin_ceiling_us: 23,
-  shared_bytes: 24,
-  submissions_offset: 25,
-  completions_offset: 26,
-  queued_offset: 27,
-  error_reason: 28,
-  error_errno: 29,
-  error_syscall: 30,
-  error_detail: 31,
-  granted_flags: 32,
-  rung: 33,
-  pool_key: 34,
+  sqpoll: 24,
+  sqpoll_idle_ms: 25,
+  sqpoll_cpu: 26,
+  zero_copy_bytes: 27,
+  min_wait_us: 28,
+  min_wait_count: 29,
+  napi_us: 30,
+  bundles: 31,
+  incremental_buffers: 32,
+  best_effort: 33,
+  shared_bytes: 34,
+  submissions_offset: 35,
+  completions_offset: 36,
+  queued_offset: 37,
+  error_reason: 38,
+  error_errno: 39,
+  error_syscall: 40,
+  error_detail: 41,
+  granted_flags: 42,
+  rung: 43,
+  granted_features: 44,
+  pool_key: 45,
 } as const;
 
 export const MemoryGrant = {
@@ -397,7 +425,7 @@ export const BackendReport = {
   flags: 4,
   features: 5,
   rung: 6,
-  padding: 7,
+  granted: 7,
 } as const;
 
 export const MachineReport = {

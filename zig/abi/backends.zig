@@ -5,7 +5,9 @@ const layout = @import("../layout.zig");
 const contract = @import("../backend/contract.zig");
 const Kqueue = @import("../backend/kqueue.zig").Kqueue;
 const Select = @import("../backend/select.zig").Select;
+const kernel = @import("../sys/kernel.zig");
 const instance_module = @import("instance.zig");
+const options_module = @import("options.zig");
 const Instance = instance_module.Instance;
 
 const is_linux = @import("../sys/system.zig").family == .linux;
@@ -22,7 +24,7 @@ pub const Any = union(enum) {
 
 /// Opens a loop with the backend that is asked for, or with the first that works.
 pub fn open(options: *layout.LoopOptions, failure: *contract.Failure) instance_module.Error!Any {
-    const asked: layout.BackendKind = @enumFromInt(options.backend);
+    const asked = try asked_backend(options, failure);
     inline for (all) |Backend| {
         const name = @tagName(Backend.kind);
         if (asked == Backend.kind or (asked == .auto and is_automatic(Backend.kind))) {
@@ -33,6 +35,20 @@ pub fn open(options: *layout.LoopOptions, failure: *contract.Failure) instance_m
     }
     if (!has(asked)) failure.reason = .other_system;
     return error.Unavailable;
+}
+
+/// With an option that only io_uring can honour there is no other choice.
+fn asked_backend(
+    options: *layout.LoopOptions,
+    failure: *contract.Failure,
+) instance_module.Error!layout.BackendKind {
+    const asked: layout.BackendKind = @enumFromInt(options.backend);
+    const option = options_module.ring_option(options);
+    if (option == 0 or asked == .io_uring) return asked;
+    if (asked == .auto and is_linux) return .io_uring;
+    failure.errno = kernel.errno_of(kernel.negative(.OPNOTSUPP));
+    options.error_detail = option;
+    return error.NotGranted;
 }
 
 const all = if (is_linux)

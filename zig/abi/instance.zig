@@ -14,6 +14,7 @@ const loop_module = @import("../loop/loop.zig");
 const ChannelLayout = @import("../loop/channel.zig").Layout;
 const Work = @import("work.zig").Work;
 const memory = @import("memory.zig");
+const options_module = @import("options.zig");
 
 /// Sends that can wait, per entry of the submission array.
 const sends_per_entry = 4;
@@ -22,8 +23,11 @@ const listener_slots = 2;
 /// Most entries of the backend's own submission queue; a full one is submitted early.
 const backend_entries_max = 256;
 
-/// `NotGranted`: strict memory, and a wish that was refused.
-pub const Error = contract.InitError || error{NotGranted};
+/// `NotGranted`: a wish that had to be granted was refused.
+pub const Error = contract.InitError;
+
+/// What to do without, so that tests see every fallback: set-up flags, `RingFeature` bits.
+pub const Deny = struct { flags: u32 = 0, features: u32 = 0 };
 
 pub fn Instance(comptime Backend: type) type {
     return struct {
@@ -41,6 +45,17 @@ pub fn Instance(comptime Backend: type) type {
             deny_flags: u32,
             failure: *contract.Failure,
         ) Error!*Self {
+            return open_without(options, .{ .flags = deny_flags }, failure);
+        }
+
+        pub fn open_without(
+            options: *layout.LoopOptions,
+            deny: Deny,
+            failure: *contract.Failure,
+        ) Error!*Self {
+            errdefer |err| if (err == error.NotGranted and failure.field != 0) {
+                options.error_detail = failure.field;
+            };
             const instances = try mapped.allocate(Self, 1);
             errdefer mapped.free(Self, instances);
             const self = &instances[0];
@@ -55,7 +70,9 @@ pub fn Instance(comptime Backend: type) type {
                     .ports = net_ports + options.max_watches + 1,
                     .pool = &self.pool,
                     .trigger = @enumFromInt(options.trigger),
-                    .deny_flags = deny_flags,
+                    .deny_flags = deny.flags,
+                    .deny_features = deny.features,
+                    .wishes = options_module.wishes(options),
                 },
                 .mode = @enumFromInt(options.mode),
                 .clock = @enumFromInt(options.clock),
@@ -93,6 +110,7 @@ pub fn Instance(comptime Backend: type) type {
             options.queued_offset = shape.queued_offset();
             options.granted_flags = grant.flags;
             options.rung = grant.rung;
+            options.granted_features = grant.granted;
             options.trigger = @intFromEnum(grant.trigger);
             options.pool_key = memory.key();
         }

@@ -8,6 +8,8 @@ const ring = @import("../backend/ring.zig");
 const host = @import("../sys/host.zig");
 const machine = @import("../sys/machine.zig");
 const memory_facts = @import("../sys/memory_facts.zig");
+const uring = @import("../sys/uring.zig");
+const Wishes = @import("../backend/ring_wishes.zig").Wishes;
 const mapped = @import("../memory/mapped.zig");
 const Pool = @import("../memory/pool.zig").Pool;
 
@@ -54,7 +56,7 @@ fn try_backend(comptime Backend: type) layout.BackendReport {
         .flags = grant.flags,
         .features = grant.features,
         .rung = grant.rung,
-        .padding = 0,
+        .granted = grant.granted,
     };
 }
 
@@ -71,9 +73,39 @@ fn grant_of(comptime Backend: type, failure: *contract.Failure) contract.InitErr
     });
     defer pool.deinit(true);
     var backend: Backend = undefined;
-    try backend.init(.{ .entries = 8, .ports = 1, .pool = pool }, failure);
+    try backend.init(.{
+        .entries = 8,
+        .ports = 1,
+        .pool = pool,
+        .wishes = everything,
+    }, failure);
     defer backend.deinit();
-    return backend.grant();
+    var grant = backend.grant();
+    if (Backend.kind == .io_uring and has_sqpoll()) {
+        grant.granted |= @intFromEnum(layout.RingFeature.sqpoll);
+    }
+    return grant;
+}
+
+/// All that a loop may ask for but the kernel's thread, with which the other flags are not those
+/// of a usual loop.
+const everything: Wishes = .{
+    .zero_copy_bytes = 1,
+    .min_wait_us = 1,
+    .min_wait_count = 1,
+    .napi_us = 1,
+    .bundles = true,
+    .incremental = true,
+    .best_effort = true,
+};
+
+fn has_sqpoll() bool {
+    var failure: contract.Failure = .{};
+    const wishes: Wishes = .{ .sqpoll = true };
+    var own = ring.Ring(uring).init(.{ .entries = 8, .wishes = wishes }, &failure) catch
+        return false;
+    own.deinit();
+    return true;
 }
 
 test "this machine has at least epoll" {

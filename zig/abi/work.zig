@@ -60,8 +60,11 @@ pub fn Work(comptime Loop: type) type {
             return false;
         }
 
+        /// What the kernel has not let go of yet.
         fn open_count(self: *const Self) u32 {
-            return self.net.open_count() + self.watches.open_count + self.doorbells.open_count();
+            const held = contract.holding(&self.loop.backend);
+            return self.net.open_count() + self.watches.open_count +
+                self.doorbells.open_count() + held;
         }
 
         pub fn apply(self: *Self, operation: layout.Operation, raw: *const RawSubmission) bool {

@@ -16,8 +16,19 @@
 const std = @import("std");
 const layout = @import("../layout.zig");
 const Pool = @import("../memory/pool.zig").Pool;
+const Wishes = @import("ring_wishes.zig").Wishes;
 
-pub const Kind = enum(u8) { accept, receive, receive_message, send, connect, poll, message };
+pub const Kind = enum(u8) {
+    accept,
+    receive,
+    receive_message,
+    send,
+    connect,
+    poll,
+    message,
+    /// A buffer of a send that completed before is not used any more.
+    released,
+};
 
 /// What a poll waits for. Errors and hang-ups are always told.
 pub const Interest = packed struct(u8) {
@@ -64,6 +75,16 @@ pub const Cancel = enum { all, receive, receive_message, poll };
 
 pub const no_buffer: u32 = std.math.maxInt(u32);
 
+/// What of a buffer a receive filled.
+pub const Share = enum(u8) {
+    /// It from its start; nobody else has the rest.
+    whole,
+    /// A part; the backend keeps the buffer and fills more of it, for anybody.
+    part,
+    /// The last part: the backend does not have the buffer any more.
+    last_part,
+};
+
 pub const Completion = struct {
     kind: Kind,
     /// The operation goes on and will complete again.
@@ -75,11 +96,19 @@ pub const Completion = struct {
     /// negated errno, or a `layout.Status`.
     result: i32,
     /// Receive with a positive result, or of a message: the buffer that was filled, now the
-    /// caller's.
+    /// caller's. Released: the buffer on which the backend's reference is now the caller's.
     buffer: u32 = no_buffer,
+    /// Receive: where in the buffer the bytes are.
+    offset: u32 = 0,
+    share: Share = .whole,
 };
 
-pub const Segment = struct { pointer: [*]const u8, length: u32 };
+pub const Segment = struct {
+    pointer: [*]const u8,
+    length: u32,
+    /// The buffer that it is part of, on which the backend may take a reference of its own.
+    buffer: u32 = no_buffer,
+};
 
 /// Most segments of one send.
 pub const segments_max = 16;
@@ -94,6 +123,10 @@ pub const Options = struct {
     trigger: layout.Trigger = .default,
     /// Set-up flags to do without, so that tests reach every rung of the ladder.
     deny_flags: u32 = 0,
+    /// `layout.RingFeature` bits to do without, as on a kernel that lacks them.
+    deny_features: u32 = 0,
+    /// For the io_uring backend only.
+    wishes: Wishes = .{},
 };
 
 /// A ring that takes messages, what to send, and how: from any thread. 0, or a negated errno.
@@ -108,6 +141,8 @@ pub const Failure = struct {
     reason: layout.Reason = .none,
     errno: u32 = 0,
     syscall: layout.Syscall = .none,
+    /// Not granted: the field of `layout.LoopOptions` that asked for it.
+    field: u32 = 0,
 };
 
 /// What `init` was granted.
@@ -115,11 +150,35 @@ pub const Grant = struct {
     flags: u32 = 0,
     features: u32 = 0,
     rung: u32 = 0,
+    /// Bits of `layout.RingFeature`.
+    granted: u32 = 0,
     /// When readiness is told of; the default where that is not the question.
     trigger: layout.Trigger = .default,
 };
 
-pub const InitError = error{ Unavailable, OutOfMemory };
+/// `NotGranted`: the kernel refused a wish that was not best effort.
+pub const InitError = error{ Unavailable, OutOfMemory, NotGranted };
+
+/// Buffers on which a backend holds references of its own, and which it will release. Most hold
+/// none and declare no `holding`.
+pub fn holding(backend: anytype) u32 {
+    const Backend = @typeInfo(@TypeOf(backend)).pointer.child;
+    return if (@hasDecl(Backend, "holding")) backend.holding() else 0;
+}
+
+/// Whether receives share buffers, so that completions tell of parts.
+pub fn shares_buffers(backend: anytype) bool {
+    const Backend = @typeInfo(@TypeOf(backend)).pointer.child;
+    return if (@hasDecl(Backend, "shares_buffers")) backend.shares_buffers() else false;
+}
+
+/// Sends whose bytes were not copied, and those whose were after all.
+pub const ZeroCopies = struct { sends: u64 = 0, copied: u64 = 0 };
+
+pub fn zero_copies(backend: anytype) ZeroCopies {
+    const Backend = @typeInfo(@TypeOf(backend)).pointer.child;
+    return if (@hasDecl(Backend, "zero_copies")) backend.zero_copies() else .{};
+}
 
 /// A compile error, with the missing name, unless `Backend` is one.
 pub fn check(comptime Backend: type) void {

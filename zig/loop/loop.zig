@@ -349,12 +349,25 @@ pub fn Loop(comptime BackendType: type) type {
                 const count = self.backend.reap(self.batch[0..wanted]);
                 if (count == 0) return;
                 for (self.batch[0..count]) |completion| {
+                    if (completion.kind == .released) {
+                        user.release(completion.buffer);
+                        continue;
+                    }
                     if (completion.buffer != contract.no_buffer) {
-                        self.pool.received(completion.buffer, completion.port, completion.epoch);
+                        self.note_received(completion);
                     }
                     user.complete(completion);
                 }
                 if (count == reap_batch) self.refill();
+            }
+        }
+
+        fn note_received(self: *Self, completion: contract.Completion) void {
+            const pool = self.pool;
+            switch (completion.share) {
+                .whole => pool.received(completion.buffer, completion.port, completion.epoch),
+                .part => pool.received_part(completion.buffer, false),
+                .last_part => pool.received_part(completion.buffer, true),
             }
         }
 
@@ -407,6 +420,9 @@ pub fn Loop(comptime BackendType: type) type {
                     @floatFromInt(@field(self.counters, field.name));
             }
             header.counters.transitions = @floatFromInt(self.policy.transitions);
+            const copies = contract.zero_copies(&self.backend);
+            header.counters.zero_copied = @floatFromInt(copies.sends);
+            header.counters.zero_copy_copied = @floatFromInt(copies.copied);
             header.counters.system_calls = @floatFromInt(self.backend.system_calls());
         }
     };

@@ -277,7 +277,7 @@ pub const Arena = struct {
             if (state.owner() != owner) continue;
             state.references = 0;
             state.script_references = 0;
-            state.borrowed = false;
+            state.borrowed = 0;
             state.next_generation();
             if (lost) {
                 self.lost_bytes += state.bytes;

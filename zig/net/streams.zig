@@ -1,10 +1,10 @@
 //! The connections of a loop: from accept or connect to `closed`. Their bytes are in
 //! `receiving.zig` and `sending.zig`.
 //!
-//! Invariants: each connection is reported closed exactly once, after its last operation ended; its
-//! buffers go back then at the latest; a slot is given out again only afterwards, with another
-//! generation. `advance` takes every step that is possible and is harmless at any time: whatever
-//! changes a connection calls it, or asks for it with `attention`.
+//! Invariants: each connection is reported closed once, after its last operation ended; its buffers
+//! go back then at the latest; a slot is given out again only afterwards, with another generation.
+//! `advance` takes every step that is possible and is harmless at any time: whatever changes a
+//! connection calls it, or asks for it with `attention`.
 
 const std = @import("std");
 const layout = @import("../layout.zig");
@@ -16,6 +16,7 @@ const address_module = @import("address.zig");
 const Connection = @import("connection.zig").Connection;
 const Freed = @import("../memory/pool.zig").Freed;
 const List = @import("../memory/list.zig").List;
+const held = @import("held.zig");
 const Nodes = @import("send_queue.zig").Nodes;
 const Receiving = @import("receiving.zig").Receiving;
 const Sending = @import("sending.zig").Sending;
@@ -44,6 +45,7 @@ pub fn Streams(comptime Loop: type) type {
         loop: *Loop,
         connections: []Connection,
         nodes: Nodes,
+        held_nodes: held.Nodes,
         /// Connections at a time; there are more slots, because a freed one rests until the script
         /// has been told.
         limit: u32,
@@ -83,6 +85,7 @@ pub fn Streams(comptime Loop: type) type {
                 .loop = loop,
                 .connections = connections,
                 .nodes = try Nodes.init(options.sends),
+                .held_nodes = try .of(contract.shares_buffers(&loop.backend)),
                 .limit = options.limit,
                 .free_first = 0,
                 .fresh = 0,
@@ -104,6 +107,7 @@ pub fn Streams(comptime Loop: type) type {
             for (self.connections[0..self.fresh]) |*connection| {
                 if (connection.state != .free) sockets.reset(connection.descriptor);
             }
+            self.held_nodes.deinit();
             self.nodes.deinit();
             mapped.free(u32, self.free);
             mapped.free(Connection, self.connections);
@@ -274,12 +278,12 @@ pub fn Streams(comptime Loop: type) type {
                 if (has_buffer) self.release(completion.buffer);
                 return;
             }
-            if (has_buffer) connection.buffers += 1;
+            if (has_buffer and completion.share == .whole) connection.buffers += 1;
             switch (completion.kind) {
                 .receive => Receive.complete(self, slot, connection, completion),
                 .send => Send.complete(self, slot, connection, completion.result),
                 .connect => self.complete_connect(slot, connection, completion.result),
-                .accept, .receive_message, .poll, .message => unreachable,
+                .accept, .receive_message, .poll, .message, .released => unreachable,
             }
         }
 
