@@ -14,6 +14,7 @@ pub fn build(b: *std.Build) void {
     ) orelse .ReleaseSafe;
     library(b, target, optimize);
     native_tests(b, target);
+    fuzzer(b, target);
     generator(b);
     tools(b, target);
     bench.add(b, target);
@@ -75,6 +76,24 @@ fn native_tests(b: *std.Build, target: std.Build.ResolvedTarget) void {
     step.dependOn(&b.addRunArtifact(tests).step);
     step.dependOn(&b.addRunArtifact(load_tests).step);
     step.dependOn(&b.addObject(.{ .name = "header", .root_module = header }).step);
+}
+
+/// With libc for its threads, and with every safety check. `zig build fuzz -- --help`.
+fn fuzzer(b: *std.Build, target: std.Build.ResolvedTarget) void {
+    const program = b.addExecutable(.{
+        .name = "twinpoll-fuzz",
+        .root_module = b.createModule(.{
+            .root_source_file = b.path("zig/fuzz.zig"),
+            .target = target,
+            .optimize = .ReleaseSafe,
+            .link_libc = true,
+        }),
+    });
+    const run = b.addRunArtifact(program);
+    run.setCwd(b.path("."));
+    run.has_side_effects = true;
+    if (b.args) |arguments| run.addArgs(arguments);
+    b.step("fuzz", "Drive the C ABI with arbitrary calls").dependOn(&run.step);
 }
 
 /// What the TypeScript tests run beside the library, in `tools/` of the install prefix.
