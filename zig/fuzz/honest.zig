@@ -231,10 +231,9 @@ pub const Honest = struct {
     pub fn shield(self: *const Honest, entry: *region_module.Submission) void {
         const operation: u8 = @truncate(entry[0]);
         // Listeners and connections have slots with the same numbers.
-        const slots: []const Handle = if (operation == @intFromEnum(layout.Operation.listener_close))
-            &.{self.listener}
-        else
-            &.{ self.client, self.server };
+        const is_listener = operation == @intFromEnum(layout.Operation.listener_close);
+        const connections = [_]Handle{ self.client, self.server };
+        const slots: []const Handle = if (is_listener) &.{self.listener} else &connections;
         entry[2] = other_generation(slots, entry[1], entry[2]);
         entry[4] = other_generation(&.{self.lease}, entry[3], entry[4]);
     }

@@ -1,5 +1,5 @@
-//! Gives back whatever buffers a script holds on a loop, also those that it has lost sight of. Looks
-//! into the slabs for that, as no script could. Used by the loop's thread.
+//! Gives back whatever buffers a script holds on a loop, also those that it has lost sight of.
+//! Looks into the slabs for that, as no script could. Used by the loop's thread.
 
 const layout = @import("../layout.zig");
 const registry = @import("../abi/registry.zig");

@@ -148,13 +148,10 @@ fn finish(script: *Script) void {
         tidy(script, home);
         if (host.now_ns() > deadline_ns) {
             const header = open_loop.region.header();
-            std.debug.panic("a loop keeps {d} connections, {d} listeners, {d} buffers, {d} leases, " ++
-                "honest ends: {d}", .{
+            std.debug.panic("a loop keeps {d} connections, {d} listeners, {d} buffers", .{
                 header.open_connections,
                 header.open_listeners,
                 header.buffers_in_use,
-                header.leases,
-                honest.ends,
             });
         }
     }

@@ -1,6 +1,6 @@
-//! A thread of a run as a script: the loops that it has open, the handles that it has seen, and what
-//! it makes of completions. What of it an input chooses is resolved here; what the steps of an input
-//! do is in `steps.zig`.
+//! A thread of a run as a script: the loops that it has open, the handles that it has seen, and
+//! what it makes of completions. What an input chooses of it is resolved here; what the steps of an
+//! input do is in `steps.zig`.
 //!
 //! Whatever the library answers is compared with what the script knows. A difference is a panic:
 //! the process that watches reports it. Used by one thread.

@@ -7,6 +7,7 @@ const layout = @import("../layout.zig");
 const calls = @import("calls.zig");
 const input = @import("input.zig");
 const OpenLoop = @import("open_loop.zig").OpenLoop;
+const oracle = @import("oracle.zig");
 const region_module = @import("region.zig");
 const Handle = region_module.Handle;
 const script_module = @import("script.zig");
@@ -28,6 +29,8 @@ const Step = enum {
     sleep,
     turn_2,
     entries,
+    alone,
+    alone_2,
 };
 
 /// Actions from here on are steps, the others functions.
@@ -44,6 +47,7 @@ pub fn perform(self: *Script, record: input.Record) void {
         .turn, .turn_2 => turn(self, record),
         .entry, .entry_2, .entry_3 => write_entry(self, record),
         .entries => for (0..1 + record.modifier % 80) |_| write_entry(self, record),
+        .alone, .alone_2 => submit_alone(self, record),
         .send => send(self, record),
         .scribble => scribble(self, record),
         .pair => open_pair(self),
@@ -91,6 +95,7 @@ fn call(
         if (comptime std.mem.eql(u8, name, "loop")) place = self.find(arguments[number]);
     }
     if (!prepare(self, function, &arguments, record, place)) return;
+    const was_leased = is_leased_before(function, arguments, place);
     const result = invoke(self, function, arguments, place);
     if (self.trace) std.debug.print("thread {d}: {s}{any} = {any}\n", .{
         self.thread,
@@ -110,7 +115,24 @@ fn call(
         },
         .buffer => comptime unreachable,
     }
+    if (was_leased) |leased| expect_released(leased, result);
     conclude(self, function, arguments, result, place, options);
+}
+
+fn expect_released(leased: bool, result: anytype) void {
+    if (@TypeOf(result) != i32 or leased == (result == 0)) return;
+    std.debug.panic("releasing a buffer answered {d}, leased: {}", .{ result, leased });
+}
+
+/// Of what is to be released; null for any other function.
+fn is_leased_before(
+    comptime function: layout.Function,
+    arguments: anytype,
+    place: ?u32,
+) ?bool {
+    if (comptime !std.mem.eql(u8, function.name, "tp_buffer_release")) return null;
+    if (place == null) return null;
+    return oracle.is_leased(arguments[0], arguments[1], arguments[2]);
 }
 
 fn is_length_of_buffer(comptime function: layout.Function, comptime number: usize) bool {
@@ -326,6 +348,29 @@ fn write_entry(self: *Script, record: input.Record) void {
     }
     own.append(entry);
     self.recorder.note(.operation, number, flags);
+}
+
+/// Hands one submission over by itself, to see whether it is taken.
+fn submit_alone(self: *Script, record: input.Record) void {
+    const own = self.loop() orelse return;
+    if (own.shared) return;
+    own.pending = 0;
+    write_entry(self, record);
+    own.shield(1);
+    const entry = own.region.submissions()[0];
+    const may_apply = oracle.may_apply(own, &entry);
+    const submit = calls.named("tp_loop_submit");
+    const rejected = &own.region.header().counters.rejected;
+    // Puts right what may have been scribbled over.
+    self.check(.step, @intFromEnum(Step.alone), submit(own.handle, 0));
+    const before = rejected.*;
+    self.check(.step, @intFromEnum(Step.alone), submit(own.handle, 1));
+    own.pending = 0;
+    const is_applied = rejected.* == before;
+    self.recorder.note(.rejection, entry[0] & 0xff, 4 + @as(u32, @intFromBool(is_applied)));
+    if (is_applied and !may_apply) {
+        std.debug.panic("taken, but malformed or of nothing: {any}", .{entry});
+    }
 }
 
 /// Takes a buffer, fills it, and moves it into a connection's queue.
