@@ -13,8 +13,7 @@ pub fn build(b: *std.Build) void {
         "How to build the library (default: ReleaseSafe)",
     ) orelse .ReleaseSafe;
     library(b, target, optimize);
-    native_tests(b, target);
-    fuzzer(b, target);
+    fuzzer(b, target, native_tests(b, target));
     generator(b);
     tools(b, target);
     bench.add(b, target);
@@ -40,8 +39,8 @@ fn library(
     }));
 }
 
-/// With libc, which gives the tests their threads.
-fn native_tests(b: *std.Build, target: std.Build.ResolvedTarget) void {
+/// With libc, which gives the tests their threads. The step that runs them.
+fn native_tests(b: *std.Build, target: std.Build.ResolvedTarget) *std.Build.Step {
     const root = b.createModule(.{
         .root_source_file = b.path("zig/twinpoll.zig"),
         .target = target,
@@ -76,10 +75,16 @@ fn native_tests(b: *std.Build, target: std.Build.ResolvedTarget) void {
     step.dependOn(&b.addRunArtifact(tests).step);
     step.dependOn(&b.addRunArtifact(load_tests).step);
     step.dependOn(&b.addObject(.{ .name = "header", .root_module = header }).step);
+    return step;
 }
 
-/// With libc for its threads, and with every safety check. `zig build fuzz -- --help`.
-fn fuzzer(b: *std.Build, target: std.Build.ResolvedTarget) void {
+/// With libc for its threads, and with every safety check. Linux only. `zig build fuzz -- --help`.
+fn fuzzer(
+    b: *std.Build,
+    target: std.Build.ResolvedTarget,
+    test_step: *std.Build.Step,
+) void {
+    if (target.result.os.tag != .linux) return;
     const program = b.addExecutable(.{
         .name = "twinpoll-fuzz",
         .root_module = b.createModule(.{
@@ -94,6 +99,13 @@ fn fuzzer(b: *std.Build, target: std.Build.ResolvedTarget) void {
     run.has_side_effects = true;
     if (b.args) |arguments| run.addArgs(arguments);
     b.step("fuzz", "Drive the C ABI with arbitrary calls").dependOn(&run.step);
+    // The corpus, over every backend, is a test.
+    const replay = b.addRunArtifact(program);
+    replay.setCwd(b.path("."));
+    replay.has_side_effects = true;
+    replay.addArgs(&.{ "--seconds", "0", "--seed", "0" });
+    replay.expectExitCode(0);
+    test_step.dependOn(&replay.step);
 }
 
 /// What the TypeScript tests run beside the library, in `tools/` of the install prefix.

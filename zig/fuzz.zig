@@ -8,9 +8,3 @@ pub const main = main_module.main;
 comptime {
     _ = @import("twinpoll.zig");
 }
-
-test {
-    _ = @import("fuzz/input.zig");
-    _ = @import("fuzz/corpus.zig");
-    _ = @import("fuzz/values.zig");
-}

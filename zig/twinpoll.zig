@@ -19,6 +19,10 @@ test {
     _ = @import("backend/buffer_ring.zig");
     _ = @import("backend/epoll.zig");
     _ = @import("backend/io_uring.zig");
+    _ = @import("fuzz/corpus.zig");
+    _ = @import("fuzz/input.zig");
+    _ = @import("fuzz/mutate.zig");
+    _ = @import("fuzz/values.zig");
     _ = @import("loop/loop.zig");
     _ = @import("loop/policy.zig");
     _ = @import("loop/timers.zig");

@@ -4,6 +4,7 @@
 const std = @import("std");
 const features = @import("features.zig");
 const input = @import("input.zig");
+const mapped = @import("../memory/mapped.zig");
 
 pub const entries_max = 4096;
 
@@ -62,11 +63,9 @@ pub const Corpus = struct {
 };
 
 test "few inputs cover what all have shown" {
-    const corpora = try std.testing.allocator.alloc(Corpus, 1);
-    defer std.testing.allocator.free(corpora);
+    const corpora = try mapped.allocate(Corpus, 1);
+    defer mapped.free(Corpus, corpora);
     const corpus = &corpora[0];
-    corpus.count = 0;
-    corpus.all = .initEmpty();
     var found: features.Set = .initEmpty();
     for ([_]u32{ 1, 2, 2, 3 }) |feature| {
         found.set(feature);

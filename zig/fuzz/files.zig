@@ -1,4 +1,5 @@
-//! The few files of the fuzzer: folders of inputs, and the input that failed. No state.
+//! The few files of the fuzzer: folders of inputs, the input that failed, and standard output,
+//! where everything goes but failures and traces. No state.
 
 const std = @import("std");
 const linux = std.os.linux;
@@ -24,6 +25,13 @@ pub fn write(path: [:0]const u8, bytes: []const u8) bool {
     defer kernel.close(descriptor);
     const written = kernel.result(linux.write(descriptor, bytes.ptr, bytes.len));
     return written == bytes.len;
+}
+
+/// A line on standard output.
+pub fn tell(comptime format: []const u8, values: anytype) void {
+    var buffer: [512]u8 = undefined;
+    const line = std.fmt.bufPrint(&buffer, format ++ "\n", values) catch return;
+    _ = linux.write(1, line.ptr, line.len);
 }
 
 /// Makes a folder and those that it is in.

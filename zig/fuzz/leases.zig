@@ -1,7 +1,6 @@
 //! Gives back whatever buffers a script holds on a loop, also those that it has lost sight of.
 //! Looks into the slabs for that, as no script could. Used by the loop's thread.
 
-const layout = @import("../layout.zig");
 const registry = @import("../abi/registry.zig");
 const slabs = @import("../memory/slabs.zig");
 const calls = @import("calls.zig");

@@ -8,7 +8,6 @@ const std = @import("std");
 const linux = std.os.linux;
 const host = @import("../sys/host.zig");
 const kernel = @import("../sys/kernel.zig");
-const mapped = @import("../memory/mapped.zig");
 const features = @import("features.zig");
 const files = @import("files.zig");
 const input = @import("input.zig");
@@ -122,13 +121,15 @@ fn load(shared: *Shared, options: Options) bool {
         }
     }
     shared.given = shared.corpus.count;
-    return true;
+    if (shared.given > 0 or options.seconds > 0) return true;
+    std.debug.print("nothing to run\n", .{});
+    return false;
 }
 
 fn watch(shared: *Shared, options: Options) u8 {
     const start_ns = host.now_ns();
     const seed = options.seed orelse start_ns;
-    std.debug.print("seed {d}, {d} threads, {d} inputs to start from\n", .{
+    files.tell("seed {d}, {d} threads, {d} inputs to start from", .{
         seed,
         options.threads,
         shared.given,
@@ -168,7 +169,7 @@ const Progress = struct {
     }
 
     fn line(self: *const Progress, shared: *const Shared, state: []const u8) void {
-        std.debug.print("{d} s: {d} inputs, {d} calls, {d} features, {d} kept: {s}\n", .{
+        files.tell("{d} s: {d} inputs, {d} calls, {d} features, {d} kept: {s}", .{
             (host.now_ns() - self.start_ns) / std.time.ns_per_s,
             shared.inputs.load(.monotonic),
             shared.calls.load(.monotonic),
@@ -242,5 +243,5 @@ fn keep(shared: *const Shared, folder: []const u8) void {
         const path = files.join(&path_buffer, folder, name_of(&name, entry.bytes())) orelse return;
         if (!files.write(path, entry.bytes())) std.debug.print("cannot write {s}\n", .{path});
     }
-    std.debug.print("kept inputs show {d} features\n", .{covered.count()});
+    files.tell("kept inputs show {d} features", .{covered.count()});
 }

@@ -116,3 +116,16 @@ fn fill(record: *[record_bytes]u8, random: std.Random) void {
         if (random.boolean()) @memset(record[4 + value * 5 + 2 ..][0..3], 0);
     }
 }
+
+test "whatever is made and changed is an input of whole records" {
+    var generator: std.Random.DefaultPrng = .init(3);
+    const random = generator.random();
+    var other: Draft = .{};
+    make(&other, random);
+    var draft: Draft = .{};
+    for (0..2000) |_| {
+        change(&draft, other.bytes(), random);
+        try std.testing.expectEqual(@as(usize, 0), (draft.length - head_bytes) % record_bytes);
+        try std.testing.expectEqual(draft.records(), input.record_count(draft.bytes()));
+    }
+}

@@ -11,8 +11,8 @@ const layout = @import("../layout.zig");
 const kernel = @import("../sys/kernel.zig");
 const Board = @import("board.zig").Board;
 const calls = @import("calls.zig");
-const Recorder = @import("features.zig").Recorder;
-const Honest = @import("honest.zig").Honest;
+const features = @import("features.zig");
+const Recorder = features.Recorder;
 const OpenLoop = @import("open_loop.zig").OpenLoop;
 const region_module = @import("region.zig");
 const Handle = region_module.Handle;
@@ -133,7 +133,7 @@ pub const Script = struct {
     /// Notes a result, which must be a declared one.
     pub fn check(
         self: *Script,
-        source: @import("features.zig").Source,
+        source: features.Source,
         name: u32,
         result: i32,
     ) void {

@@ -6,10 +6,12 @@
 const std = @import("std");
 const layout = @import("../layout.zig");
 const host = @import("../sys/host.zig");
+const kernel = @import("../sys/kernel.zig");
 const slabs = @import("../memory/slabs.zig");
 const calls = @import("calls.zig");
 const Corpus = @import("corpus.zig").Corpus;
 const features = @import("features.zig");
+const files = @import("files.zig");
 const input = @import("input.zig");
 const mutate = @import("mutate.zig");
 const region_module = @import("region.zig");
@@ -70,15 +72,15 @@ fn find_backends(shared: *Shared) void {
         var options = region_module.loop_options(kind, 0);
         const bytes = std.mem.asBytes(&options);
         const result = calls.named("tp_loop_open")(bytes, bytes.len);
-        if (result < 0) {
-            std.debug.print("skipping {t}: {d}, reason {d}, errno {d}\n", .{
+        if (calls.is(result, .backend_unavailable)) {
+            files.tell("skipping {t}: BACKEND_UNAVAILABLE, reason {d}, errno {d}", .{
                 kind,
-                result,
                 options.error_reason,
                 options.error_errno,
             });
             continue;
         }
+        if (result < 0) std.debug.panic("opening a loop on {t} answered {d}", .{ kind, result });
         _ = calls.named("tp_loop_close")(@intCast(result));
         shared.backends[shared.backends_count] = kind;
         shared.backends_count += 1;
@@ -92,7 +94,7 @@ fn start_waker() void {
     const bytes = std.mem.asBytes(&options);
     const loop: u32 = @intCast(@max(0, calls.named("tp_loop_open")(bytes, bytes.len)));
     const descriptor = calls.named("tp_loop_wake_descriptor")(loop);
-    if (descriptor >= 0) @import("../sys/kernel.zig").close(descriptor);
+    if (descriptor >= 0) kernel.close(descriptor);
     _ = calls.named("tp_loop_close")(loop);
 }
 

@@ -4,6 +4,7 @@
 
 const std = @import("std");
 const layout = @import("../layout.zig");
+const kernel = @import("../sys/kernel.zig");
 const calls = @import("calls.zig");
 const input = @import("input.zig");
 const OpenLoop = @import("open_loop.zig").OpenLoop;
@@ -253,7 +254,7 @@ fn conclude(
         if (result == 0) self.board.add_transit(arguments[1], arguments[2]);
     }
     if (comptime std.mem.eql(u8, name, "tp_loop_wake_descriptor")) {
-        if (result >= 0) @import("../sys/kernel.zig").close(result);
+        if (result >= 0) kernel.close(result);
     }
     if (comptime std.mem.eql(u8, name, "tp_connection_address")) {
         if (!own.shared and own.honest == null) {
@@ -336,15 +337,17 @@ fn write_entry(self: *Script, record: input.Record) void {
         entry[4..6].* = @bitCast(values.time(record.values[2]));
         entry[6..8].* = @bitCast(values.time(record.values[3]));
     } else {
-        const payload = record.values[3].payload;
+        const value = record.values[3];
         entry[3] = self.resolve(.buffer, record.values[2]);
         entry[4] = self.resolve(.generation, .{
             .selector = record.values[2].selector >> 4,
-            .payload = payload,
+            .payload = value.payload,
         });
-        entry[5] = self.resolve(.number, record.values[3]);
-        const is_short = record.values[3].class() == .valid;
-        entry[6] = if (is_short) 1 + payload % 600 else values.edge(payload >> 8);
+        // Offset and length; each is mostly one that fits.
+        const is_near = record.modifier & 1 << 10 == 0;
+        entry[5] = if (is_near) value.payload >> 16 & 63 else values.edge(value.payload >> 16);
+        const is_short = value.class() == .valid;
+        entry[6] = if (is_short) 1 + value.payload % 600 else values.edge(value.payload);
     }
     own.append(entry);
     self.recorder.note(.operation, number, flags);
