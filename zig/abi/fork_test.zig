@@ -15,7 +15,12 @@ fn open(kind: layout.BackendKind) !u32 {
     var options = script_test.small_options();
     options.backend = @intFromEnum(kind);
     const handle = registry.open(&options);
-    if (handle == @intFromEnum(layout.Status.backend_unavailable)) return error.SkipZigTest;
+    if (handle == @intFromEnum(layout.Status.backend_unavailable)) {
+        return script_test.skip_backend(kind, .{
+            .reason = @enumFromInt(options.error_reason),
+            .errno = options.error_errno,
+        });
+    }
     try testing.expect(handle > 0);
     return @intCast(handle);
 }
