@@ -5,7 +5,7 @@ import { test } from "node:test";
 import { blocksIn } from "../scripts/lib/doc_examples.mjs";
 import { demandAll, judge, type Outcome, skipLines } from "../scripts/lib/outcome.mjs";
 import { describe, isExcused, neverOpened, parseRecord } from "../scripts/lib/records.mjs";
-import { parseJunit, parseTap, parseZigSummary } from "../scripts/lib/results.mjs";
+import { parseJunit, parseTap, parseZigRunner, parseZigSummary } from "../scripts/lib/results.mjs";
 
 test("Deno's report: steps count, their parents do not", () => {
   const cases = parseJunit(`<?xml version="1.0" encoding="UTF-8"?>
@@ -65,6 +65,21 @@ test("the summary of a build", () => {
     "(6 skipped, 1 failed)\ntest failure";
   assert.deepEqual(parseZigSummary(mixed), { passed: 95, failed: 1, skipped: 6 });
   assert.equal(parseZigSummary("error: the build itself failed"), undefined);
+});
+
+test("native tests that run on their own", () => {
+  const started = "1/2 a.test.one...OK\n2/2 a.test.two...";
+  assert.deepEqual(parseZigRunner(`${started}OK\nAll 2 tests passed.\n==1== ERROR SUMMARY`), {
+    passed: 2,
+    failed: 0,
+    skipped: 0,
+  });
+  assert.deepEqual(parseZigRunner(`${started}SKIP\n1 passed; 1 skipped; 0 failed.\n`), {
+    passed: 1,
+    failed: 0,
+    skipped: 1,
+  });
+  assert.equal(parseZigRunner(started), undefined);
 });
 
 const lines = [

@@ -64,7 +64,7 @@ function line(stage, outcome, ms) {
   if (outcome.skipped.length > 0) counts.push(`${outcome.skipped.length} skipped`);
   const text = outcome.absent !== undefined ? `not found: ${outcome.absent}` : counts.join(", ");
   const seconds = `${(ms / 1000).toFixed(1)} s`;
-  return `${verdict.padEnd(7)} ${stage.name.padEnd(16)} ${seconds.padStart(7)}  ${text}`;
+  return `${verdict.padEnd(7)} ${stage.name.padEnd(19)} ${seconds.padStart(7)}  ${text}`;
 }
 
 /** @param {string} output */

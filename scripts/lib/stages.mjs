@@ -11,6 +11,7 @@ import { results } from "./paths.mjs";
 import { Recording } from "./recording.mjs";
 import { parseJunit, parseTap, parseZigSummary } from "./results.mjs";
 import { run } from "./run.mjs";
+import { quickSanitizers } from "./sanitizers.mjs";
 import { tidy } from "../tidy.mjs";
 import { findRuntime } from "./tools.mjs";
 
@@ -18,7 +19,7 @@ import { findRuntime } from "./tools.mjs";
 
 /**
  * @typedef {object} Stage
- * @property {"native" | "checks" | import("./tools.mjs").Runtime} group
+ * @property {"native" | "sanitize" | "checks" | import("./tools.mjs").Runtime} group
  * @property {string} name
  * @property {() => Promise<Outcome>} run
  */
@@ -282,6 +283,7 @@ export function allStages(files = []) {
     zigStage("native", "generated files", ["build", "check-generated"]),
     { group: "native", name: "zig tests", run: zigTests },
     { group: "native", name: "cross builds", run: crossBuilds },
+    ...quickSanitizers,
     denoStage("deno fmt", ["fmt", "--check"]),
     denoStage("deno lint", ["lint"]),
     // The types of plain JavaScript are in comments, which the rules of deno.json do not see.

@@ -20,8 +20,8 @@ const rows = .{
     .{ Select, .level },
 };
 
-/// Runs a check over all rows; a backend that this machine lacks is passed over, and the test counts
-/// as skipped when the others are done.
+/// Runs a check over all rows. A backend that this machine lacks is passed over, and the test
+/// counts as skipped when the others are done.
 pub fn over_rows(comptime check: anytype) !void {
     var skipped = false;
     inline for (rows) |row| {

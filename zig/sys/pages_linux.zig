@@ -232,6 +232,8 @@ fn is_locked(memory: Memory) bool {
 }
 
 fn is_limit(errno: u32) bool {
+    // It has no mlock2(2).
+    if (record.on_valgrind() and errno == number(.NOSYS)) return true;
     return errno == number(.NOMEM) or errno == number(.PERM) or errno == number(.AGAIN);
 }
 
