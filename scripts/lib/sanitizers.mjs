@@ -19,7 +19,7 @@ import { executable } from "./tools.mjs";
 /** @typedef {import("./stages.mjs").Stage} Stage */
 
 const folder = join(root, "zig-out", "sanitize");
-const limitMs = 300_000;
+const limitMs = 600_000;
 /** Valgrind takes some forty times as long as the tests alone. */
 const valgrindLimitMs = 900_000;
 /** Any number that no test ends with. */
