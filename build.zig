@@ -1,9 +1,11 @@
 //! Steps: `install` (the library), `cross` (the library for every system it knows), `test`,
 //! `generate` and `check-generated` (TypeScript bindings and C header), `bench` (load generator and
-//! C peers), `tools` (what tests need beside the library).
+//! C peers), `tools` (what tests need beside the library), `sanitize` and `sanitize-valgrind` (what
+//! the sanitizers run).
 
 const std = @import("std");
 const bench = @import("bench/native/build.zig");
+const sanitizers = @import("tests/native/build.zig");
 
 pub fn build(b: *std.Build) void {
     const target = b.standardTargetOptions(.{});
@@ -18,6 +20,7 @@ pub fn build(b: *std.Build) void {
     generator(b);
     tools(b, target);
     bench.add(b, target);
+    sanitizers.add(b, target, test_module);
 }
 
 /// On Linux without libc: the same file then loads on glibc and on musl. Elsewhere libc is the
@@ -66,12 +69,16 @@ fn cross(b: *std.Build, optimize: std.builtin.OptimizeMode) void {
     }
 }
 
-/// With libc, which gives the tests their threads. The step that runs them.
-fn native_tests(b: *std.Build, target: std.Build.ResolvedTarget) *std.Build.Step {
+/// The library with its tests. With libc, which gives the tests their threads.
+fn test_module(
+    b: *std.Build,
+    target: std.Build.ResolvedTarget,
+    optimize: std.builtin.OptimizeMode,
+) *std.Build.Module {
     const root = b.createModule(.{
         .root_source_file = b.path("zig/twinpoll.zig"),
         .target = target,
-        .optimize = .Debug,
+        .optimize = optimize,
         .link_libc = true,
     });
     // The kernel's headers need a target whose headers the compiler brings along.
@@ -86,7 +93,12 @@ fn native_tests(b: *std.Build, target: std.Build.ResolvedTarget) *std.Build.Step
     });
     root.addImport("uapi", uapi.createModule());
     root.addImport("liburing", liburing(b, target));
-    const tests = b.addTest(.{ .root_module = root });
+    return root;
+}
+
+/// The step that runs them.
+fn native_tests(b: *std.Build, target: std.Build.ResolvedTarget) *std.Build.Step {
+    const tests = b.addTest(.{ .root_module = test_module(b, target, .Debug) });
     const load_tests = b.addTest(.{ .root_module = b.createModule(.{
         .root_source_file = b.path("bench/native/load.zig"),
         .target = target,
