@@ -14,7 +14,7 @@ pub fn build(b: *std.Build) void {
     ) orelse .ReleaseSafe;
     b.installArtifact(library(b, target, optimize));
     cross(b, optimize);
-    native_tests(b, target);
+    fuzzer(b, target, native_tests(b, target));
     generator(b);
     tools(b, target);
     bench.add(b, target);
@@ -29,7 +29,7 @@ fn library(
 ) *std.Build.Step.Compile {
     const is_linux = target.result.os.tag == .linux;
     const root = b.createModule(.{
-        .root_source_file = b.path(if (is_linux) "zig/twinpoll.zig" else "zig/compile_check.zig"),
+        .root_source_file = b.path("zig/twinpoll.zig"),
         .target = target,
         .optimize = optimize,
         .link_libc = !is_linux,
@@ -66,8 +66,8 @@ fn cross(b: *std.Build, optimize: std.builtin.OptimizeMode) void {
     }
 }
 
-/// With libc, which gives the tests their threads.
-fn native_tests(b: *std.Build, target: std.Build.ResolvedTarget) void {
+/// With libc, which gives the tests their threads. The step that runs them.
+fn native_tests(b: *std.Build, target: std.Build.ResolvedTarget) *std.Build.Step {
     const root = b.createModule(.{
         .root_source_file = b.path("zig/twinpoll.zig"),
         .target = target,
@@ -100,14 +100,44 @@ fn native_tests(b: *std.Build, target: std.Build.ResolvedTarget) void {
         .flags = &.{ "-std=c11", "-Wall", "-Wextra", "-Werror" },
     });
     const run_tests = b.addRunArtifact(tests);
-    const kqueue = kqueue_standin(b, target);
-    run_tests.step.dependOn(&kqueue.step);
-    const kqueue_path = b.getInstallPath(.{ .custom = "tools" }, kqueue.dest_sub_path);
-    run_tests.setEnvironmentVariable("TWINPOLL_KQUEUE", kqueue_path);
+    give_kqueue(b, target, run_tests);
     const step = b.step("test", "Run the native tests");
     step.dependOn(&run_tests.step);
     step.dependOn(&b.addRunArtifact(load_tests).step);
     step.dependOn(&b.addObject(.{ .name = "header", .root_module = header }).step);
+    return step;
+}
+
+/// With libc for its threads, and with every safety check. Linux only. `zig build fuzz -- --help`.
+fn fuzzer(
+    b: *std.Build,
+    target: std.Build.ResolvedTarget,
+    test_step: *std.Build.Step,
+) void {
+    if (target.result.os.tag != .linux) return;
+    const program = b.addExecutable(.{
+        .name = "twinpoll-fuzz",
+        .root_module = b.createModule(.{
+            .root_source_file = b.path("zig/fuzz.zig"),
+            .target = target,
+            .optimize = .ReleaseSafe,
+            .link_libc = true,
+        }),
+    });
+    const run = b.addRunArtifact(program);
+    give_kqueue(b, target, run);
+    run.setCwd(b.path("."));
+    run.has_side_effects = true;
+    if (b.args) |arguments| run.addArgs(arguments);
+    b.step("fuzz", "Drive the C ABI with arbitrary calls").dependOn(&run.step);
+    // The corpus, over every backend, is a test.
+    const replay = b.addRunArtifact(program);
+    give_kqueue(b, target, replay);
+    replay.setCwd(b.path("."));
+    replay.has_side_effects = true;
+    replay.addArgs(&.{ "--seconds", "0", "--seed", "0" });
+    replay.expectExitCode(0);
+    test_step.dependOn(&replay.step);
 }
 
 /// Constants of the installed liburing; an empty module where it is not.
@@ -128,6 +158,14 @@ fn liburing(b: *std.Build, target: std.Build.ResolvedTarget) *std.Build.Module {
     });
     header.addIncludePath(.{ .cwd_relative = folder });
     return header.createModule();
+}
+
+/// Has a program of ours find a kqueue on Linux.
+fn give_kqueue(b: *std.Build, target: std.Build.ResolvedTarget, run: *std.Build.Step.Run) void {
+    const library_file = kqueue_standin(b, target);
+    run.step.dependOn(&library_file.step);
+    const path = b.getInstallPath(.{ .custom = "tools" }, library_file.dest_sub_path);
+    run.setEnvironmentVariable("TWINPOLL_KQUEUE", path);
 }
 
 /// Gives Linux a kqueue, for tests of that backend.

@@ -28,6 +28,10 @@ test {
     _ = @import("backend/readiness.zig");
     _ = @import("backend/ring_test.zig");
     _ = @import("backend/select.zig");
+    _ = @import("fuzz/corpus.zig");
+    _ = @import("fuzz/input.zig");
+    _ = @import("fuzz/mutate.zig");
+    _ = @import("fuzz/values.zig");
     _ = @import("loop/doorbells.zig");
     _ = @import("loop/loop.zig");
     _ = @import("loop/policy.zig");

@@ -1,7 +1,6 @@
 //! The backends that this system's library has, the best first.
 
 const std = @import("std");
-const builtin = @import("builtin");
 const layout = @import("../layout.zig");
 const contract = @import("../backend/contract.zig");
 const Kqueue = @import("../backend/kqueue.zig").Kqueue;
@@ -11,7 +10,7 @@ const instance_module = @import("instance.zig");
 const options_module = @import("options.zig");
 const Instance = instance_module.Instance;
 
-const is_linux = builtin.os.tag == .linux;
+const is_linux = @import("../sys/system.zig").family == .linux;
 const Epoll = if (is_linux) @import("../backend/epoll.zig").Epoll else noreturn;
 const IoUring = if (is_linux) @import("../backend/io_uring.zig").IoUring else noreturn;
 
@@ -67,6 +66,11 @@ fn has(asked: layout.BackendKind) bool {
         if (asked == Backend.kind) return true;
     }
     return asked == .auto;
+}
+
+/// The child of a fork has none of its parent's rings.
+pub fn reset() void {
+    if (is_linux) @import("../backend/fixed_slabs.zig").reset();
 }
 
 /// What a backend of the name can do here, tried out with `grant_of`.

@@ -180,6 +180,24 @@ test "timers fire on a virtual clock, in order and not before" {
     try testing.expectEqual(@as(u32, 5), script.timers);
 }
 
+test "a period that is shorter than a microsecond is refused, however short" {
+    var options = small_options();
+    options.clock = @intFromEnum(layout.ClockKind.virtual);
+    var failure: contract.Failure = .{};
+    const instance = try Instance(Epoll).open(&options, 0, &failure);
+    defer instance.close();
+    var script: Script(Epoll) = .{ .instance = instance };
+    for ([_]f64{ 0.999, 0.0005, std.math.floatTrueMin(f64) }, 1..) |period_us, refused| {
+        script.submit(std.mem.zeroInit(layout.TimerEntry, .{
+            .operation = .timer_start,
+            .period_us = period_us,
+        }));
+        try script.turn(0);
+        try testing.expectEqual(@as(u32, 0), script.timers);
+        try testing.expectEqual(refused, instance.loop.counters.rejected);
+    }
+}
+
 /// Pages of this process that are in memory.
 fn resident_bytes() u64 {
     var buffer: [128]u8 = undefined;

@@ -1,7 +1,6 @@
 //! What this machine offers, found out by trying: each backend is set up small and torn down again.
 
 const std = @import("std");
-const linux = std.os.linux;
 const layout = @import("../layout.zig");
 const contract = @import("../backend/contract.zig");
 const backends = @import("backends.zig");

@@ -12,7 +12,6 @@ const Lock = @import("../sys/lock.zig").Lock;
 const doorbells = @import("../loop/doorbells.zig");
 const waker = @import("../loop/waker.zig");
 const arena = @import("../memory/arena.zig");
-const fixed_slabs = @import("../backend/fixed_slabs.zig");
 const fork = @import("../sys/fork.zig");
 const members = @import("../memory/members.zig");
 const memory = @import("memory.zig");
@@ -98,7 +97,7 @@ var fresh_process: std.atomic.Value(i32) = .init(0);
 fn start_afresh() void {
     fork.watch();
     if (!fork.is_child()) return;
-    const process = std.os.linux.getpid();
+    const process = host.process_number();
     const before = fresh_process.load(.monotonic);
     const is_first = before != process and
         fresh_process.cmpxchgStrong(before, process, .acq_rel, .monotonic) == null;
@@ -114,7 +113,7 @@ fn start_afresh() void {
     arena.reset();
     members.reset();
     slabs.reset();
-    fixed_slabs.reset();
+    backends.reset();
     memory.reset();
     fork.adopt();
 }

@@ -5,7 +5,6 @@
 //! descriptors while the loop is armed.
 
 const std = @import("std");
-const builtin = @import("builtin");
 const layout = @import("../layout.zig");
 const kernel = @import("../sys/kernel.zig");
 const select = @import("../sys/select.zig");
@@ -17,7 +16,7 @@ const Readiness = @import("readiness.zig").Readiness;
 
 pub const Select = Readiness(SelectPoller);
 
-const Alarm = if (builtin.os.tag == .linux)
+const Alarm = if (@import("../sys/system.zig").family == .linux)
     @import("epoll.zig").EpollPoller
 else
     @import("kqueue.zig").KqueuePoller;

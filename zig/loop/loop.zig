@@ -223,7 +223,8 @@ pub fn Loop(comptime BackendType: type) type {
             if (entry.slot >= self.script_timers.len) return false;
             const delay_ns = nanoseconds(entry.delay_us) orelse return false;
             const period_ns = nanoseconds(entry.period_us) orelse return false;
-            if (period_ns > 0 and period_ns < std.time.ns_per_us) return false;
+            // Not by nanoseconds: less than one of them would pass for no period.
+            if (entry.period_us > 0 and entry.period_us < 1) return false;
             const deadline_ns = self.clock_ns() +| delay_ns;
             self.script_timers[entry.slot] = .{
                 .generation = entry.generation,

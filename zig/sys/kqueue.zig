@@ -2,11 +2,10 @@
 //! that the environment variable `TWINPOLL_KQUEUE` names.
 
 const std = @import("std");
-const builtin = @import("builtin");
 const host = @import("host_linux.zig");
 const kernel = @import("kernel.zig");
 
-const is_native = builtin.os.tag != .linux;
+const is_native = @import("system.zig").family == .bsd;
 
 /// A change or an event. The layout of macOS, which libraries for Linux share.
 pub const Event = if (is_native) std.c.Kevent else extern struct {
@@ -36,7 +35,8 @@ comptime {
         std.debug.assert(filter_read == std.c.EVFILT.READ and filter_write == std.c.EVFILT.WRITE);
         std.debug.assert(flag_add == EV.ADD and flag_delete == EV.DELETE);
         std.debug.assert(flag_clear == EV.CLEAR and flag_receipt == EV.RECEIPT);
-        std.debug.assert(flag_error == EV.ERROR and flag_end == EV.EOF);
+        std.debug.assert(flag_error == EV.ERROR);
+        if (@hasDecl(EV, "EOF")) std.debug.assert(flag_end == EV.EOF);
     }
 }
 

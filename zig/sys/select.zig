@@ -3,7 +3,6 @@
 //! A set has a bit for each descriptor below `descriptors_max`; others must never reach it.
 
 const std = @import("std");
-const builtin = @import("builtin");
 const linux = std.os.linux;
 const kernel = @import("kernel.zig");
 const sockets = @import("sockets.zig");
@@ -32,7 +31,7 @@ pub const Set = struct {
 pub fn wait(count: u32, readable: *Set, writable: *Set, wait_ns: u64) i32 {
     std.debug.assert(count <= descriptors_max);
     const endless = wait_ns == std.math.maxInt(u64);
-    if (builtin.os.tag == .linux) {
+    if (@import("system.zig").family == .linux) {
         const time: linux.kernel_timespec = .{
             .sec = @intCast(wait_ns / std.time.ns_per_s),
             .nsec = @intCast(wait_ns % std.time.ns_per_s),
