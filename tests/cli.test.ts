@@ -31,7 +31,8 @@ test("info says what the machine offers", async () => {
   const { code, stdout, stderr } = await twinpoll("info");
   assert.deepEqual([code, stderr], [0, ""]);
   const memory = ["locked memory", "huge pages", "NUMA nodes", "pool", "pool pages", "pool locked"];
-  for (const row of ["runtime", "library", "kernel", "CPUs", "io_uring", "epoll", ...memory]) {
+  const backends = ["io_uring", "io_uring features", "epoll"];
+  for (const row of ["runtime", "library", "kernel", "CPUs", ...backends, ...memory]) {
     assert.match(stdout, new RegExp(`^${row}  +\\S`, "m"));
   }
   assert.match(stdout, new RegExp(`^runtime +${runtime}$`, "m"));
@@ -46,6 +47,8 @@ test("info --json is one JSON object", async () => {
   assert.equal(machine.backends.epoll.available, true);
   assert.equal(machine.backends.select.available, true);
   assert.equal(typeof machine.backends.io_uring.available, "boolean");
+  assert.ok(Array.isArray(machine.backends.io_uring.features));
+  assert.deepEqual(machine.backends.epoll.features, []);
   assert.equal(typeof machine.hugePages["2MiB"].total, "number");
   assert.equal(typeof machine.numaNodes, "number");
   assert.equal(machine.pool.lock.asked, true);
