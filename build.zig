@@ -1,6 +1,6 @@
 //! Steps: `install` (the library), `test`, `generate` and `check-generated` (TypeScript bindings
 //! and C header), `bench` (load generator and C peers), `tools` (what tests need beside the
-//! library).
+//! library), `simulate` and `simulator` (random runs over a simulated kernel, and their program).
 
 const std = @import("std");
 const bench = @import("bench/native/build.zig");
@@ -14,6 +14,7 @@ pub fn build(b: *std.Build) void {
     ) orelse .ReleaseSafe;
     library(b, target, optimize);
     native_tests(b, target);
+    simulator(b, target);
     generator(b);
     tools(b, target);
     bench.add(b, target);
@@ -75,6 +76,31 @@ fn native_tests(b: *std.Build, target: std.Build.ResolvedTarget) void {
     step.dependOn(&b.addRunArtifact(tests).step);
     step.dependOn(&b.addRunArtifact(load_tests).step);
     step.dependOn(&b.addObject(.{ .name = "header", .root_module = header }).step);
+}
+
+/// `zig build simulate -- --seeds 20000`; the tests play a few hundred seeds as well. With libc,
+/// because its symbols are weak in the library's code, and an executable has no other.
+fn simulator(b: *std.Build, target: std.Build.ResolvedTarget) void {
+    const program = b.addExecutable(.{
+        .name = "simulate",
+        .root_module = b.createModule(.{
+            .root_source_file = b.path("zig/simulate.zig"),
+            .target = target,
+            .optimize = .ReleaseSafe,
+            .link_libc = true,
+        }),
+    });
+    const run = b.addRunArtifact(program);
+    if (b.args) |args| run.addArgs(args);
+    run.has_side_effects = true;
+    b.step("simulate", "Play random seeds over a simulated kernel").dependOn(&run.step);
+    const install = b.addInstallArtifact(program, .{
+        .dest_dir = .{ .override = .{ .custom = "tools" } },
+    });
+    b.step("simulator", "Build the program of `simulate`").dependOn(&install.step);
+    const few = b.addRunArtifact(program);
+    few.addArgs(&.{ "--seeds", "400" });
+    b.top_level_steps.get("test").?.step.dependOn(&few.step);
 }
 
 /// What the TypeScript tests run beside the library, in `tools/` of the install prefix.

@@ -19,6 +19,9 @@ test {
     _ = @import("backend/buffer_ring.zig");
     _ = @import("backend/epoll.zig");
     _ = @import("backend/io_uring.zig");
+    _ = @import("backend/simulated.zig");
+    _ = @import("backend/simulated/completions.zig");
+    _ = @import("backend/simulated/pipe.zig");
     _ = @import("loop/loop.zig");
     _ = @import("loop/policy.zig");
     _ = @import("loop/timers.zig");
