@@ -41,6 +41,7 @@ test {
     _ = @import("net/address.zig");
     _ = @import("net/connection.zig");
     _ = @import("net/send_queue.zig");
+    _ = @import("simulation/close_test.zig");
     _ = @import("sys/fork.zig");
     _ = @import("sys/host.zig");
     _ = @import("sys/kernel.zig");
