@@ -58,7 +58,11 @@ fn choose_stream(host: *Host) layout.StreamOptions {
         .high_water_mark = least << random.uintAtMost(u5, 4),
         .linger_timeout_ms = random.intRangeAtMost(u32, 10, 1000),
         .allow_half_open = random.uintAtMost(u32, 1),
-        .receive_credits = random.intRangeAtMost(u32, 1, 16),
+        // With few a backend is asked for one buffer at a time.
+        .receive_credits = if (random.boolean())
+            random.intRangeAtMost(u32, 1, 16)
+        else
+            random.intRangeAtMost(u32, 40, 200),
     };
 }
 
@@ -185,6 +189,7 @@ fn start_timer(host: *Host) void {
     const period_us: u32 = if (random.boolean()) 0 else random.intRangeAtMost(u32, 100, 50_000);
     timer.generation +%= 1;
     timer.running = true;
+    timer.fired = false;
     timer.due_ns = host.now_ns() + @as(u64, delay_us) * std.time.ns_per_us;
     timer.period_ns = @as(u64, period_us) * std.time.ns_per_us;
     host.trace("starts timer {d}, {d} us, period {d} us", .{ slot, delay_us, period_us });

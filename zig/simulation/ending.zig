@@ -41,12 +41,11 @@ fn let_go(host: *Host) void {
     for (host.links) |link| {
         if (link) |open_link| actions.unpause(host, open_link);
     }
-    for (0..host.timers.len) |slot| {
-        if (host.timers[slot].period_ns > 0) actions.stop(host, @intCast(slot));
-    }
+    for (&host.timers) |*timer| timer.fired = false;
 }
 
 fn close_all(host: *Host) void {
+    for (0..host.timers.len) |slot| actions.stop(host, @intCast(slot));
     for (host.links) |link| {
         if (link) |open_link| actions.close(host, open_link);
     }
@@ -165,7 +164,7 @@ fn delivered(world: *World) ?Stuck {
             return .{ .host = host.index, .what = "backlog of listener", .slot = slot };
         }
         for (host.timers, 0..) |timer, slot| {
-            if (!timer.running) continue;
+            if (!timer.running or timer.fired) continue;
             return .{ .host = host.index, .what = "timer", .slot = @intCast(slot) };
         }
     }

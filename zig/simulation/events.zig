@@ -194,6 +194,7 @@ fn timer(host: *Host, event: layout.Completion) void {
     if (host.now_ns() < running.due_ns) host.fail("timer {d} fires too early", .{event.slot});
     if (running.period_ns == 0) running.running = false;
     running.due_ns += running.period_ns;
+    running.fired = true;
 }
 
 fn find_listener(host: *Host, event: layout.Completion) ?usize {

@@ -34,6 +34,8 @@ pub const Timer = struct {
     /// Not before this, on the loop's clock.
     due_ns: u64 = 0,
     period_ns: u64 = 0,
+    /// Fired since it was started, or since the faults stopped.
+    fired: bool = false,
 };
 
 pub const Listener = struct { slot: u32, generation: u32, port: u32, closing: bool };
@@ -244,7 +246,7 @@ fn choose_options(world: *World) layout.LoopOptions {
         .entries = 64,
         .buffer_size = @as(u32, 512) << random.uintAtMost(u5, 2),
         .receive_buffers = @as(u32, 8) << random.uintAtMost(u5, 1),
-        .max_kib = 128 * random.intRangeAtMost(u32, 1, 3),
+        .max_kib = 128 * random.intRangeAtMost(u32, 1, 4),
         .slab_kib = 128,
         .lock = @intFromEnum(layout.Wish.no),
         .poison = @intFromEnum(wishes[random.uintLessThan(usize, 2)]),
