@@ -1,7 +1,8 @@
 //! Steps: `install` (the library), `cross` (the library for every system it knows), `test`,
 //! `generate` and `check-generated` (TypeScript bindings and C header), `bench` (load generator and
-//! C peers), `tools` (what tests need beside the library), `sanitize` and `sanitize-valgrind` (what
-//! the sanitizers run).
+//! C peers), `tools` (what tests need beside the library), `fuzz` (arbitrary calls of the C ABI),
+//! `simulate` and `simulator` (random runs over a simulated kernel, and their program), `sanitize`
+//! and `sanitize-valgrind` (what the sanitizers run).
 
 const std = @import("std");
 const bench = @import("bench/native/build.zig");
@@ -16,7 +17,9 @@ pub fn build(b: *std.Build) void {
     ) orelse .ReleaseSafe;
     b.installArtifact(library(b, target, optimize));
     cross(b, optimize);
-    fuzzer(b, target, native_tests(b, target));
+    const test_step = native_tests(b, target);
+    fuzzer(b, target, test_step);
+    simulator(b, target, test_step);
     generator(b);
     tools(b, target);
     bench.add(b, target);
@@ -192,6 +195,36 @@ fn kqueue_standin(b: *std.Build, target: std.Build.ResolvedTarget) *std.Build.St
             .pic = true,
         }),
     }), .{ .dest_dir = .{ .override = .{ .custom = "tools" } } });
+}
+
+/// `zig build simulate -- --seeds 20000`; the tests play a few hundred seeds as well. With libc,
+/// because its symbols are weak in the library's code, and an executable has no other.
+fn simulator(
+    b: *std.Build,
+    target: std.Build.ResolvedTarget,
+    test_step: *std.Build.Step,
+) void {
+    if (target.result.os.tag != .linux) return;
+    const program = b.addExecutable(.{
+        .name = "simulate",
+        .root_module = b.createModule(.{
+            .root_source_file = b.path("zig/simulate.zig"),
+            .target = target,
+            .optimize = .ReleaseSafe,
+            .link_libc = true,
+        }),
+    });
+    const run = b.addRunArtifact(program);
+    if (b.args) |args| run.addArgs(args);
+    run.has_side_effects = true;
+    b.step("simulate", "Play random seeds over a simulated kernel").dependOn(&run.step);
+    const install = b.addInstallArtifact(program, .{
+        .dest_dir = .{ .override = .{ .custom = "tools" } },
+    });
+    b.step("simulator", "Build the program of `simulate`").dependOn(&install.step);
+    const few = b.addRunArtifact(program);
+    few.addArgs(&.{ "--seeds", "400" });
+    test_step.dependOn(&few.step);
 }
 
 /// What the TypeScript tests run beside the library, in `tools/` of the install prefix.

@@ -1,4 +1,4 @@
-// The tasks of package.json and deno.json: start, test, sanitize, bench, build, check, fmt.
+// The tasks of package.json and deno.json: start, test, sanitize, planted, bench, build, check, fmt.
 //
 // Each does its own set-up, so that a fresh clone needs nothing but Node and npm, or Deno, or Bun.
 // Plain JavaScript over `node:` modules, because it must run before anything is installed or built.
@@ -16,6 +16,7 @@ import { setup } from "./lib/setup.mjs";
 import { allStages } from "./lib/stages.mjs";
 import { current, needRuntime } from "./lib/tools.mjs";
 import { writeTypes } from "./lib/types.mjs";
+import { planted } from "./planted.mjs";
 
 const usage = `node scripts/task.mjs TASK [ARGUMENTS]
 
@@ -26,6 +27,7 @@ const usage = `node scripts/task.mjs TASK [ARGUMENTS]
   check            formatting, lint, types, documentation, publish dry run, house rules
   build            the library, and the npm package's files in dist/
   fmt              format all sources
+  planted [WORD …] plants known bugs, which the simulator must find
 `;
 
 const [task = "", ...rest] = process.argv.slice(2);
@@ -58,6 +60,10 @@ const tasks = {
     process.stdout.write(formatted.output);
     const { code } = await run(await needRuntime("deno"), ["fmt"], { show: true });
     return formatted.code || code;
+  },
+  planted: async () => {
+    await setup();
+    return await planted(args);
   },
 };
 

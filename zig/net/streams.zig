@@ -248,7 +248,8 @@ pub fn Streams(comptime Loop: type) type {
         pub fn close(self: *Self, slot: u32) void {
             const connection = &self.connections[slot];
             switch (connection.state) {
-                .connecting => self.end(slot, aborted, false),
+                // It may have connected meanwhile: no peer is to take nothing for everything.
+                .connecting => self.end(slot, aborted, true),
                 .open => {
                     connection.state = .lingering;
                     connection.shutdown_wanted = true;
