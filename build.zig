@@ -99,13 +99,15 @@ fn fuzzer(
     run.has_side_effects = true;
     if (b.args) |arguments| run.addArgs(arguments);
     b.step("fuzz", "Drive the C ABI with arbitrary calls").dependOn(&run.step);
-    // The corpus, over every backend, is a test.
-    const replay = b.addRunArtifact(program);
-    replay.setCwd(b.path("."));
-    replay.has_side_effects = true;
-    replay.addArgs(&.{ "--seconds", "0", "--seed", "0" });
-    replay.expectExitCode(0);
-    test_step.dependOn(&replay.step);
+    // The corpus is a test: alone and with another thread, over every backend.
+    for ([_][]const u8{ "1", "2" }) |threads| {
+        const replay = b.addRunArtifact(program);
+        replay.setCwd(b.path("."));
+        replay.has_side_effects = true;
+        replay.addArgs(&.{ "--seconds", "0", "--seed", "0", "--threads", threads });
+        replay.expectExitCode(0);
+        test_step.dependOn(&replay.step);
+    }
 }
 
 /// What the TypeScript tests run beside the library, in `tools/` of the install prefix.
