@@ -145,14 +145,16 @@ fn fuzzer(
     run.has_side_effects = true;
     if (b.args) |arguments| run.addArgs(arguments);
     b.step("fuzz", "Drive the C ABI with arbitrary calls").dependOn(&run.step);
-    // The corpus, over every backend, is a test.
-    const replay = b.addRunArtifact(program);
-    give_kqueue(b, target, replay);
-    replay.setCwd(b.path("."));
-    replay.has_side_effects = true;
-    replay.addArgs(&.{ "--seconds", "0", "--seed", "0" });
-    replay.expectExitCode(0);
-    test_step.dependOn(&replay.step);
+    // The corpus is a test: alone and with another thread, over every backend.
+    for ([_][]const u8{ "1", "2" }) |threads| {
+        const replay = b.addRunArtifact(program);
+        give_kqueue(b, target, replay);
+        replay.setCwd(b.path("."));
+        replay.has_side_effects = true;
+        replay.addArgs(&.{ "--seconds", "0", "--seed", "0", "--threads", threads });
+        replay.expectExitCode(0);
+        test_step.dependOn(&replay.step);
+    }
 }
 
 /// Constants of the installed liburing; an empty module where it is not.
