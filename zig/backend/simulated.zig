@@ -378,6 +378,13 @@ pub const Simulated = struct {
             const waiting = self.completions.take(network.now_ns, skipped) orelse
                 return @intCast(count);
             completion.* = waiting.completion;
+            const socket = self.operations[waiting.operation].socket;
+            if (completion.buffer != contract.no_buffer) {
+                socket.read_bytes += @intCast(completion.result);
+            }
+            if (ends_connection(completion.kind, completion.result)) {
+                socket.read_before_error = socket.read_before_error orelse socket.read_bytes;
+            }
             if (!completion.more) self.finish(waiting.operation);
         }
         return @intCast(wanted);
