@@ -254,4 +254,35 @@ export const faults = [
     text: "while (connection.queue.pop(&streams.nodes)) |buffer| {",
     instead: "if (connection.queue.pop(&streams.nodes)) |buffer| {",
   },
+  {
+    about: "a cancellation for which there was no room is not tried again",
+    file: streams,
+    text: "if (!connection.cancelled) self.attention.push(self.connections, slot);",
+    instead: "",
+  },
+  {
+    about: "data that nobody wants any more keeps its buffer",
+    file: receiving,
+    text: "if (connection.state != .open) return streams.release(buffer);",
+    instead: "if (connection.state == .ending) return;\n" +
+      "            if (connection.state != .open) return streams.release(buffer);",
+  },
+  {
+    about: "an error overtakes the data that arrived before it",
+    file: streams,
+    text: "const undelivered = connection.held.count > 0 and !connection.paused;",
+    instead: "const undelivered = connection.held.count > 0 and connection.paused;",
+  },
+  {
+    about: "a loop that closes does not wait for its operations",
+    file: "zig/net/net.zig",
+    text: "if (before == 0) return true;",
+    instead: "if (before <= 1) return true;",
+  },
+  {
+    about: "the end of adopted memory is not told",
+    file: loop,
+    text: "while (self.pool.released_count > 0 and self.channel.room() > 0) {",
+    instead: "while (self.pool.released_count > 1 and self.channel.room() > 0) {",
+  },
 ];

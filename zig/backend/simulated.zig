@@ -443,7 +443,16 @@ pub const Simulated = struct {
             completion.* = waiting.completion;
             if (completion.kind == .released) {
                 self.held -= 1;
-            } else if (!completion.more) self.finish(waiting.operation);
+                continue;
+            }
+            const socket = self.operations[waiting.operation].socket;
+            if (completion.buffer != contract.no_buffer) {
+                socket.read_bytes += @intCast(completion.result);
+            }
+            if (ends_connection(completion.kind, completion.result)) {
+                socket.read_before_error = socket.read_before_error orelse socket.read_bytes;
+            }
+            if (!completion.more) self.finish(waiting.operation);
         }
         return @intCast(wanted);
     }

@@ -16,8 +16,8 @@ pub fn act(host: *Host) void {
     const world = host.world;
     for (0..world.random().uintAtMost(u32, 3)) |_| {
         if (world.failed()) return;
-        const choice = world.random().uintLessThan(u8, 40);
-        if (choice >= 22) {
+        const choice = world.random().uintLessThan(u8, 42);
+        if (choice >= 25) {
             if (host.pick_link()) |link| sends.send(host, link);
             continue;
         }
@@ -36,6 +36,8 @@ pub fn act(host: *Host) void {
             16, 17 => leases.release_one(host),
             18 => leases.transfer(host),
             19, 20 => stale.submit(host),
+            21 => leases.adopt(host),
+            22, 23 => if (host.pick_link()) |link| leases.send(host, link),
             else => host.advance_clock(world.random().uintAtMost(u64, clock_step_longest_ns)),
         }
     }

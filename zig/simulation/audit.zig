@@ -14,6 +14,7 @@ const Found = struct {
     in_use: u32 = 0,
     received: u32 = 0,
     script_bytes: u64 = 0,
+    adopted_bytes: u64 = 0,
     free_bytes: u64 = 0,
     leased: u64 = 0,
     references: u64 = 0,
@@ -39,6 +40,10 @@ fn check_blocks(host: *Host) void {
     const pool = &host.instance.pool;
     var found: Found = .{};
     for (0..slabs.slab_count()) |number| walk(pool.number(), @intCast(number), &found);
+    for (slabs.first_adopted()..slabs.numbers_max) |number| {
+        walk_adopted(pool.number(), @intCast(number), &found);
+    }
+    expect(host, "adopted bytes", found.adopted_bytes, pool.adopted_bytes);
     expect(host, "buffers in use", found.in_use, pool.buffers_in_use);
     expect(host, "received buffers", found.received, pool.received_in_use);
     expect(host, "bytes of the script", found.script_bytes, pool.script_bytes);
@@ -71,6 +76,14 @@ fn walk(owner: u32, number: u32, found: *Found) void {
             .none, .adopted => {},
         }
     }
+}
+
+fn walk_adopted(owner: u32, number: u32, found: *Found) void {
+    const state = &slabs.slab_at(number).states[0];
+    if (state.owner() != owner or state.references == 0) return;
+    found.adopted_bytes += state.bytes;
+    found.references += state.references;
+    found.leased += @intFromBool(state.script_references > 0);
 }
 
 /// Those of the script, of what was lent, of what is held back, of what waits to be sent, and of

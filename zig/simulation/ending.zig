@@ -205,6 +205,10 @@ fn all_closed(world: *World) ?Stuck {
             const open_link = link orelse continue;
             return .{ .host = host.index, .what = "end of connection", .slot = open_link.slot };
         }
+        if (host.adopted.items.len > 0) {
+            const buffer = host.adopted.items[0].slot;
+            return .{ .host = host.index, .what = "release of memory", .slot = buffer };
+        }
         for (host.listeners.items) |listener| {
             return .{ .host = host.index, .what = "end of listener", .slot = listener.slot };
         }

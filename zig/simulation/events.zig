@@ -18,7 +18,8 @@ pub fn dispatch(host: *Host, event: layout.Completion) void {
         event.length,
     });
     switch (event.event) {
-        .none, .memory_released, .ready, .rung => host.fail("an event of no kind", .{}),
+        .none, .ready, .rung => host.fail("an event of no kind", .{}),
+        .memory_released => memory_released(host, event),
         .open => opened(host, event),
         .data => data(host, event),
         .end => ended(host, event),
@@ -127,8 +128,10 @@ fn answer(host: *Host, link: *Link, borrow: Borrow) void {
     if (host.world.is_ending) return;
     switch (random.uintLessThan(u8, 12)) {
         0, 1 => leases.retain(host, borrow),
-        2, 3, 4 => sends.send_borrowed(host, link, borrow, layout.send_flag_answer),
-        5 => if (host.pick_link()) |other| sends.send_borrowed(host, other, borrow, 0),
+        2, 3, 4 => _ = sends.send_borrowed(host, link, borrow, layout.send_flag_answer),
+        5 => if (host.pick_link()) |other| {
+            _ = sends.send_borrowed(host, other, borrow, 0);
+        },
         6 => actions.close(host, link),
         7 => actions.pause(host, link),
         8 => leases.release_borrowed(host, borrow),
@@ -178,12 +181,26 @@ fn closed(host: *Host, event: layout.Completion) void {
             event.result,
         });
     }
+    check_read(host, link);
     link.state = .closed;
     host.links[event.slot] = null;
     host.stale.append(host.world.gpa, .{
         .slot = event.slot,
         .generation = event.generation,
     }) catch @panic("out of memory");
+}
+
+/// What was read before an error is delivered before it, unless the script does not want it.
+fn check_read(host: *Host, link: *const Link) void {
+    const socket = link.socket orelse return;
+    if (link.closing or link.is_paused) return;
+    if (link.received >= socket.read_before_error orelse 0) return;
+    host.fail("connection {d} (socket {d}) is closed at {d} of {d} bytes that were read", .{
+        link.slot,
+        socket.serial,
+        link.received,
+        socket.read_before_error.?,
+    });
 }
 
 fn timer(host: *Host, event: layout.Completion) void {
@@ -195,6 +212,24 @@ fn timer(host: *Host, event: layout.Completion) void {
     if (running.period_ns == 0) running.running = false;
     running.due_ns += running.period_ns;
     running.fired = true;
+}
+
+/// Once for each adoption, when nobody holds it any more.
+fn memory_released(host: *Host, event: layout.Completion) void {
+    for (host.leases.items) |lease| {
+        if (lease.buffer != event.buffer or lease.generation != event.buffer_generation) continue;
+        host.fail("memory {d} is released, and the script holds it", .{event.buffer});
+    }
+    for (host.adopted.items, 0..) |adopted, index| {
+        if (adopted.slot != event.buffer) continue;
+        if (adopted.generation != event.buffer_generation) continue;
+        _ = host.adopted.swapRemove(index);
+        return;
+    }
+    host.fail("memory {d}/{d} is released, and was not adopted", .{
+        event.buffer,
+        event.buffer_generation,
+    });
 }
 
 fn find_listener(host: *Host, event: layout.Completion) ?usize {

@@ -40,7 +40,6 @@ pub const Timer = struct {
 
 pub const Listener = struct { slot: u32, generation: u32, port: u32, closing: bool };
 
-/// Handles that have ended.
 pub const Handle = struct { slot: u32, generation: u32 };
 
 /// What the last turn delivered.
@@ -58,7 +57,10 @@ pub const Host = struct {
     listeners: std.ArrayList(Listener),
     leases: std.ArrayList(Lease),
     borrowed: std.ArrayList(Borrow),
+    /// Connections that have ended.
     stale: std.ArrayList(Handle),
+    /// Memory of the application whose end was not reported yet: buffers and their generations.
+    adopted: std.ArrayList(Handle),
     timers: [timers_max]Timer,
     /// Until something happens; whatever the script asks for ends it.
     asleep: bool,
@@ -86,6 +88,7 @@ pub const Host = struct {
         self.leases = .empty;
         self.borrowed = .empty;
         self.stale = .empty;
+        self.adopted = .empty;
         self.timers = @splat(.{});
         self.asleep = false;
         self.trace("opens, {t}, {t} clock, {d} connections", .{

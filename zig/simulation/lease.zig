@@ -10,6 +10,8 @@ pub const Lease = struct {
     offset: u32,
     /// What stands there.
     bytes: []const u8,
+    /// Memory of the application, whose end is reported.
+    is_adopted: bool = false,
 
     pub fn is_intact(self: *const Lease, pointer: [*]const u8) bool {
         return std.mem.eql(u8, self.bytes, pointer[self.offset..][0..self.bytes.len]);

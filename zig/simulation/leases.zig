@@ -6,6 +6,8 @@ const layout = @import("../layout.zig");
 const Borrow = @import("host.zig").Borrow;
 const Host = @import("host.zig").Host;
 const Lease = @import("lease.zig").Lease;
+const Link = @import("link.zig").Link;
+const sends = @import("sends.zig");
 
 const leases_max = 12;
 const key = @import("../abi/memory.zig").key;
@@ -59,6 +61,54 @@ pub fn take(host: *Host) void {
     });
 }
 
+/// Lends the loop memory of the application.
+pub fn adopt(host: *Host) void {
+    const random = host.world.random();
+    if (host.leases.items.len >= leases_max) return;
+    const length = random.intRangeAtMost(u32, 1, 8192);
+    const memory = host.world.gpa.alloc(u8, length) catch @panic("out of memory");
+    random.bytes(memory);
+    const address: u64 = @intFromPtr(memory.ptr);
+    const name = host.instance.adopt(&.{
+        .size = @sizeOf(layout.AdoptOptions),
+        .address_low = @truncate(address),
+        .address_high = @intCast(address >> 32),
+        .bytes = length,
+    });
+    if (name < 0) return host.fail("adopt answers {d}", .{name});
+    const buffer: u32 = @intCast(name);
+    const generation = host.instance.loop.channel.header.result_generation;
+    host.trace("adopts {d} bytes as buffer {d}/{d}", .{ length, buffer, generation });
+    add(host, .{
+        .buffer = buffer,
+        .generation = generation,
+        .references = 1,
+        .offset = 0,
+        .bytes = host.world.gpa.dupe(u8, memory) catch @panic("out of memory"),
+        .is_adopted = true,
+    });
+    host.adopted.append(host.world.gpa, .{ .slot = buffer, .generation = generation }) catch
+        @panic("out of memory");
+}
+
+/// Sends part of a lease; its reference may move along.
+pub fn send(host: *Host, link: *Link) void {
+    const random = host.world.random();
+    if (host.leases.items.len == 0) return;
+    const index = random.uintLessThan(usize, host.leases.items.len);
+    const lease = &host.leases.items[index];
+    const borrow: Borrow = .{
+        .buffer = lease.buffer,
+        .generation = lease.generation,
+        .offset = lease.offset,
+        .bytes = lease.bytes,
+    };
+    const flags: u8 = if (random.boolean()) layout.send_flag_move else 0;
+    if (!sends.send_borrowed(host, link, borrow, flags) or flags == 0) return;
+    lease.references -= 1;
+    if (lease.references == 0) _ = host.leases.swapRemove(index);
+}
+
 fn add(host: *Host, lease: Lease) void {
     host.leases.append(host.world.gpa, lease) catch @panic("out of memory");
 }
@@ -96,6 +146,7 @@ pub fn transfer(host: *Host) void {
     host.flush();
     const rc = host.instance.transfer_buffer(lease.buffer, lease.generation, lease.references);
     if (rc == @intFromEnum(layout.Status.busy)) return;
+    if (rc == @intFromEnum(layout.Status.bad_argument) and lease.is_adopted) return;
     if (rc != 0) return host.fail("lease {d} cannot be transferred: {d}", .{ lease.buffer, rc });
     host.trace("transfers buffer {d} to host {d}", .{ lease.buffer, other.index });
     _ = host.leases.swapRemove(index);

@@ -14,6 +14,9 @@ pub fn release() void {
         mapped.free(slabs.State, slab.states[0..slab.units]);
         pages.unmap(@alignCast(slab.base[0..slab.bytes]));
     }
+    for (slabs.first_adopted()..slabs.numbers_max) |number| {
+        mapped.free(slabs.State, slabs.slab_at(@intCast(number)).states[0..1]);
+    }
     arena.reset();
     members.reset();
     slabs.reset();

@@ -34,13 +34,13 @@ pub fn send(host: *Host, link: *Link) void {
     for (buffers[0..parts]) |entry| submit(host, link, entry);
 }
 
-/// Sends part of what was delivered, to its own connection or another.
-pub fn send_borrowed(host: *Host, link: *Link, borrow: Borrow, flags: u8) void {
+/// Sends part of what was delivered, to its own connection or another; false when it is not taken.
+pub fn send_borrowed(host: *Host, link: *Link, borrow: Borrow, flags: u8) bool {
     const length: u32 = @intCast(borrow.bytes.len);
-    if (!link.may_send() or !host.world.may_send(length)) return;
+    if (!link.may_send() or !host.world.may_send(length)) return false;
     if (is_full(host, link, 1, length)) {
         if (!link.drain_wanted) want_drain(host, link, 1, length, 0);
-        return;
+        return false;
     }
     const skipped = host.world.random().uintLessThan(u32, length);
     submit(host, link, std.mem.zeroInit(layout.SendEntry, .{
@@ -53,6 +53,7 @@ pub fn send_borrowed(host: *Host, link: *Link, borrow: Borrow, flags: u8) void {
         .offset = borrow.offset + skipped,
         .length = length - skipped,
     }));
+    return true;
 }
 
 fn is_full(host: *Host, link: *const Link, parts: u32, length: u32) bool {

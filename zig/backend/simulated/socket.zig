@@ -45,6 +45,9 @@ pub const Socket = struct {
     broken: bool = false,
     /// Errors that operations were given, by errno.
     errors_given: std.StaticBitSet(errors_max) = .empty,
+    /// Bytes that were reaped, and how many of them before an error was.
+    read_bytes: usize = 0,
+    read_before_error: ?usize = null,
     /// Operations under way.
     operations: u32 = 0,
     /// While it listens: connections to be accepted, oldest first.
