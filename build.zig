@@ -1,9 +1,12 @@
 //! Steps: `install` (the library), `cross` (the library for every system it knows), `test`,
 //! `generate` and `check-generated` (TypeScript bindings and C header), `bench` (load generator and
-//! C peers), `tools` (what tests need beside the library).
+//! C peers), `tools` (what tests need beside the library), `fuzz` (arbitrary calls of the C ABI),
+//! `simulate` and `simulator` (random runs over a simulated kernel, and their program), `sanitize`
+//! and `sanitize-valgrind` (what the sanitizers run).
 
 const std = @import("std");
 const bench = @import("bench/native/build.zig");
+const sanitizers = @import("tests/native/build.zig");
 
 pub fn build(b: *std.Build) void {
     const target = b.standardTargetOptions(.{});
@@ -14,10 +17,13 @@ pub fn build(b: *std.Build) void {
     ) orelse .ReleaseSafe;
     b.installArtifact(library(b, target, optimize));
     cross(b, optimize);
-    fuzzer(b, target, native_tests(b, target));
+    const test_step = native_tests(b, target);
+    fuzzer(b, target, test_step);
+    simulator(b, target, test_step);
     generator(b);
     tools(b, target);
     bench.add(b, target);
+    sanitizers.add(b, target, test_module);
 }
 
 /// On Linux without libc: the same file then loads on glibc and on musl. Elsewhere libc is the
@@ -66,12 +72,16 @@ fn cross(b: *std.Build, optimize: std.builtin.OptimizeMode) void {
     }
 }
 
-/// With libc, which gives the tests their threads. The step that runs them.
-fn native_tests(b: *std.Build, target: std.Build.ResolvedTarget) *std.Build.Step {
+/// The library with its tests. With libc, which gives the tests their threads.
+fn test_module(
+    b: *std.Build,
+    target: std.Build.ResolvedTarget,
+    optimize: std.builtin.OptimizeMode,
+) *std.Build.Module {
     const root = b.createModule(.{
         .root_source_file = b.path("zig/twinpoll.zig"),
         .target = target,
-        .optimize = .Debug,
+        .optimize = optimize,
         .link_libc = true,
     });
     // The kernel's headers need a target whose headers the compiler brings along.
@@ -86,7 +96,12 @@ fn native_tests(b: *std.Build, target: std.Build.ResolvedTarget) *std.Build.Step
     });
     root.addImport("uapi", uapi.createModule());
     root.addImport("liburing", liburing(b, target));
-    const tests = b.addTest(.{ .root_module = root });
+    return root;
+}
+
+/// The step that runs them.
+fn native_tests(b: *std.Build, target: std.Build.ResolvedTarget) *std.Build.Step {
+    const tests = b.addTest(.{ .root_module = test_module(b, target, .Debug) });
     const load_tests = b.addTest(.{ .root_module = b.createModule(.{
         .root_source_file = b.path("bench/native/load.zig"),
         .target = target,
@@ -130,14 +145,16 @@ fn fuzzer(
     run.has_side_effects = true;
     if (b.args) |arguments| run.addArgs(arguments);
     b.step("fuzz", "Drive the C ABI with arbitrary calls").dependOn(&run.step);
-    // The corpus, over every backend, is a test.
-    const replay = b.addRunArtifact(program);
-    give_kqueue(b, target, replay);
-    replay.setCwd(b.path("."));
-    replay.has_side_effects = true;
-    replay.addArgs(&.{ "--seconds", "0", "--seed", "0" });
-    replay.expectExitCode(0);
-    test_step.dependOn(&replay.step);
+    // The corpus is a test: alone and with another thread, over every backend.
+    for ([_][]const u8{ "1", "2" }) |threads| {
+        const replay = b.addRunArtifact(program);
+        give_kqueue(b, target, replay);
+        replay.setCwd(b.path("."));
+        replay.has_side_effects = true;
+        replay.addArgs(&.{ "--seconds", "0", "--seed", "0", "--threads", threads });
+        replay.expectExitCode(0);
+        test_step.dependOn(&replay.step);
+    }
 }
 
 /// Constants of the installed liburing; an empty module where it is not.
@@ -180,6 +197,36 @@ fn kqueue_standin(b: *std.Build, target: std.Build.ResolvedTarget) *std.Build.St
             .pic = true,
         }),
     }), .{ .dest_dir = .{ .override = .{ .custom = "tools" } } });
+}
+
+/// `zig build simulate -- --seeds 20000`; the tests play a few hundred seeds as well. With libc,
+/// because its symbols are weak in the library's code, and an executable has no other.
+fn simulator(
+    b: *std.Build,
+    target: std.Build.ResolvedTarget,
+    test_step: *std.Build.Step,
+) void {
+    if (target.result.os.tag != .linux) return;
+    const program = b.addExecutable(.{
+        .name = "simulate",
+        .root_module = b.createModule(.{
+            .root_source_file = b.path("zig/simulate.zig"),
+            .target = target,
+            .optimize = .ReleaseSafe,
+            .link_libc = true,
+        }),
+    });
+    const run = b.addRunArtifact(program);
+    if (b.args) |args| run.addArgs(args);
+    run.has_side_effects = true;
+    b.step("simulate", "Play random seeds over a simulated kernel").dependOn(&run.step);
+    const install = b.addInstallArtifact(program, .{
+        .dest_dir = .{ .override = .{ .custom = "tools" } },
+    });
+    b.step("simulator", "Build the program of `simulate`").dependOn(&install.step);
+    const few = b.addRunArtifact(program);
+    few.addArgs(&.{ "--seeds", "400" });
+    test_step.dependOn(&few.step);
 }
 
 /// What the TypeScript tests run beside the library, in `tools/` of the install prefix.

@@ -28,6 +28,9 @@ test {
     _ = @import("backend/readiness.zig");
     _ = @import("backend/ring_test.zig");
     _ = @import("backend/select.zig");
+    _ = @import("backend/simulated.zig");
+    _ = @import("backend/simulated/completions.zig");
+    _ = @import("backend/simulated/pipe.zig");
     _ = @import("fuzz/corpus.zig");
     _ = @import("fuzz/input.zig");
     _ = @import("fuzz/mutate.zig");
@@ -53,6 +56,7 @@ test {
     _ = @import("net/connection.zig");
     _ = @import("net/held.zig");
     _ = @import("net/send_queue.zig");
+    _ = @import("simulation/close_test.zig");
     _ = @import("sys/error_numbers.zig");
     _ = @import("sys/fork.zig");
     _ = @import("sys/host.zig");

@@ -38,11 +38,12 @@ export function libraryEnvironment(runtime) {
 /**
  * @param {string[]} args
  * @param {number} [limitMs]
+ * @param {Record<string, string>} [extra] Added to the environment.
  * @returns {Promise<import("./run.mjs").RunResult>}
  */
-export async function zig(args, limitMs = 900_000) {
+export async function zig(args, limitMs = 900_000, extra = {}) {
   const { path, env } = await findZig();
-  return await run(path, args, { env, limitMs });
+  return await run(path, args, { env: { ...env, ...extra }, limitMs });
 }
 
 /**

@@ -154,19 +154,28 @@ fn control(queue: *Queue, operation: u32, number: usize) linux.E {
     return linux.errno(linux.epoll_ctl(queue.descriptor, operation, @intCast(number), &event));
 }
 
+/// epoll_pwait2 is new in Linux 5.11, and Valgrind does not have it; the older call rounds up.
+fn wait_for(epoll: i32, events: []linux.epoll_event, time: ?*const linux.timespec) usize {
+    const descriptor: usize = @intCast(epoll);
+    const base = @intFromPtr(events.ptr);
+    const address = @intFromPtr(time);
+    const rc = linux.syscall6(.epoll_pwait2, descriptor, base, events.len, address, 0, 0);
+    if (linux.errno(rc) != .NOSYS) return rc;
+    const limit_ms: i32 = if (time) |limit| milliseconds(limit.*) else -1;
+    return linux.epoll_wait(epoll, events.ptr, @intCast(events.len), limit_ms);
+}
+
+fn milliseconds(time: linux.timespec) i32 {
+    const of_seconds = @as(i64, time.sec) *| std.time.ms_per_s;
+    const of_rest = @divFloor(@as(i64, time.nsec) + std.time.ns_per_ms - 1, std.time.ns_per_ms);
+    return std.math.lossyCast(i32, of_seconds +| of_rest);
+}
+
 fn wait(queue: *Queue, events: []Event, time: ?*const linux.timespec) c_int {
     var ready: [256]linux.epoll_event = undefined;
     // One event may become two.
     const most: u32 = @intCast(@min(ready.len, @max(1, events.len / 2)));
-    const rc = linux.syscall6(
-        .epoll_pwait2,
-        @intCast(queue.descriptor),
-        @intFromPtr(&ready),
-        most,
-        @intFromPtr(time),
-        0,
-        0,
-    );
+    const rc = wait_for(queue.descriptor, ready[0..most], time);
     if (linux.errno(rc) != .SUCCESS) return fail(linux.errno(rc));
     var told: usize = 0;
     for (ready[0..rc]) |event| told += tell(queue, event, events[told..]);

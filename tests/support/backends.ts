@@ -4,9 +4,11 @@
 
 import assert from "node:assert/strict";
 import { networkInterfaces } from "node:os";
-import { test } from "node:test";
 import { type BackendName, Loop, type LoopOptions, type LoopStats, probe } from "../../mod.ts";
+import { explainReason } from "../../src/loop_options.ts";
+import { Reason } from "../../src/native/abi.ts";
 import { turnUntil } from "./drive.ts";
+import { type Skip, testUnless } from "./record.ts";
 
 /** Every backend there is. */
 export const backends: readonly BackendName[] = ["io_uring", "epoll", "kqueue", "select"];
@@ -30,19 +32,19 @@ export const rows: readonly Row[] = [
 /** The best backend of this machine, for what is tested once. */
 export const bestBackend: BackendName = probe().backends.io_uring.available ? "io_uring" : "epoll";
 
-/** What a test needs that a machine may lack; the reason to skip, or false. */
-export type Skip = string | false;
-
 /** Why tests over IPv6 are skipped, or false. */
 export const noIpv6: Skip =
   Object.values(networkInterfaces()).flat().some((address) => address?.address === "::1")
     ? false
-    : "no interface has the address ::1";
+    : "kernel: IPv6: no interface has the address ::1";
 
 /** Why tests of a backend are skipped, or false. */
 export function unavailable(backend: BackendName): Skip {
   const { available, reason } = probe().backends[backend];
-  return available ? false : `${backend} is not available: ${reason}`;
+  if (available) return false;
+  // A limit that is reached, or something unknown, is no lack of the kernel.
+  const others = [Reason.out_of_resources, Reason.other].map((code) => explainReason(code)[0]);
+  return `${others.includes(reason!) ? "" : "kernel: "}${backend}: ${reason}`;
 }
 
 /** Makes a test per backend. */
@@ -52,7 +54,7 @@ export function testEach(
   skip: Skip = false,
 ): void {
   for (const backend of backends) {
-    test(`${name} (${backend})`, { skip: unavailable(backend) || skip }, () => body(backend));
+    testUnless(unavailable(backend) || skip, `${name} (${backend})`, () => body(backend));
   }
 }
 
@@ -68,7 +70,7 @@ export function testLoop(
 ): void {
   for (const row of rows) {
     const reason = unavailable(row.options.backend) || skip;
-    test(`${name} (${row.name})`, { skip: reason }, () => {
+    testUnless(reason, `${name} (${row.name})`, () => {
       return withLoop({ ...options, ...row.options }, body);
     });
   }

@@ -12,6 +12,7 @@ const Instance = @import("instance.zig").Instance;
 const Script = @import("script_test.zig").Script;
 const open = @import("rows_test.zig").open;
 const over_rows = @import("rows_test.zig").over_rows;
+const skip_backend = @import("script_test.zig").skip_backend;
 const small_options = @import("script_test.zig").small_options;
 
 const testing = std.testing;
@@ -40,8 +41,7 @@ fn check_echo_of(
     options.trigger = @intFromEnum(trigger);
     var failure: contract.Failure = .{};
     const instance = Instance(Backend).open(&options, deny_flags, &failure) catch |err| {
-        if (Backend == IoUring and failure.reason != .none) return error.SkipZigTest;
-        return err;
+        return if (err == error.Unavailable) skip_backend(Backend.kind, failure) else err;
     };
     defer instance.close();
     try testing.expect(options.rung >= rung);

@@ -115,3 +115,19 @@ test "this machine has at least epoll" {
     try std.testing.expect(report.io_uring.available == 1 or report.io_uring.reason != 0);
     try std.testing.expect(report.cpus_allowed >= 1);
 }
+
+const record = @import("../sys/record_test.zig");
+
+test "the record of the tests says what this machine offers" {
+    var report: layout.MachineReport = undefined;
+    fill(&report);
+    const kernel = .{ report.kernel_major, report.kernel_minor, report.kernel_patch };
+    record.note("kernel\t{d}.{d}.{d}", kernel);
+    inline for (@typeInfo(layout.BackendKind).@"enum".fields) |kind| {
+        if (!@hasField(layout.MachineReport, kind.name)) continue;
+        const backend: layout.BackendReport = @field(report, kind.name);
+        const reason: layout.Reason = @enumFromInt(backend.reason);
+        try std.testing.expectEqual(backend.available == 1, reason == .none);
+        if (reason == .none) record.note("offers\t{s}", .{kind.name});
+    }
+}

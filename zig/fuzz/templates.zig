@@ -79,7 +79,12 @@ fn template(comptime Struct: type, record: Record, context: Context) Struct {
     const chosen = record.values[3].payload;
     var value = std.mem.zeroes(Struct);
     switch (Struct) {
-        layout.LoopOptions => value = region_module.loop_options(context.backend, chosen),
+        layout.LoopOptions => {
+            value = region_module.loop_options(context.backend, chosen);
+            // Memory that few machines have, insisted on or not.
+            if (chosen >> 8 & 3 == 3) value.strict = @intFromEnum(layout.Wish.yes);
+            if (chosen >> 10 & 3 == 3) value.numa_node = 1 + (chosen >> 12 & 3);
+        },
         layout.ListenOptions => {
             value.address = region_module.loopback(0);
             value.backlog = 16;

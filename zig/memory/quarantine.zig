@@ -73,7 +73,8 @@ pub const Quarantine = struct {
 
 test "blocks leave in order, after so many others and so much time" {
     const mapped = @import("mapped.zig");
-    const slab = slabs.add(try mapped.allocate(u8, 1 << 16), 0) orelse return error.OutOfMemory;
+    const memory = try mapped.allocate(u8, 1 << 16);
+    const slab = slabs.add(memory, slabs.none) orelse return error.OutOfMemory;
     var quarantine: Quarantine = .init(2, 10);
     for (0..4) |unit| {
         const name = slabs.name_of(slab, @intCast(unit));

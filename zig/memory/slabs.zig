@@ -263,7 +263,7 @@ comptime {
 
 test "a name is found only where there is a unit" {
     const memory = try mapped.allocate(u8, 1 << 16);
-    const slab = add(memory, 0) orelse return error.OutOfMemory;
+    const slab = add(memory, none) orelse return error.OutOfMemory;
     try std.testing.expect(find(name_of(slab, 127)) != null);
     try std.testing.expect(find(name_of(slab, 128)) == null);
     try std.testing.expect(find(name_of(slabs_max - 1, 0)) == null);

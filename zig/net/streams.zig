@@ -10,6 +10,7 @@ const std = @import("std");
 const layout = @import("../layout.zig");
 const contract = @import("../backend/contract.zig");
 const kernel = @import("../sys/kernel.zig");
+const unsent_counts_end = @import("../sys/sockets.zig").unsent_counts_end;
 const mapped = @import("../memory/mapped.zig");
 const channel_module = @import("../loop/channel.zig");
 const address_module = @import("address.zig");
@@ -247,7 +248,8 @@ pub fn Streams(comptime Loop: type) type {
         pub fn close(self: *Self, slot: u32) void {
             const connection = &self.connections[slot];
             switch (connection.state) {
-                .connecting => self.end(slot, aborted, false),
+                // It may have connected meanwhile: no peer is to take nothing for everything.
+                .connecting => self.end(slot, aborted, true),
                 .open => {
                     connection.state = .lingering;
                     connection.shutdown_wanted = true;
@@ -322,9 +324,9 @@ pub fn Streams(comptime Loop: type) type {
         }
 
         /// Bytes that the peer has not acknowledged, ours and the kernel's. The end that follows
-        /// them counts as one with the kernel, but is nothing that a peer could miss.
+        /// them counts as one with some kernels, but is nothing that a peer could miss.
         fn unsent_bytes(connection: *const Connection) u64 {
-            const end_length: u32 = @intFromBool(connection.shutdown_done);
+            const end_length: u32 = @intFromBool(unsent_counts_end and connection.shutdown_done);
             const in_kernel = sockets.unsent(connection.descriptor) -| end_length;
             return @as(u64, connection.queue.bytes) + in_kernel;
         }

@@ -181,6 +181,9 @@ pub fn unsent(descriptor: i32) u32 {
     return @intCast(@max(system.unsent(descriptor), 0));
 }
 
+/// Whether the end that `shutdown_send` adds counts as one byte of `unsent`.
+pub const unsent_counts_end: bool = system.unsent_counts_end;
+
 pub fn local_address(descriptor: i32, address: *SocketAddress) i32 {
     var length: calls.socklen_t = @sizeOf(SocketAddress);
     return kernel.result(calls.getsockname(descriptor, &address.storage.any, &length));

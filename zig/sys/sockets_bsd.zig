@@ -99,6 +99,9 @@ pub fn unsent(descriptor: i32) i32 {
     return if (rc < 0) rc else count;
 }
 
+/// It is not in the buffer whose bytes are counted.
+pub const unsent_counts_end = false;
+
 /// The flags of a received message as Linux numbers them.
 pub fn message_flags(flags: u32) u32 {
     const linux = std.os.linux;

@@ -41,6 +41,9 @@ pub fn unsent(descriptor: i32) i32 {
     return if (rc < 0) rc else count;
 }
 
+/// It has a place in the sequence of bytes, and that is what is counted.
+pub const unsent_counts_end = true;
+
 /// The flags of a received message are Linux's already.
 pub fn message_flags(flags: u32) u32 {
     return flags;

@@ -50,6 +50,9 @@ test "words are told once for each time that they are armed" {
         try std.testing.expectEqual(word, words[0]);
     }
     // What rests, was disarmed or taken out tells nothing beside the timer.
+    try std.testing.expect(set.set_timer(&timer, host.now_ns(), 50) >= 0);
+    try std.testing.expectEqual(@as(i32, 1), set.wait(&words));
+    try std.testing.expectEqual(@as(u64, 50), words[0]);
     try std.testing.expect(set.set_timer(&timer, host.now_ns() + std.time.ns_per_hour, 50) >= 0);
     try std.testing.expect(set.set_timer(&timer, 0, 50) >= 0);
     try std.testing.expect(set.arm(pair[0], 4) >= 0);

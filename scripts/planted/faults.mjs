@@ -1,0 +1,288 @@
+// Bugs to plant, so that the simulator shows that it finds them. Each is a change of one place: a
+// text that occurs once in its file, and what stands there instead.
+
+/**
+ * @typedef {object} Fault
+ * @property {string} about What is wrong then.
+ * @property {string} file
+ * @property {string} text
+ * @property {string} instead
+ */
+
+const sending = "zig/net/sending.zig";
+const receiving = "zig/net/receiving.zig";
+const streams = "zig/net/streams.zig";
+const listeners = "zig/net/listeners.zig";
+const loop = "zig/loop/loop.zig";
+const pool = "zig/memory/pool.zig";
+
+/** @type {readonly Fault[]} */
+export const faults = [
+  {
+    about: "a receive that was disarmed with data is not armed again",
+    file: receiving,
+    text: "if (!completion.more) {",
+    instead: "if (!completion.more and completion.result <= 0) {",
+  },
+  {
+    about: "an accept that was disarmed with a connection is not armed again",
+    file: listeners,
+    text: "if (!completion.more) {",
+    instead: "if (!completion.more and completion.result < 0) {",
+  },
+  {
+    about: "a short send is taken for the whole",
+    file: sending,
+    text: "var rest = length;",
+    instead: "var rest = connection.queue.bytes;",
+  },
+  {
+    about: "a send takes no reference: its buffer is free too early",
+    file: sending,
+    text: "pool.retain(entry.buffer);",
+    instead: "pool.valid(entry.buffer, entry.buffer_generation);",
+  },
+  {
+    about: "a buffer is free before its last reference goes",
+    file: pool,
+    text: "return if (held.references > 0) null else self.free(name, held);",
+    instead: "return if (held.references > 1) null else self.free(name, held);",
+  },
+  {
+    about: "what was lent is given to the backend while the script reads it",
+    file: loop,
+    text: "self.publish();\n            user.publish();\n            return if (rc < 0",
+    instead: "self.end_borrows(user);\n            self.refill();\n            self.publish();\n" +
+      "            user.publish();\n            return if (rc < 0",
+  },
+  {
+    about: "a stale handle of a connection is taken",
+    file: streams,
+    text: "if (connection.state == .free or connection.generation != generation) return null;",
+    instead: "if (connection.state == .free or connection.generation < generation) return null;",
+  },
+  {
+    about: "a stale handle of a listener is taken",
+    file: listeners,
+    text: "if (listener.state != .open or listener.generation != generation) return null;",
+    instead: "if (listener.state != .open or listener.generation == generation -% 2) return null;",
+  },
+  {
+    about: "a stale handle of a buffer is taken",
+    file: pool,
+    text: "if (found.tag.load(.acquire) != slabs.tag_of(generation, self.number())) return false;",
+    instead: "if (found.owner() != self.number() or generation > found.generation()) return false;",
+  },
+  {
+    about: "lost wake-up: a send that was queued is not looked at",
+    file: sending,
+    text: "if (copied != null) streams.release(entry.buffer);\n" +
+      "            streams.attention.push(streams.connections, entry.slot);",
+    instead: "if (copied != null) streams.release(entry.buffer);",
+  },
+  {
+    about: "lost wake-up: what the script asks of a connection is not looked at",
+    file: streams,
+    text: "self.attention.push(self.connections, entry.slot);\n            return true;",
+    instead: "return true;",
+  },
+  {
+    about: "lost wake-up: a credit that comes back does not let its connection read on",
+    file: streams,
+    text: "self.attention.push(self.connections, freed.account);",
+    instead: "",
+  },
+  {
+    about: "lost wake-up: an operation for which there was no room is not tried again",
+    file: sending,
+    text: "if (!connection.sending) streams.attention.push(streams.connections, slot);",
+    instead: "",
+  },
+  {
+    about: "a second closed",
+    file: streams,
+    text: "self.loop.counters.closed += 1;",
+    instead: "self.loop.counters.closed += 1;\n            if (connection.peer_ended) " +
+      "self.loop.channel.emit(plain(.closed, slot, connection.generation, outcome));",
+  },
+  {
+    about: "a credit is not given back",
+    file: streams,
+    text: "connection.buffers -= 1;",
+    instead: "if (!connection.paused) connection.buffers -= 1;",
+  },
+  {
+    about: "a drain that waits for buffers is forgotten",
+    file: sending,
+    text: "return streams.bufferless.push(streams.connections, slot);",
+    instead: "return;",
+  },
+  {
+    about: "a drain is forgotten when there is no room at first",
+    file: sending,
+    text: "if (!has_room(connection)) return;",
+    instead: "if (!has_room(connection)) {\n                connection.drain_wanted = false;\n" +
+      "                return;\n            }",
+  },
+  {
+    about: "data that arrives during a pause is dropped",
+    file: receiving,
+    text: "connection.held.push(streams.loop.pool, buffer, length);",
+    instead: "if (connection.paused) return streams.release(buffer);\n" +
+      "                connection.held.push(streams.loop.pool, buffer, length);",
+  },
+  {
+    about: "data overtakes what is held back",
+    file: receiving,
+    text: "const first = connection.held.count == 0;",
+    instead: "const first = true;",
+  },
+  {
+    about: "the end is told before what is held back",
+    file: receiving,
+    text: "if (connection.held.count > 0 or connection.paused) return;",
+    instead: "if (connection.paused) return;",
+  },
+  {
+    about: "a cancelled receive is taken for the end of the connection",
+    file: receiving,
+    text: "kernel.negative(.CANCELED), kernel.negative(.AGAIN), kernel.negative(.INTR) => {},",
+    instead: "kernel.negative(.AGAIN), kernel.negative(.INTR) => {},",
+  },
+  {
+    about: "a slot is free while a send is under way",
+    file: streams,
+    text: "if (connection.has_operations()) {",
+    instead: "if (connection.receiving or connection.connecting) {",
+  },
+  {
+    about: "a batch of completions loses its last",
+    file: loop,
+    text: "for (self.batch[0..count]) |completion| {",
+    instead: "for (self.batch[0 .. count - @intFromBool(count == 3)]) |completion| {",
+  },
+  {
+    about: "accepting does not start again after EMFILE",
+    file: listeners,
+    text: "self.loop.start_user_timer(self.first_port + slot, listener.retry_ms);",
+    instead: "",
+  },
+  {
+    about: "a connection that is accepted without a slot is forgotten",
+    file: listeners,
+    text: "if (self.parked_count == parked_max) return false;",
+    instead: "if (self.parked_count == 1) return true;",
+  },
+  {
+    about: "a listener's slot is given out before the script knows of its end",
+    file: listeners,
+    text: "if (listener.generation == 0 or listener.freed_turn != turn) return @intCast(slot);",
+    instead: "if (listener.generation == 0 or listener.freed_turn <= turn) return @intCast(slot);",
+  },
+  {
+    about: "a connection's slot is given out before the script knows of its end",
+    file: streams,
+    text: "if (self.connections[slot].freed_turn != self.loop.counters.turns) {",
+    instead: "if (self.connections[slot].freed_turn <= self.loop.counters.turns) {",
+  },
+  {
+    about: "timers of one shot never fire",
+    file: loop,
+    text: "self.channel.emit(channel_module.plain(.timer, id, timer.generation, 0));",
+    instead: "if (timer.period_ns > 0) self.channel.emit(\n" +
+      "                    channel_module.plain(.timer, id, timer.generation, 0),\n" +
+      "                );",
+  },
+  {
+    about: "periodic timers fire once",
+    file: loop,
+    text: "self.timers.start(id, timer.deadline_ns);",
+    instead: "",
+  },
+  {
+    about: "a stopped timer fires",
+    file: loop,
+    text: "self.timers.stop(entry.slot);",
+    instead: "",
+  },
+  {
+    about: "the loop's own timers never fire",
+    file: loop,
+    text: "user.timer_fired(id - @as(u32, @intCast(self.script_timers.len)));",
+    instead: "if (self.armed) user.timer_fired(id - @as(u32, @intCast(self.script_timers.len)));",
+  },
+  {
+    about: "the script's view of what is queued is not put right",
+    file: sending,
+    text: "mirror(streams, slot);\n            if (connection.state == .lingering) {",
+    instead: "if (connection.state == .lingering) {",
+  },
+  {
+    about: "our direction ends before everything is sent",
+    file: sending,
+    text: "if (connection.queue.bytes > 0 or connection.sending) return;",
+    instead: "if (connection.sending) return;",
+  },
+  {
+    about: "an abort ends in order, as if everything had been sent",
+    file: streams,
+    text: "connection.reset = reset;",
+    instead: "connection.reset = reset and outcome != aborted;",
+  },
+  {
+    about: "a connect that is called off ends in order",
+    file: streams,
+    text: ".connecting => self.end(slot, aborted, true),",
+    instead: ".connecting => self.end(slot, aborted, false),",
+  },
+  {
+    about: "receiving that stopped for want of a buffer does not go on",
+    file: streams,
+    text: "self.advance(self.starved.pop(self.connections).?);",
+    instead: "_ = self.starved.pop(self.connections).?;",
+  },
+  {
+    about: "a descriptor is left open",
+    file: listeners,
+    text: "sockets.close(listener.descriptor);\n            self.loop.channel.emit",
+    instead: "if (!listener.retrying) sockets.close(listener.descriptor);\n" +
+      "            self.loop.channel.emit",
+  },
+  {
+    about: "places in send queues are lost with a connection that ends",
+    file: sending,
+    text: "while (connection.queue.pop(&streams.nodes)) |buffer| {",
+    instead: "if (connection.queue.pop(&streams.nodes)) |buffer| {",
+  },
+  {
+    about: "a cancellation for which there was no room is not tried again",
+    file: streams,
+    text: "if (!connection.cancelled) self.attention.push(self.connections, slot);",
+    instead: "",
+  },
+  {
+    about: "data that nobody wants any more keeps its buffer",
+    file: receiving,
+    text: "if (connection.state != .open) return streams.release(buffer);",
+    instead: "if (connection.state == .ending) return;\n" +
+      "            if (connection.state != .open) return streams.release(buffer);",
+  },
+  {
+    about: "an error overtakes the data that arrived before it",
+    file: streams,
+    text: "const undelivered = connection.held.count > 0 and !connection.paused;",
+    instead: "const undelivered = connection.held.count > 0 and connection.paused;",
+  },
+  {
+    about: "a loop that closes does not wait for its operations",
+    file: "zig/net/net.zig",
+    text: "if (before == 0) return true;",
+    instead: "if (before <= 1) return true;",
+  },
+  {
+    about: "the end of adopted memory is not told",
+    file: loop,
+    text: "while (self.pool.released_count > 0 and self.channel.room() > 0) {",
+    instead: "while (self.pool.released_count > 1 and self.channel.room() > 0) {",
+  },
+];

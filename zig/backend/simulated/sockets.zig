@@ -1,0 +1,137 @@
+//! What `sys/sockets.zig` offers, over the sockets of the simulated network of this thread.
+
+const std = @import("std");
+const linux = std.os.linux;
+const kernel = @import("../../sys/kernel.zig");
+const network = @import("network.zig");
+const Network = network.Network;
+const Socket = @import("socket.zig").Socket;
+
+pub const SocketAddress = @import("../../sys/sockets.zig").SocketAddress;
+
+const bad_descriptor = kernel.negative(.BADF);
+
+fn here() *Network {
+    return network.current.?;
+}
+
+fn find(descriptor: i32) ?*Socket {
+    const found = here().find(descriptor);
+    if (found == null) here().violate("descriptor {d} is not open", .{descriptor});
+    return found;
+}
+
+pub fn open_stream(family: u32, nonblocking: bool) i32 {
+    _ = nonblocking;
+    const kernel_here = here();
+    if (kernel_here.hit(kernel_here.faults.no_descriptor)) return kernel.negative(.MFILE);
+    const socket = kernel_here.open_socket(family);
+    const descriptor = kernel_here.assign_descriptor(socket);
+    if (descriptor < 0) {
+        socket.state = .dead;
+        socket.closed = true;
+    }
+    kernel_here.trace("socket {d} opens as descriptor {d}", .{ socket.serial, descriptor });
+    return descriptor;
+}
+
+pub fn set_option(descriptor: i32, level: i32, name: u32, value: u32) i32 {
+    const socket = find(descriptor) orelse return bad_descriptor;
+    if (level == linux.SOL.SOCKET and name == linux.SO.REUSEPORT) socket.reuse_port = value != 0;
+    return 0;
+}
+
+pub fn set_no_delay(descriptor: i32) i32 {
+    return set_option(descriptor, linux.IPPROTO.TCP, linux.TCP.NODELAY, 1);
+}
+
+pub fn bind(descriptor: i32, address: *const SocketAddress) i32 {
+    const socket = find(descriptor) orelse return bad_descriptor;
+    if (socket.state != .fresh) return kernel.negative(.INVAL);
+    // The port stands in the same place for both families.
+    const port = std.mem.bigToNative(u16, address.storage.in4.port);
+    for (here().live.items) |other| {
+        const holds = other.state == .bound or other.state == .listening;
+        if (!holds or port == 0 or other.port != port) continue;
+        if (!other.reuse_port or !socket.reuse_port) return kernel.negative(.ADDRINUSE);
+    }
+    socket.port = if (port == 0) here().ephemeral_port() else port;
+    socket.state = .bound;
+    return 0;
+}
+
+pub fn listen(descriptor: i32, backlog: u32) i32 {
+    const socket = find(descriptor) orelse return bad_descriptor;
+    if (socket.state != .bound) return kernel.negative(.INVAL);
+    socket.state = .listening;
+    socket.backlog_limit = backlog;
+    here().trace("socket {d} listens at port {d}", .{ socket.serial, socket.port });
+    return 0;
+}
+
+pub fn stop_listening(descriptor: i32) void {
+    const socket = find(descriptor) orelse return;
+    if (socket.state == .listening) here().stop_listening(socket);
+}
+
+pub fn shutdown_send(descriptor: i32) i32 {
+    const socket = find(descriptor) orelse return bad_descriptor;
+    if (socket.state != .connected) return kernel.negative(.NOTCONN);
+    here().end_send(socket);
+    return 0;
+}
+
+pub fn close(descriptor: i32) void {
+    const socket = find(descriptor) orelse return;
+    here().trace("socket {d} closes", .{socket.serial});
+    here().release_descriptor(socket);
+    switch (socket.state) {
+        .listening => here().stop_listening(socket),
+        .connected => if (socket.incoming.visible > 0) {
+            here().reset(socket);
+        } else {
+            here().end_send(socket);
+        },
+        .fresh, .bound, .connecting, .dead => socket.state = .dead,
+    }
+}
+
+pub fn reset(descriptor: i32) void {
+    const socket = find(descriptor) orelse return;
+    if (socket.state == .connected) here().reset(socket);
+    close(descriptor);
+}
+
+pub fn unsent(descriptor: i32) u32 {
+    const socket = find(descriptor) orelse return 0;
+    return socket.unsent();
+}
+
+pub fn local_address(descriptor: i32, address: *SocketAddress) i32 {
+    const socket = find(descriptor) orelse return bad_descriptor;
+    return write_address(address, socket.family, socket.port);
+}
+
+pub fn remote_address(descriptor: i32, address: *SocketAddress) i32 {
+    const socket = find(descriptor) orelse return bad_descriptor;
+    if (socket.state != .connected) return kernel.negative(.NOTCONN);
+    return write_address(address, socket.family, socket.remote_port);
+}
+
+fn write_address(address: *SocketAddress, family: u16, port: u16) i32 {
+    address.* = std.mem.zeroes(SocketAddress);
+    const network_port = std.mem.nativeToBig(u16, port);
+    if (family == linux.AF.INET) {
+        const loopback = std.mem.nativeToBig(u32, 0x7f00_0001);
+        address.storage.in4 = .{ .port = network_port, .addr = loopback };
+    } else {
+        const loopback = [_]u8{0} ** 15 ++ [_]u8{1};
+        address.storage.in6 = .{
+            .port = network_port,
+            .flowinfo = 0,
+            .addr = loopback,
+            .scope_id = 0,
+        };
+    }
+    return 0;
+}

@@ -1,0 +1,69 @@
+//! What a script must believe of one connection: what it asked for, what it was told, and so what
+//! it may still be told.
+
+const layout = @import("../layout.zig");
+const kernel = @import("../sys/kernel.zig");
+const Socket = @import("../backend/simulated/socket.zig").Socket;
+
+pub const State = enum { connecting, open, closed };
+
+pub const Link = struct {
+    slot: u32,
+    generation: u32,
+    /// Null when it was gone before anybody could look.
+    socket: ?*Socket,
+    state: State,
+    options: layout.StreamOptions,
+    has_connect_timeout: bool = false,
+    /// Asked for, and in force since the last turn began.
+    paused: bool = false,
+    is_paused: bool = false,
+    shutdown: bool = false,
+    /// Once it is in force no event but `closed` may come any more.
+    closing: bool = false,
+    is_closing: bool = false,
+    aborted: bool = false,
+    /// The peer's end was reported.
+    ended: bool = false,
+    drain_wanted: bool = false,
+    /// Something was sent since the last turn.
+    has_unread: bool = false,
+    /// Bytes that were delivered.
+    received: usize = 0,
+
+    /// A turn begins, which takes what was asked for.
+    pub fn begin_turn(self: *Link) void {
+        self.is_paused = self.paused;
+        self.is_closing = self.closing;
+        self.has_unread = false;
+    }
+
+    /// The connection has closed by itself: what it has not read of the script is lost.
+    pub fn close_itself(self: *Link) void {
+        self.closing = true;
+        self.is_closing = true;
+        if (!self.has_unread) return;
+        const socket = self.socket orelse return;
+        socket.broken = true;
+        socket.peer.?.broken = true;
+    }
+
+    pub fn may_send(self: *const Link) bool {
+        return self.state != .closed and !self.closing and !self.shutdown;
+    }
+
+    /// Whether the connection may have ended like this.
+    pub fn may_end_with(self: *const Link, result: i32) bool {
+        const socket = self.socket orelse return true;
+        return switch (result) {
+            0 => self.closing or (self.ended and self.shutdown),
+            @intFromEnum(layout.Status.aborted) => self.aborted or
+                (self.closing and self.state == .connecting),
+            @intFromEnum(layout.Status.connect_timeout) => self.has_connect_timeout and
+                self.state == .connecting,
+            kernel.negative(.CONNRESET) => socket.broken,
+            kernel.negative(.TIMEDOUT) => self.closing or socket.has_given(result),
+            else => socket.has_given(result),
+        };
+    }
+};

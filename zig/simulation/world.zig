@@ -1,0 +1,127 @@
+//! One seed of the simulation: a network, a few loops on it, and what was sent over it.
+//!
+//! Everything follows from the seed, so a failure can be played again. What must never be is noted
+//! in the network; the first of it ends the run.
+
+const std = @import("std");
+const layout = @import("../layout.zig");
+const Network = @import("../backend/simulated/network.zig").Network;
+const Faults = @import("../backend/simulated/faults.zig").Faults;
+const Socket = @import("../backend/simulated/socket.zig").Socket;
+const Host = @import("host.zig").Host;
+const actions = @import("actions.zig");
+const ending = @import("ending.zig");
+const process_memory = @import("process_memory.zig");
+
+pub const hosts_max = 3;
+/// Bytes that the scripts of one seed send at most, all together.
+const sent_bytes_max = 1 << 18;
+
+pub const Trace = ?*const fn (line: []const u8) void;
+
+pub const Stream = struct {
+    /// Everything that its script has sent.
+    sent: std.ArrayList(u8) = .empty,
+    /// A script was told of it.
+    is_open: bool = false,
+};
+
+pub const World = struct {
+    gpa: std.mem.Allocator,
+    network: Network,
+    hosts: [hosts_max]Host,
+    host_count: u32,
+    /// By serial of the socket.
+    streams: std.ArrayList(Stream),
+    sent_bytes: usize,
+    /// Nothing new is begun any more.
+    is_ending: bool,
+
+    pub fn random(self: *World) std.Random {
+        return self.network.random();
+    }
+
+    /// True once in `times`.
+    pub fn one_in(self: *World, times: u32) bool {
+        return self.random().uintLessThan(u32, times) == 0;
+    }
+
+    pub fn fail(self: *World, comptime format: []const u8, args: anytype) void {
+        self.network.violate(format, args);
+    }
+
+    pub fn failed(self: *const World) bool {
+        return self.network.violation != null;
+    }
+
+    /// What scripts know of a socket.
+    pub fn stream(self: *World, socket: *const Socket) *Stream {
+        while (self.streams.items.len <= socket.serial) {
+            self.streams.append(self.gpa, .{}) catch @panic("out of memory");
+        }
+        return &self.streams.items[socket.serial];
+    }
+
+    pub fn may_send(self: *const World, length: usize) bool {
+        return !self.is_ending and self.sent_bytes + length <= sent_bytes_max;
+    }
+
+    pub fn active_hosts(self: *World) []Host {
+        return self.hosts[0..self.host_count];
+    }
+
+    fn play(self: *World) void {
+        const steps = self.random().intRangeAtMost(u32, 20, 120);
+        for (0..steps) |_| {
+            const index = self.random().uintLessThan(u32, self.host_count);
+            const host = &self.hosts[index];
+            actions.act(host);
+            host.step();
+            if (self.failed()) return;
+            if (self.one_in(4)) self.pass_time();
+            if (self.one_in(200)) host.reopen();
+        }
+        ending.play(self);
+    }
+
+    fn pass_time(self: *World) void {
+        const longest: u64 = if (self.one_in(8)) 300 * std.time.ns_per_ms else std.time.ns_per_ms;
+        const until_ns = self.network.now_ns + self.random().uintAtMost(u64, longest);
+        self.network.wait(until_ns, null);
+    }
+};
+
+/// Plays a seed. What went wrong, written to `text`, or null.
+pub fn run(arena: *std.heap.ArenaAllocator, seed: u64, trace: Trace, text: []u8) ?[]const u8 {
+    _ = arena.reset(.retain_capacity);
+    process_memory.release();
+    const gpa = arena.allocator();
+    const world = gpa.create(World) catch @panic("out of memory");
+    world.gpa = gpa;
+    world.streams = .empty;
+    world.sent_bytes = 0;
+    world.is_ending = false;
+    world.network.init(gpa, .{ .seed = seed, .trace = trace });
+    defer world.network.deinit();
+    choose_network(world);
+    world.host_count = world.random().intRangeAtMost(u32, 1, hosts_max);
+    for (world.active_hosts(), 0..) |*host, index| host.init(world, @intCast(index));
+    if (!world.failed()) world.play();
+    const violation = world.network.violation orelse return null;
+    const length = @min(violation.len, text.len);
+    @memcpy(text[0..length], violation[0..length]);
+    return text[0..length];
+}
+
+fn choose_network(world: *World) void {
+    const random = world.random();
+    const options = &world.network.options;
+    options.pipe_bytes = @as(u32, 512) << random.uintAtMost(u5, 6);
+    if (world.one_in(4)) options.descriptors = random.intRangeAtMost(u32, 8, 24);
+    // One in eight runs without faults, so that one of ours is not taken for one of theirs.
+    world.network.faults = if (world.one_in(8)) .{} else Faults.swarm(random);
+    inline for (std.meta.fields(Faults)) |field| {
+        const rate = @field(world.network.faults, field.name);
+        if (rate > 0) world.network.trace("fault {s} {d}/1024", .{ field.name, rate });
+    }
+}
