@@ -449,3 +449,56 @@ test "bytes that arrive while a receive is cancelled are not lost" {
     try check_cancel(.{ .incremental = true, .bundles = true, .best_effort = true });
     try check_cancel(.{ .sqpoll = true, .sqpoll_idle_ms = 2, .best_effort = true });
 }
+
+/// An abstract Unix address of this process's own.
+fn own_address(address: *linux.sockaddr.un) u32 {
+    address.* = .{ .family = linux.AF.UNIX, .path = @splat(0) };
+    const pid: u32 = @intCast(linux.getpid());
+    const name = std.fmt.bufPrint(address.path[1..], "twinpoll-overflow-{d}", .{pid}) catch
+        unreachable;
+    return @intCast(@offsetOf(linux.sockaddr.un, "path") + 1 + name.len);
+}
+
+test "more connections than the completion queue has room for are all accepted" {
+    var bench: Real = undefined;
+    try bench.open(.{});
+    defer bench.close();
+    const count = 200;
+    try testing.expect(bench.backend.ring.cqes.len < count);
+    const kind = linux.SOCK.STREAM | linux.SOCK.CLOEXEC;
+    const listener = kernel.result(linux.socket(linux.AF.UNIX, kind, 0));
+    try testing.expect(listener >= 0);
+    defer kernel.close(listener);
+    var address: linux.sockaddr.un = undefined;
+    const length = own_address(&address);
+    const bound = kernel.result(linux.bind(listener, @ptrCast(&address), length));
+    try testing.expectEqual(@as(i32, 0), bound);
+    try testing.expectEqual(@as(i32, 0), kernel.result(linux.listen(listener, 2 * count)));
+    try testing.expect(bench.backend.accept(1, 5, listener, true));
+    var connected: u32 = 0;
+    var descriptors: [count]i32 = undefined;
+    defer for (descriptors[0..connected]) |descriptor| kernel.close(descriptor);
+    for (&descriptors) |*descriptor| {
+        descriptor.* = kernel.result(linux.socket(linux.AF.UNIX, kind, 0));
+        try testing.expect(descriptor.* >= 0);
+        connected += 1;
+        const rc = kernel.result(linux.connect(descriptor.*, @ptrCast(&address), length));
+        try testing.expectEqual(@as(i32, 0), rc);
+        // The kernel accepts, and nobody reaps.
+        try testing.expect(bench.backend.enter(0) >= 0);
+    }
+    try testing.expect(bench.backend.ring.kernel_has_work());
+    var accepted: u32 = 0;
+    for (0..1000) |_| {
+        while (bench.next()) |completion| {
+            try testing.expect(completion.result >= 0);
+            kernel.close(completion.result);
+            accepted += 1;
+            if (completion.more) continue;
+            try testing.expect(bench.backend.accept(1, 5, listener, true));
+        }
+        if (accepted == count) break;
+        try testing.expect(bench.backend.enter(std.time.ns_per_ms) >= 0);
+    }
+    try testing.expectEqual(@as(u32, count), accepted);
+}
