@@ -11,9 +11,9 @@ const layout = @import("../layout.zig");
 const kernel = @import("../sys/kernel.zig");
 const mapped = @import("../memory/mapped.zig");
 const Pool = @import("../memory/pool.zig").Pool;
-const slabs = @import("../memory/slabs.zig");
 const contract = @import("contract.zig");
 const attempts = @import("simulated/attempts.zig");
+const Buffers = @import("simulated/buffers.zig").Buffers;
 const completions_module = @import("simulated/completions.zig");
 const Completions = completions_module.Completions;
 const network_module = @import("simulated/network.zig");
@@ -23,8 +23,6 @@ const sockets_module = @import("simulated/sockets.zig");
 
 const kinds_count: u32 = std.meta.fields(contract.Kind).len;
 const submissions_max = 256;
-/// Written over a buffer that the kernel may fill: whoever still reads it finds out.
-const scribble = 0xa5;
 
 const Cancellation = struct { port: u32, epoch: u32, what: contract.Cancel };
 const Submission = union(enum) { start: u32, cancel: Cancellation };
@@ -47,10 +45,7 @@ pub const Simulated = struct {
     submission_count: u32,
     submission_limit: u32,
     completions: Completions,
-    /// Free receive buffers. The kernel takes the oldest, or the newest.
-    free: []u32,
-    free_count: u32,
-    newest_first: bool,
+    free: Buffers,
     /// Sends are tried when they start, as on a backend that is told of readiness.
     eager: bool,
     calls: u64,
@@ -78,7 +73,7 @@ pub const Simulated = struct {
         errdefer mapped.free(Operation, operations);
         const running = try mapped.allocate(u32, count);
         errdefer mapped.free(u32, running);
-        const free = try mapped.allocate(u32, options.pool.receive_count);
+        const names = try mapped.allocate(u32, options.pool.receive_count);
         self.network = network;
         self.pool = options.pool;
         self.operations = operations;
@@ -87,9 +82,11 @@ pub const Simulated = struct {
         self.submission_count = 0;
         self.submission_limit = @min(options.entries, submissions_max);
         self.completions = .{};
-        self.free = free;
-        self.free_count = 0;
-        self.newest_first = network.random().boolean();
+        self.free = .{
+            .names = names,
+            .count = 0,
+            .newest_first = network.random().boolean(),
+        };
         self.eager = network.random().boolean();
         self.calls = 0;
         self.held = 0;
@@ -107,7 +104,7 @@ pub const Simulated = struct {
         for (&self.network.backends) |*backend| {
             if (backend.* == self) backend.* = null;
         }
-        mapped.free(u32, self.free);
+        mapped.free(u32, self.free.names);
         mapped.free(u32, self.running);
         mapped.free(Operation, self.operations);
         self.* = undefined;
@@ -466,12 +463,12 @@ pub const Simulated = struct {
     }
 
     pub fn buffers(self: *const Simulated) u32 {
-        return self.free_count;
+        return self.free.count;
     }
 
     /// Free or filled, and not handed out yet.
     pub fn buffers_held(self: *const Simulated) u32 {
-        var held = self.free_count;
+        var held = self.free.count;
         for (self.completions.waiting[0..self.completions.count]) |waiting| {
             if (waiting.completion.kind == .released) continue;
             held += @intFromBool(waiting.completion.buffer != contract.no_buffer);
@@ -480,33 +477,11 @@ pub const Simulated = struct {
     }
 
     pub fn buffers_wanted(self: *Simulated) u32 {
-        return @as(u32, @intCast(self.free.len)) -| self.buffers_held();
+        return @as(u32, @intCast(self.free.names.len)) -| self.buffers_held();
     }
 
     pub fn provide(self: *Simulated, buffer: u32) void {
-        const state = slabs.state(buffer);
-        if (state.references > 0 or state.owner() != self.pool.number()) {
-            self.network.violate("buffer {d} is given while somebody holds it", .{buffer});
-        }
-        if (std.mem.indexOfScalar(u32, self.free[0..self.free_count], buffer) != null) {
-            self.network.violate("buffer {d} is given twice", .{buffer});
-        }
-        @memset(self.pool.pointer(buffer)[0..self.pool.buffer_size], scribble);
-        self.free[self.free_count] = buffer;
-        self.free_count += 1;
-    }
-
-    /// The next buffer to fill; there is one.
-    pub fn take_buffer(self: *Simulated) u32 {
-        const index = if (self.newest_first) self.free_count - 1 else 0;
-        const buffer = self.free[index];
-        std.mem.copyForwards(
-            u32,
-            self.free[index .. self.free_count - 1],
-            self.free[index + 1 .. self.free_count],
-        );
-        self.free_count -= 1;
-        return buffer;
+        self.free.put(self.network, self.pool, buffer);
     }
 
     pub fn register_slab(self: *Simulated, number: u32, memory: []u8) i32 {

@@ -95,10 +95,8 @@ fn step_receive(backend: *Simulated, index: u32) bool {
         end(backend, index, failure);
         return true;
     }
-    if (backend.free_count == 0 or network.hit(network.faults.no_buffers)) {
-        return end_with(backend, index, .NOBUFS);
-    }
-    const buffer = backend.take_buffer();
+    if (network.hit(network.faults.no_buffers)) return end_with(backend, index, .NOBUFS);
+    const buffer = backend.free.take() orelse return end_with(backend, index, .NOBUFS);
     var most = backend.pool.buffer_size;
     if (network.hit(network.faults.short_receive)) {
         most = network.random().intRangeAtMost(u32, 1, most);
