@@ -20,8 +20,9 @@ const network_module = @import("simulated/network.zig");
 const Network = network_module.Network;
 const Operation = @import("simulated/operation.zig").Operation;
 const sockets_module = @import("simulated/sockets.zig");
+const starting = @import("simulated/starting.zig");
 
-const kinds_count: u32 = std.meta.fields(contract.Kind).len;
+pub const kinds_count: u32 = std.meta.fields(contract.Kind).len;
 const submissions_max = 256;
 
 const Cancellation = struct { port: u32, epoch: u32, what: contract.Cancel };
@@ -116,13 +117,15 @@ pub const Simulated = struct {
     }
 
     pub fn accept(self: *Simulated, port: u32, epoch: u32, descriptor: i32, many: bool) bool {
-        const operation = self.start(.accept, port, epoch, descriptor) orelse return false;
+        const operation = starting.start(self, .accept, port, epoch, descriptor) orelse
+            return false;
         operation.many = many;
         return true;
     }
 
     pub fn receive(self: *Simulated, port: u32, epoch: u32, descriptor: i32, many: bool) bool {
-        const operation = self.start(.receive, port, epoch, descriptor) orelse return false;
+        const operation = starting.start(self, .receive, port, epoch, descriptor) orelse
+            return false;
         operation.many = many;
         return true;
     }
@@ -157,7 +160,8 @@ pub const Simulated = struct {
         descriptor: i32,
         segments: []const contract.Segment,
     ) bool {
-        const operation = self.start(.send, port, epoch, descriptor) orelse return false;
+        const operation = starting.start(self, .send, port, epoch, descriptor) orelse
+            return false;
         @memcpy(operation.segments[0..segments.len], segments);
         operation.segment_count = @intCast(segments.len);
         if (self.eager) self.submit(self.submission_count);
@@ -171,53 +175,10 @@ pub const Simulated = struct {
         descriptor: i32,
         address: *const sockets_module.SocketAddress,
     ) bool {
-        const operation = self.start(.connect, port, epoch, descriptor) orelse return false;
+        const operation = starting.start(self, .connect, port, epoch, descriptor) orelse
+            return false;
         operation.remote_port = std.mem.bigToNative(u16, address.storage.in4.port);
         return true;
-    }
-
-    fn start(
-        self: *Simulated,
-        what: contract.Kind,
-        port: u32,
-        epoch: u32,
-        descriptor: i32,
-    ) ?*Operation {
-        const network = self.network;
-        if (network.hit(network.faults.no_room)) return null;
-        if (!self.has_submission_room()) return null;
-        const socket = network.find(descriptor) orelse {
-            network.violate("port {d}: {t} on descriptor {d}, which is not open", .{
-                port,
-                what,
-                descriptor,
-            });
-            return null;
-        };
-        const first = port * kinds_count;
-        for (self.operations[first..][0..kinds_count]) |other| {
-            if (!other.under_way()) continue;
-            if (other.kind == what) network.violate("port {d}: two times {t}", .{ port, what });
-            if (other.epoch == epoch and other.socket == socket) continue;
-            network.violate("port {d}: operations of two connections", .{port});
-        }
-        const index: u32 = first + @intFromEnum(what);
-        const operation = &self.operations[index];
-        if (operation.under_way()) return null;
-        operation.state = .submitted;
-        operation.kind = what;
-        operation.many = false;
-        operation.cancelled = false;
-        operation.port = port;
-        operation.epoch = epoch;
-        operation.descriptor = descriptor;
-        operation.socket = socket;
-        operation.attempts = 0;
-        operation.segment_count = 0;
-        socket.operations += 1;
-        self.started += 1;
-        self.put_submission(.{ .start = index });
-        return operation;
     }
 
     pub fn cancel(
@@ -241,7 +202,7 @@ pub const Simulated = struct {
     }
 
     /// A full queue is submitted first.
-    fn has_submission_room(self: *Simulated) bool {
+    pub fn has_submission_room(self: *Simulated) bool {
         if (self.submission_count == self.submission_limit) {
             self.calls += 1;
             self.submit(self.submissions_taken());
@@ -249,7 +210,7 @@ pub const Simulated = struct {
         return self.submission_count < self.submission_limit;
     }
 
-    fn put_submission(self: *Simulated, submission: Submission) void {
+    pub fn put_submission(self: *Simulated, submission: Submission) void {
         self.submissions[self.submission_count] = submission;
         self.submission_count += 1;
     }
