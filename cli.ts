@@ -17,7 +17,8 @@ const usage = `usage: twinpoll COMMAND
 
   info [--json]             what this machine offers
   echo ENDPOINT             send back what arrives, until interrupted
-    --backend NAME          auto, io_uring or epoll
+    --backend NAME          auto, io_uring, epoll, kqueue or select
+    --trigger NAME          edge or level, for epoll and kqueue
     --mode NAME             adaptive, event or poll
     --json                  one JSON object per line
 
@@ -43,6 +44,7 @@ async function main(args: string[]): Promise<number> {
       options: {
         backend: { type: "string" },
         mode: { type: "string" },
+        trigger: { type: "string" },
         json: { type: "boolean", default: false },
         help: { type: "boolean", short: "h", default: false },
         version: { type: "boolean", default: false },
@@ -62,7 +64,8 @@ async function main(args: string[]): Promise<number> {
     info(json);
   } else if (command === "echo" && operands.length === 1) {
     // Names are checked where the loop is opened.
-    const loop = { backend: values.backend, mode: values.mode } as LoopOptions;
+    const { backend, mode, trigger } = values;
+    const loop = { backend, mode, trigger } as LoopOptions;
     await echo({ endpoint: operands[0], loop, json });
   } else {
     return misuse(command === undefined ? "no command" : `cannot do ${positionals.join(" ")}`);

@@ -29,7 +29,9 @@ export type {
   ClockName,
   LoopMode,
   LoopOptions,
+  TriggerName,
 } from "./src/loop_options.ts";
+export type { IoUringFeature, IoUringOptions, SqpollOptions } from "./src/ring_options.ts";
 export type { HugePages, PoolOptions, QuarantineOptions } from "./src/pool_options.ts";
 export type { AdoptOptions, NativeMemory, Pool } from "./src/pool.ts";
 export type { MemoryGrantStats, PageSize, PoolStats } from "./src/pool_stats.ts";
@@ -47,6 +49,8 @@ export type {
 } from "./src/connection.ts";
 export { Lease } from "./src/lease.ts";
 export type { LeaseMessage } from "./src/lease_message.ts";
+export { type Doorbell, type DoorbellHandler, type DoorbellMessage, ring } from "./src/doorbell.ts";
+export { Ready, type Watch, type WatchHandler, type WatchOptions } from "./src/watch.ts";
 export type { Timer, TimerOptions } from "./src/timer.ts";
 export type { Endpoint, SocketAddress } from "./src/endpoint.ts";
 export {

@@ -2,6 +2,7 @@
 
 import process from "node:process";
 import { parseArgs } from "node:util";
+import { backends } from "./backends.ts";
 import { echo } from "./echo.ts";
 import { jsonLines, text } from "./lib/report.ts";
 import { memory } from "./memory.ts";
@@ -15,6 +16,10 @@ const benchmarks: Readonly<Record<string, Benchmark>> = {
   echo: {
     summary: "TCP echo: twinpoll on every backend and runtime, the runtimes' own servers, C",
     run: runEcho,
+  },
+  backends: {
+    summary: "select, epoll and io_uring from 10 to 10,000 connections, beside C",
+    run: runBackends,
   },
   memory: {
     summary: "what a buffer costs, natively and from TypeScript; registered buffers and files",
@@ -30,6 +35,13 @@ const options = `options of echo:
   --rounds N         visits per contestant (5)
   --contestants A,B  only these: names (twinpoll/io_uring, Bun.listen, c/epoll),
                      labels (twinpoll/epoll@node) or runtimes (bun, native)
+  --json             one line of JSON per contestant instead of a table
+
+options of backends:
+  --conns A,B        connections (10,64,100,960,1000,10000)
+  --runtime NAME     deno, bun or node (bun)
+  --seconds N        measured window per visit (0.5)
+  --rounds N         visits per contestant (3)
   --json             one line of JSON per contestant instead of a table
 
 options of memory:
@@ -62,6 +74,29 @@ async function runEcho(args: readonly string[]): Promise<void> {
     values.json
       ? jsonLines("echo", parameters, comparison, absent)
       : text(title, comparison, absent),
+  );
+}
+
+async function runBackends(args: readonly string[]): Promise<void> {
+  const { values } = parseArgs({
+    args: [...args],
+    options: {
+      conns: { type: "string", default: "10,64,100,960,1000,10000" },
+      runtime: { type: "string", default: "bun" },
+      seconds: { type: "string", default: "0.5" },
+      rounds: { type: "string", default: "3" },
+      json: { type: "boolean", default: false },
+    },
+  });
+  const counts = values.conns.split(",").map((text) => positive("conns", text, true));
+  process.stdout.write(
+    await backends({
+      counts,
+      runtime: values.runtime,
+      seconds: positive("seconds", values.seconds, false),
+      rounds: positive("rounds", values.rounds, true),
+      json: values.json,
+    }),
   );
 }
 

@@ -16,8 +16,13 @@ extern "C" {
 #define TP_ASSERT_SIZE(type, bytes) struct tp_size_is_checked_from_c11_on
 #endif
 
-#define TP_LAYOUT_HASH UINT32_C(0xb0a04ab4)
+#define TP_LAYOUT_HASH UINT32_C(0x5c3eb0ff)
 #define TP_ABI_VERSION UINT32_C(1)
+#define TP_READY_READABLE UINT32_C(1)
+#define TP_READY_WRITABLE UINT32_C(2)
+#define TP_READY_ERROR UINT32_C(4)
+#define TP_READY_HANGUP UINT32_C(8)
+#define TP_WATCH_EDGE UINT32_C(16)
 #define TP_SEND_FLAG_MOVE UINT32_C(1)
 #define TP_SEND_FLAG_ANSWER UINT32_C(2)
 #define TP_HEADER_BYTES UINT32_C(512)
@@ -31,6 +36,14 @@ enum tp_backend_kind {
     TP_BACKEND_KIND_AUTO = 0,
     TP_BACKEND_KIND_IO_URING = 1,
     TP_BACKEND_KIND_EPOLL = 2,
+    TP_BACKEND_KIND_KQUEUE = 3,
+    TP_BACKEND_KIND_SELECT = 4,
+};
+
+enum tp_trigger {
+    TP_TRIGGER_DEFAULT = 0,
+    TP_TRIGGER_EDGE = 1,
+    TP_TRIGGER_LEVEL = 2,
 };
 
 enum tp_mode {
@@ -59,6 +72,8 @@ enum tp_status {
     TP_STATUS_FORKED = -10012,
     TP_STATUS_BUSY = -10013,
     TP_STATUS_NOT_GRANTED = -10014,
+    TP_STATUS_DESCRIPTOR_LIMIT = -10015,
+    TP_STATUS_UNSUPPORTED = -10016,
 };
 
 enum tp_reason {
@@ -69,6 +84,9 @@ enum tp_reason {
     TP_REASON_KERNEL_TOO_OLD = 4,
     TP_REASON_OUT_OF_RESOURCES = 5,
     TP_REASON_OTHER = 6,
+    TP_REASON_OTHER_SYSTEM = 7,
+    TP_REASON_NO_LIBRARY = 8,
+    TP_REASON_NO_EDGES = 9,
 };
 
 enum tp_syscall {
@@ -97,6 +115,11 @@ enum tp_syscall {
     TP_SYSCALL_MLOCK = 22,
     TP_SYSCALL_MADVISE = 23,
     TP_SYSCALL_MBIND = 24,
+    TP_SYSCALL_SELECT = 25,
+    TP_SYSCALL_KQUEUE = 26,
+    TP_SYSCALL_KEVENT = 27,
+    TP_SYSCALL_FCNTL = 28,
+    TP_SYSCALL_EVENTFD = 29,
 };
 
 enum tp_operation {
@@ -126,6 +149,8 @@ enum tp_event {
     TP_EVENT_LISTENER_ERROR = 7,
     TP_EVENT_LISTENER_CLOSED = 8,
     TP_EVENT_MEMORY_RELEASED = 9,
+    TP_EVENT_READY = 10,
+    TP_EVENT_RUNG = 11,
 };
 
 enum tp_pages {
@@ -139,6 +164,19 @@ enum tp_wish {
     TP_WISH_DEFAULT = 0,
     TP_WISH_NO = 1,
     TP_WISH_YES = 2,
+};
+
+enum tp_ring_feature {
+    TP_RING_FEATURE_REGISTERED_RING = 1,
+    TP_RING_FEATURE_REGISTERED_FILES = 2,
+    TP_RING_FEATURE_SQPOLL = 4,
+    TP_RING_FEATURE_ZERO_COPY = 8,
+    TP_RING_FEATURE_BUNDLES = 16,
+    TP_RING_FEATURE_INCREMENTAL = 32,
+    TP_RING_FEATURE_MIN_WAIT = 64,
+    TP_RING_FEATURE_NAPI = 128,
+    TP_RING_FEATURE_CLONE_BUFFERS = 256,
+    TP_RING_FEATURE_SEND_MESSAGE = 512,
 };
 
 struct tp_handle_entry {
@@ -216,8 +254,10 @@ struct tp_counters {
     double sent_bytes;
     double rejected;
     double starved;
+    double zero_copied;
+    double zero_copy_copied;
 };
-TP_ASSERT_SIZE(struct tp_counters, 96);
+TP_ASSERT_SIZE(struct tp_counters, 112);
 
 struct tp_address {
     uint32_t family;
@@ -240,9 +280,9 @@ struct tp_header {
     struct tp_address address;
     uint32_t open_connections;
     uint32_t open_listeners;
-    uint32_t padding;
+    uint32_t open_watches;
 };
-TP_ASSERT_SIZE(struct tp_header, 176);
+TP_ASSERT_SIZE(struct tp_header, 192);
 
 struct tp_loop_options {
     uint32_t size;
@@ -251,6 +291,8 @@ struct tp_loop_options {
     uint32_t clock;
     uint32_t max_connections;
     uint32_t max_listeners;
+    uint32_t max_watches;
+    uint32_t trigger;
     uint32_t max_timers;
     uint32_t entries;
     uint32_t buffer_size;
@@ -267,6 +309,16 @@ struct tp_loop_options {
     uint32_t quarantine_count;
     uint32_t quarantine_ms;
     uint32_t spin_ceiling_us;
+    uint32_t sqpoll;
+    uint32_t sqpoll_idle_ms;
+    uint32_t sqpoll_cpu;
+    uint32_t zero_copy_bytes;
+    uint32_t min_wait_us;
+    uint32_t min_wait_count;
+    uint32_t napi_us;
+    uint32_t bundles;
+    uint32_t incremental_buffers;
+    uint32_t best_effort;
     uint32_t shared_bytes;
     uint32_t submissions_offset;
     uint32_t completions_offset;
@@ -277,9 +329,10 @@ struct tp_loop_options {
     uint32_t error_detail;
     uint32_t granted_flags;
     uint32_t rung;
+    uint32_t granted_features;
     uint32_t pool_key;
 };
-TP_ASSERT_SIZE(struct tp_loop_options, 132);
+TP_ASSERT_SIZE(struct tp_loop_options, 184);
 
 struct tp_memory_grant {
     uint32_t asked;
@@ -358,7 +411,7 @@ struct tp_backend_report {
     uint32_t flags;
     uint32_t features;
     uint32_t rung;
-    uint32_t padding;
+    uint32_t granted;
 };
 TP_ASSERT_SIZE(struct tp_backend_report, 32);
 
@@ -383,8 +436,10 @@ struct tp_machine_report {
     uint32_t padding;
     struct tp_backend_report io_uring;
     struct tp_backend_report epoll;
+    struct tp_backend_report kqueue;
+    struct tp_backend_report select;
 };
-TP_ASSERT_SIZE(struct tp_machine_report, 144);
+TP_ASSERT_SIZE(struct tp_machine_report, 208);
 
 /*
  * The library's `abi_version`.
@@ -472,6 +527,39 @@ int32_t tp_connect(uint32_t loop, uint8_t *options, uint32_t length);
  * Writes the local (0) or remote (1) address to `Header.address`.
  */
 int32_t tp_connection_address(uint32_t loop, uint32_t slot, uint32_t generation, uint32_t remote);
+
+/*
+ * Watches a descriptor of the caller for `ready_readable`, `ready_writable`, or both, with
+ * `watch_edge` for changes only. The watch's slot, or a negative status: EBADF, EEXIST where the
+ * loop watches it already, EPERM where it is always ready.
+ */
+int32_t tp_watch(uint32_t loop, int32_t descriptor, uint32_t interest);
+
+/*
+ * Watches for something else. ENOENT where there is no such watch.
+ */
+int32_t tp_watch_modify(uint32_t loop, uint32_t slot, uint32_t generation, uint32_t interest);
+
+/*
+ * Ends a watch; its descriptor may be closed then. ENOENT where there is none.
+ */
+int32_t tp_watch_remove(uint32_t loop, uint32_t slot, uint32_t generation);
+
+/*
+ * A new doorbell, which any thread of the process may ring: its slot.
+ */
+int32_t tp_doorbell(uint32_t loop);
+
+/*
+ * Ends a doorbell.
+ */
+int32_t tp_doorbell_remove(uint32_t loop, uint32_t slot, uint32_t generation);
+
+/*
+ * From any thread: `rung` follows on the doorbell's loop. `stale_handle` where it is gone, or is
+ * another process's.
+ */
+int32_t tp_doorbell_ring(uint32_t slot, uint32_t generation, uint32_t pool_key);
 
 /*
  * Takes a buffer of at least so many bytes for the script's own: its name, or `exhausted`.

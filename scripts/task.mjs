@@ -1,4 +1,4 @@
-// The tasks of package.json and deno.json: start, test, bench, build, check, fmt, planted.
+// The tasks of package.json and deno.json: start, test, sanitize, planted, bench, build, check, fmt.
 //
 // Each does its own set-up, so that a fresh clone needs nothing but Node and npm, or Deno, or Bun.
 // Plain JavaScript over `node:` modules, because it must run before anything is installed or built.
@@ -11,6 +11,7 @@ import { buildNative, libraryEnvironment, zig } from "./lib/native.mjs";
 import { root } from "./lib/paths.mjs";
 import { runStages } from "./lib/report.mjs";
 import { run, TaskError } from "./lib/run.mjs";
+import { sanitizers } from "./lib/sanitizers.mjs";
 import { setup } from "./lib/setup.mjs";
 import { allStages } from "./lib/stages.mjs";
 import { current, needRuntime } from "./lib/tools.mjs";
@@ -21,7 +22,8 @@ const usage = `node scripts/task.mjs TASK [ARGUMENTS]
 
   start            the main benchmark job
   bench [ARGS]     the benchmarks
-  test [WHAT …]    all tests, or: native, checks, deno, bun, node, FILE.test.ts …
+  test [WHAT …]    all tests, or: native, sanitize, checks, deno, bun, node, FILE.test.ts …
+  sanitize         native tests and C peers: threads, undefined behaviour, Valgrind
   check            formatting, lint, types, documentation, publish dry run, house rules
   build            the library, and the npm package's files in dist/
   fmt              format all sources
@@ -37,6 +39,10 @@ const tasks = {
   start: () => benchmark("bench/start.ts"),
   bench: () => benchmark("bench/main.ts"),
   test,
+  sanitize: async () => {
+    await setup();
+    return await runStages(sanitizers) ? 0 : 1;
+  },
   check: async () => {
     await setup();
     return await runStages(allStages().filter((stage) => stage.group === "checks")) ? 0 : 1;
@@ -63,7 +69,7 @@ const tasks = {
 
 /** @returns {Promise<number>} */
 async function test() {
-  const groups = new Set(["native", "checks", "deno", "bun", "node"]);
+  const groups = new Set(["native", "sanitize", "checks", "deno", "bun", "node"]);
   const files = args.filter((argument) => argument.endsWith(".test.ts"));
   const chosen = args.filter((argument) => groups.has(argument));
   const unknown = args.filter((argument) => !files.includes(argument) && !groups.has(argument));

@@ -27,6 +27,7 @@ const rows = {
   backend: 3,
   loop: 4,
   net: 5,
+  watch: 5,
   block: 5,
   rdma: 5,
   abi: 6,

@@ -12,7 +12,8 @@ import { ConnectionHandle } from "./connection.ts";
 import { formatAddress } from "./endpoint.ts";
 import { errorOfStatus, type IoError } from "./io_error.ts";
 import type { LoopState } from "./loop_state.ts";
-import { Completion, Event, Operation, Status, Syscall } from "./native/abi.ts";
+import { Completion, Event, Operation, ready_error, Status, Syscall } from "./native/abi.ts";
+import { watchEnd } from "./watch.ts";
 
 const completionWords = Completion.byte_length / 4;
 
@@ -64,6 +65,12 @@ function dispatchRest(loop: LoopState): void {
         break;
       case Event.memory_released:
         memoryReleased(loop, at);
+        break;
+      case Event.ready:
+        ready(loop, at);
+        break;
+      case Event.rung:
+        rung(loop, at);
         break;
     }
   }
@@ -166,6 +173,25 @@ function listenerError(loop: LoopState, at: number): void {
   if (listener === null || listener.generation !== loop.words[at + Completion.generation]) return;
   const attempt = `accept on ${listener.endpoint}`;
   listener.failed(errorOfStatus(loop.signed[at + Completion.result], attempt, Syscall.accept));
+}
+
+function ready(loop: LoopState, at: number): void {
+  loop.currentConnection = null;
+  const watch = loop.watches[loop.words[at + Completion.slot]] ?? null;
+  if (watch === null || watch.generation !== loop.words[at + Completion.generation]) return;
+  const result = loop.signed[at + Completion.result];
+  if (result >= 0) return watch.handler(watch, result);
+  watch.ended(watchEnd(watch, result));
+  // Its reads and writes tell why; without a call a handler would wait for ever.
+  watch.handler(watch, ready_error);
+}
+
+function rung(loop: LoopState, at: number): void {
+  loop.currentConnection = null;
+  const doorbell = loop.doorbells.get(loop.words[at + Completion.slot]);
+  if (doorbell === undefined) return;
+  if (doorbell.message.generation !== loop.words[at + Completion.generation]) return;
+  doorbell.handler(doorbell);
 }
 
 function memoryReleased(loop: LoopState, at: number): void {

@@ -7,7 +7,7 @@
  * @module
  */
 
-import { constants } from "node:os";
+import { errnoName } from "./error_numbers.ts";
 import { Status, Syscall } from "./native/abi.ts";
 
 /** Codes that are the library's own. */
@@ -17,6 +17,7 @@ export type LibraryErrorCode =
   | "BACKEND_UNAVAILABLE"
   | "BUSY"
   | "CONNECT_TIMEOUT"
+  | "DESCRIPTOR_LIMIT"
   | "EXHAUSTED"
   | "FORKED"
   | "INVALID_ARGUMENT"
@@ -31,6 +32,7 @@ export type LibraryErrorCode =
   | "STALE_HANDLE"
   | "STALE_LEASE"
   | "UNKNOWN_SCHEME"
+  | "UNSUPPORTED"
   | "UNSUPPORTED_RUNTIME"
   | "WRONG_LOOP"
   | "WRONG_THREAD";
@@ -40,7 +42,7 @@ export type IoErrorCode = LibraryErrorCode | `E${string}`;
 
 /** What an {@linkcode IoError} may carry beside its code and message. */
 export interface IoErrorOptions {
-  /** The system's error number, positive. */
+  /** The system's error number, positive, as Linux numbers it. */
   errno?: number;
   /** The system call that failed. */
   syscall?: string;
@@ -72,7 +74,7 @@ export class IoError extends Error {
   override readonly name: string = "IoError";
   /** What to test for. */
   readonly code: IoErrorCode;
-  /** The system's error number, positive, when a system call failed. */
+  /** The system's error number, positive, as Linux numbers it, when a system call failed. */
   declare readonly errno?: number;
   /** The system call that failed, when one did. */
   declare readonly syscall?: string;
@@ -119,6 +121,10 @@ const explanations: Readonly<Record<string, readonly [meaning: string, advice: s
     "the peer did not answer in time",
     "Check address and firewall, or raise timeoutMs.",
   ],
+  DESCRIPTOR_LIMIT: [
+    "select works with descriptors below 1,024 only",
+    "Close descriptors, or use another backend, which has no such limit.",
+  ],
   EXHAUSTED: [
     "all slots are in use",
     "Close what is no longer used, or raise the limit in the loop's options.",
@@ -150,6 +156,10 @@ const explanations: Readonly<Record<string, readonly [meaning: string, advice: s
     "the lease was released, moved or outlived its handler",
     "Call retain() inside the handler to keep a lease, and release or send it once.",
   ],
+  UNSUPPORTED: [
+    "the backend cannot do that",
+    "Use another backend, or see its line in the table of platforms.",
+  ],
   WRONG_LOOP: [
     "the lease belongs to another loop",
     "Transfer it to the connection's loop, send copy() of it, or allocate there.",
@@ -158,6 +168,9 @@ const explanations: Readonly<Record<string, readonly [meaning: string, advice: s
     "the loop belongs to another thread",
     "Use a loop only on the thread that opened it.",
   ],
+  EBADF: ["no such descriptor", "Watch a descriptor while it is open, and remove it before."],
+  EEXIST: ["the loop watches the descriptor already", "Modify that watch, or remove it first."],
+  ENOENT: ["there is no such watch", "Watch the descriptor again; this watch was removed."],
   EACCES: ["permission denied", "Use a port above 1023, or grant CAP_NET_BIND_SERVICE."],
   EADDRINUSE: [
     "address already in use",
@@ -203,6 +216,8 @@ const codesOfStatus = new Map<number, LibraryErrorCode>([
   [Status.forked, "FORKED"],
   [Status.busy, "BUSY"],
   [Status.not_granted, "NOT_GRANTED"],
+  [Status.descriptor_limit, "DESCRIPTOR_LIMIT"],
+  [Status.unsupported, "UNSUPPORTED"],
 ]);
 
 /** Errno values above this are statuses of the library. */
@@ -248,12 +263,4 @@ export function syscallName(syscall: number): string | undefined {
     if (value === syscall) return name;
   }
   return undefined;
-}
-
-/** The system's name of a positive error number. */
-export function errnoName(errno: number): `E${string}` {
-  for (const [name, value] of Object.entries(constants.errno)) {
-    if (value === errno) return name as `E${string}`;
-  }
-  return `ERRNO_${errno}`;
 }

@@ -7,6 +7,7 @@
 import { attach, detach } from "./attach.ts";
 import { connect } from "./connect.ts";
 import type { Connection, ConnectionHandlers, ConnectOptions } from "./connection.ts";
+import { type Doorbell, type DoorbellHandler, makeDoorbell } from "./doorbell.ts";
 import type { Endpoint } from "./endpoint.ts";
 import { errorOfStatus, IoError } from "./io_error.ts";
 import type { Lease } from "./lease.ts";
@@ -28,6 +29,7 @@ import { setPoolOf } from "./pool_of.ts";
 import { loadLibrary } from "./native/library.ts";
 import { run } from "./run.ts";
 import { type Timer, TimerHandle, type TimerOptions } from "./timer.ts";
+import { type Watch, watch, type WatchHandler, type WatchOptions } from "./watch.ts";
 
 /** Options of `loop.allocate`. */
 export interface AllocateOptions {
@@ -86,7 +88,7 @@ export class Loop implements Disposable {
    *
    * @param options What is asked for; what is left out has a default.
    * @throws {IoError} `INVALID_OPTION`, `BACKEND_UNAVAILABLE` with the reason, `EXHAUSTED`,
-   *   `NOT_GRANTED` with `pool.strict`, or
+   *   `NOT_GRANTED` for an option of `ioUring` or with `pool.strict`, or
    *   `LIBRARY_NOT_FOUND`, `ABI_MISMATCH`, `PERMISSION_DENIED`, `UNSUPPORTED_RUNTIME` when the
    *   library cannot be loaded.
    */
@@ -147,6 +149,48 @@ export class Loop implements Disposable {
     options: ConnectOptions = {},
   ): Connection {
     return connect(this.#state, endpoint, handlers, options);
+  }
+
+  /**
+   * Watches a descriptor of the application for readiness, without reading, writing or closing it.
+   *
+   * @param fd An open descriptor of anything that can be waited for: a socket, a pipe, a terminal,
+   *   an eventfd, a timerfd.
+   * @param options What to watch for; by default that it can be read.
+   * @param handler Called in each turn that finds it ready.
+   * @throws {IoError} `EBADF`, `EEXIST` when this loop watches it already, `EPERM` for a regular
+   *   file or a folder, `EXHAUSTED`, `DESCRIPTOR_LIMIT` and `UNSUPPORTED` (edges) with `select`,
+   *   `INVALID_OPTION`, `LOOP_CLOSED`.
+   *
+   * @example Standard input, without the runtime's streams
+   * ```ts no-run
+   * import { readSync } from "node:fs";
+   * import { Loop, Ready } from "@twinpoll/twinpoll";
+   *
+   * const loop = new Loop();
+   * const bytes = new Uint8Array(65_536);
+   * loop.watch(0, { readable: true }, (watch, ready) => {
+   *   const count = ready & Ready.readable ? readSync(0, bytes) : 0;
+   *   console.log(`${count} bytes`);
+   *   if (count === 0) watch.remove();
+   * });
+   * await loop.run();
+   * loop.close();
+   * ```
+   */
+  watch(fd: number, options: WatchOptions, handler: WatchHandler): Watch {
+    return watch(this.#state, fd, options, handler);
+  }
+
+  /**
+   * Makes a doorbell that any thread of the process can ring, with its message and `ring`.
+   *
+   * @param handler Called in the turn after it was rung, once for all rings that came together.
+   * @throws {IoError} `INVALID_ARGUMENT`, `EXHAUSTED` (1,024 per loop, 4,096 per process),
+   *   `LOOP_CLOSED`.
+   */
+  doorbell(handler: DoorbellHandler): Doorbell {
+    return makeDoorbell(this.#state, handler);
   }
 
   /**

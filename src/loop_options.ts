@@ -14,6 +14,7 @@ import {
   Mode,
   Reason,
   Status,
+  Trigger,
 } from "./native/abi.ts";
 import {
   booleanOption,
@@ -23,9 +24,31 @@ import {
   powerOfTwoOption,
 } from "./options.ts";
 import { encodePool, notGranted, poolNamesByField, type PoolOptions } from "./pool_options.ts";
+import {
+  encodeRing,
+  type IoUringFeature,
+  type IoUringOptions,
+  ringFeatures,
+  ringNamesByField,
+  ringNotGranted,
+} from "./ring_options.ts";
 
-/** What waits for events: `io_uring`, or `epoll` where that is not to be had. */
-export type BackendName = "io_uring" | "epoll";
+/**
+ * What waits for events.
+ *
+ * - `"io_uring"`: Linux 6.0 and newer.
+ * - `"epoll"`: any Linux.
+ * - `"kqueue"`: macOS and the BSDs; on Linux with a library that offers `kqueue` and `kevent`,
+ *   named by the environment variable `TWINPOLL_KQUEUE`.
+ * - `"select"`: everywhere, with descriptors below 1,024; the last resort.
+ */
+export type BackendName = "io_uring" | "epoll" | "kqueue" | "select";
+
+/**
+ * When `epoll` and `kqueue` tell of a descriptor that stays ready: once, until it was read or
+ * written empty, or each time that the kernel is entered.
+ */
+export type TriggerName = "edge" | "level";
 
 /**
  * When a loop sleeps and when it polls.
@@ -41,8 +64,13 @@ export type ClockName = "monotonic" | "virtual";
 
 /** Options of `new Loop`. */
 export interface LoopOptions {
-  /** Default `"auto"`: `io_uring` where it works, else `epoll`. */
+  /** Default `"auto"`: the first that works of `io_uring`, `epoll` or `kqueue`, and `select`. */
   backend?: "auto" | BackendName;
+  /**
+   * For `epoll` and `kqueue`. Default `"edge"`, which costs fewer system calls. `select` only has
+   * `"level"`, `io_uring` neither.
+   */
+  trigger?: TriggerName;
   /** Default `"adaptive"`. */
   mode?: LoopMode;
   /** Default `"monotonic"`. */
@@ -51,6 +79,8 @@ export interface LoopOptions {
   maxConnections?: number;
   /** 1 to 4,096. Default 64. */
   maxListeners?: number;
+  /** Descriptors that `watch` watches: 1 to 65,536. Default 1,024. */
+  maxWatches?: number;
   /** 1 to 1,048,576. Default 65,536. */
   maxTimers?: number;
   /** Submissions and completions per turn, a power of two from 64 to 65,536. Default 4,096. */
@@ -62,6 +92,11 @@ export interface LoopOptions {
   spinCeilingUs?: number;
   /** The memory for the loop's buffers. */
   pool?: PoolOptions;
+  /**
+   * What io_uring is to do beyond its default. With it `"auto"` takes no other backend, unless
+   * `bestEffort` is set, and any other backend is an error.
+   */
+  ioUring?: IoUringOptions;
   /**
    * Gives every delivery a lease object of its own, so that use of a lease after its handler is
    * always found, and remembers where leases were taken. Default false: objects of leases that were
@@ -79,6 +114,8 @@ export interface LoopOptions {
 export interface Capabilities {
   /** The backend that was chosen. */
   readonly backend: BackendName;
+  /** When it tells of a descriptor that stays ready; null for `io_uring`. */
+  readonly trigger: TriggerName | null;
   /** When the loop sleeps and when it polls. */
   readonly mode: LoopMode;
   /** Where its time comes from. */
@@ -87,6 +124,8 @@ export interface Capabilities {
   readonly rung: number;
   /** Set-up flags that the kernel granted (io_uring), such as `DEFER_TASKRUN`. */
   readonly setupFlags: readonly string[];
+  /** Features of io_uring that the loop works with, those asked for and those by default. */
+  readonly features: readonly IoUringFeature[];
   /** Bytes of a buffer. */
   readonly bufferSize: number;
   /** Buffers for receiving. */
@@ -99,6 +138,8 @@ export interface Capabilities {
   readonly maxConnections: number;
   /** Most listeners at a time. */
   readonly maxListeners: number;
+  /** Most watched descriptors at a time. */
+  readonly maxWatches: number;
   /** Most running timers. */
   readonly maxTimers: number;
   /** Submissions and completions per turn. */
@@ -112,9 +153,12 @@ const namesByField: Readonly<Record<number, string>> = {
   [Layout.clock]: "clock",
   [Layout.max_connections]: "maxConnections",
   [Layout.max_listeners]: "maxListeners",
+  [Layout.max_watches]: "maxWatches",
+  [Layout.trigger]: "trigger",
   [Layout.max_timers]: "maxTimers",
   [Layout.entries]: "entries",
   ...poolNamesByField,
+  ...ringNamesByField,
   [Layout.spin_ceiling_us]: "spinCeilingUs",
 };
 
@@ -140,6 +184,11 @@ const setupFlagNames: Readonly<Record<number, string>> = {
   17: "HYBRID_IOPOLL",
   18: "CQE_MIXED",
   19: "SQE_MIXED",
+};
+
+const triggerNames: Readonly<Record<number, TriggerName>> = {
+  [Trigger.edge]: "edge",
+  [Trigger.level]: "level",
 };
 
 /** A loop that native code has opened: its handle, and the options as granted. */
@@ -171,16 +220,19 @@ export function openLoop(functions: Functions, options: LoopOptions): OpenedLoop
 export function describeLoop(granted: Uint32Array): Capabilities {
   return {
     backend: nameOf(BackendKind, granted[Layout.backend]) as BackendName,
+    trigger: triggerNames[granted[Layout.trigger]] ?? null,
     mode: nameOf(Mode, granted[Layout.mode]),
     clock: nameOf(ClockKind, granted[Layout.clock]),
     rung: granted[Layout.rung],
     setupFlags: flagNames(granted[Layout.granted_flags]),
+    features: ringFeatures(granted[Layout.granted_features]),
     bufferSize: granted[Layout.buffer_size],
     receiveBuffers: granted[Layout.receive_buffers],
     maxBytes: granted[Layout.max_kib] * 1024,
     slabBytes: granted[Layout.slab_kib] * 1024,
     maxConnections: granted[Layout.max_connections],
     maxListeners: granted[Layout.max_listeners],
+    maxWatches: granted[Layout.max_watches],
     maxTimers: granted[Layout.max_timers],
     entries: granted[Layout.entries],
   };
@@ -212,6 +264,15 @@ export function explainReason(reason: number): readonly [why: string, advice: st
       ];
     case Reason.kernel_too_old:
       return ["it needs Linux 6.0 or newer", "Run a newer kernel, or use epoll."];
+    case Reason.other_system:
+      return ["this operating system does not have it", 'Use backend: "auto".'];
+    case Reason.no_library:
+      return [
+        "TWINPOLL_KQUEUE names no library that offers kqueue and kevent",
+        "Set it to the path of one, or use epoll.",
+      ];
+    case Reason.no_edges:
+      return ["it cannot tell of changes only", 'Leave trigger out, or set it to "level".'];
     case Reason.out_of_resources:
       return [
         "a limit on locked memory, descriptors or memory is reached",
@@ -229,10 +290,13 @@ function encode(options: LoopOptions): Uint32Array<ArrayBuffer> {
   words[Layout.backend] = choiceOption("backend", backend, BackendKind);
   words[Layout.mode] = choiceOption("mode", mode, Mode);
   words[Layout.clock] = choiceOption("clock", clock, ClockKind);
+  if (options.trigger !== undefined) words[Layout.trigger] = triggerOf(options);
   encodePool(words, pool);
+  if (options.ioUring !== undefined) encodeRing(words, options.ioUring, backend);
   const integers = [
     [Layout.max_connections, options.maxConnections, 1, 1_048_576],
     [Layout.max_listeners, options.maxListeners, 1, 4_096],
+    [Layout.max_watches, options.maxWatches, 1, 65_536],
     [Layout.max_timers, options.maxTimers, 1, 1_048_576],
     [Layout.spin_ceiling_us, options.spinCeilingUs, 1, 1_000_000],
   ] as const;
@@ -245,6 +309,15 @@ function encode(options: LoopOptions): Uint32Array<ArrayBuffer> {
     words[Layout.entries] = powerOfTwoOption("entries", options.entries, 64, 65_536);
   }
   return words;
+}
+
+function triggerOf({ backend, trigger }: LoopOptions): number {
+  if (backend === "io_uring") {
+    throw new IoError("INVALID_OPTION", "option trigger is for epoll and kqueue", {
+      advice: "Leave trigger out: io_uring tells of completions instead of readiness.",
+    });
+  }
+  return choiceOption("trigger", trigger, { edge: Trigger.edge, level: Trigger.level });
 }
 
 function openError(status: number, granted: Uint32Array, options: LoopOptions): IoError {
@@ -262,7 +335,8 @@ function openError(status: number, granted: Uint32Array, options: LoopOptions): 
     return new IoError("INVALID_OPTION", `option ${name} is out of its range`);
   }
   if (status === Status.not_granted) {
-    return notGranted(granted[Layout.error_detail], errno);
+    const field = granted[Layout.error_detail];
+    return ringNotGranted(field, errno) ?? notGranted(field, errno);
   }
   return errorOfStatus(status, "open a loop", syscall, errno === 0 ? {} : { errno });
 }

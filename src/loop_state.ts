@@ -10,10 +10,12 @@
 import type { ConnectionHandle } from "./connection.ts";
 import { Deferrals } from "./deferral.ts";
 import { dispatch } from "./dispatch.ts";
+import type { DoorbellHandle } from "./doorbell.ts";
 import { HostSleep } from "./host_sleep.ts";
 import { errorOfStatus, IoError, meaningOf } from "./io_error.ts";
 import type { LeaseHandle } from "./lease.ts";
 import type { ListenerHandle } from "./listener.ts";
+import type { WatchHandle } from "./watch.ts";
 import type { OpenedLoop } from "./loop_options.ts";
 import {
   type Functions,
@@ -60,6 +62,9 @@ export class LoopState {
   /** By slot; null where there is none. */
   readonly connections: (ConnectionHandle | null)[] = [];
   readonly listeners: (ListenerHandle | null)[] = [];
+  readonly watches: (WatchHandle | null)[] = [];
+  /** By slot, of which other loops have some. */
+  readonly doorbells: Map<number, DoorbellHandle> = new Map();
   /** Where strings become bytes on their way to a buffer. */
   readonly scratch: Uint8Array;
   driver: Driver | null = null;
@@ -202,6 +207,13 @@ export class LoopState {
     this.addRef();
   }
 
+  /** Enters a watch that counts as ref'd. */
+  addWatch(watch: WatchHandle): void {
+    while (this.watches.length <= watch.slot) this.watches.push(null);
+    this.watches[watch.slot] = watch;
+    this.addRef();
+  }
+
   /** One more handle keeps the loop running. */
   addRef(): void {
     this.#refs += 1;
@@ -246,6 +258,8 @@ export class LoopState {
     const status = this.functions.tp_loop_close(this.handle);
     this.timers.clear();
     for (const listener of this.listeners) listener?.ended();
+    for (const watch of this.watches) watch?.ended(null);
+    for (const doorbell of [...this.doorbells.values()]) doorbell.ended();
     for (const conn of this.connections) {
       if (conn === null) continue;
       const error = new IoError("LOOP_CLOSED", "the loop was closed with the connection open");
@@ -256,6 +270,7 @@ export class LoopState {
       }
     }
     this.listeners.length = 0;
+    this.watches.length = 0;
     this.connections.length = 0;
     this.pool.releaseAdopted(this.fail);
     try {

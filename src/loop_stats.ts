@@ -32,10 +32,16 @@ export interface LoopStats {
   readonly rejected: number;
   /** Times receiving stopped because no buffer was free. */
   readonly starved: number;
+  /** Sends that asked the kernel not to copy (`ioUring.zeroCopyBytes`). */
+  readonly zeroCopies: number;
+  /** Those of them that it copied after all, as far as it told; needs Linux 6.2. */
+  readonly zeroCopiesCopied: number;
   /** Connections open now. */
   readonly openConnections: number;
   /** Listeners open now. */
   readonly openListeners: number;
+  /** Watches of descriptors that are active now, or whose end is not over. */
+  readonly openWatches: number;
   /** Buffers on which the program owns references. */
   readonly leases: number;
   /** Buffers in use now: leased, borrowed, held back, or waiting to be sent. */
@@ -58,8 +64,11 @@ export function readStats(words: Uint32Array, doubles: Float64Array): LoopStats 
     sentBytes: doubles[at + Counters.sent_bytes],
     rejected: doubles[at + Counters.rejected],
     starved: doubles[at + Counters.starved],
+    zeroCopies: doubles[at + Counters.zero_copied],
+    zeroCopiesCopied: doubles[at + Counters.zero_copy_copied],
     openConnections: words[Header.open_connections],
     openListeners: words[Header.open_listeners],
+    openWatches: words[Header.open_watches],
     leases: words[Header.leases],
     buffersInUse: words[Header.buffers_in_use],
   };

@@ -4,7 +4,8 @@
  * @module
  */
 
-import { errnoName, IoError, type IoErrorOptions } from "./io_error.ts";
+import { errnoName } from "./error_numbers.ts";
+import { IoError, type IoErrorOptions } from "./io_error.ts";
 import { LoopOptions as Layout, Pages, Wish } from "./native/abi.ts";
 import {
   booleanOption,

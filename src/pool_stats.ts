@@ -4,7 +4,8 @@
  * @module
  */
 
-import { errnoName, errorOfStatus } from "./io_error.ts";
+import { errnoName } from "./error_numbers.ts";
+import { errorOfStatus } from "./io_error.ts";
 import { type Functions, LoopOptions, MemoryGrant, Pages, PoolReport } from "./native/abi.ts";
 import { adviceByField } from "./pool_options.ts";
 

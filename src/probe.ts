@@ -4,10 +4,12 @@
  * @module
  */
 
-import { errnoName, errorOfStatus, syscallName } from "./io_error.ts";
+import { errnoName } from "./error_numbers.ts";
+import { errorOfStatus, syscallName } from "./io_error.ts";
 import { explainReason, flagNames } from "./loop_options.ts";
 import { abi_version, BackendReport, MachineReport } from "./native/abi.ts";
 import { loadLibrary } from "./native/library.ts";
+import { type IoUringFeature, ringFeatures } from "./ring_options.ts";
 
 /** What a backend offers on this machine. */
 export interface BackendAvailability {
@@ -27,6 +29,8 @@ export interface BackendAvailability {
   readonly setupFlags: readonly string[];
   /** The kernel's feature bits (io_uring). */
   readonly featureBits: number;
+  /** Features that a loop may be granted (io_uring). */
+  readonly features: readonly IoUringFeature[];
 }
 
 /** What this machine offers. */
@@ -65,6 +69,10 @@ export interface Machine {
     readonly io_uring: BackendAvailability;
     /** Readiness-based, any Linux. */
     readonly epoll: BackendAvailability;
+    /** Readiness-based, macOS and the BSDs. */
+    readonly kqueue: BackendAvailability;
+    /** Readiness-based, everywhere, with descriptors below 1,024. */
+    readonly select: BackendAvailability;
   };
 }
 
@@ -125,6 +133,8 @@ export function probe(): Machine {
     backends: {
       io_uring: readBackend(words, MachineReport.io_uring),
       epoll: readBackend(words, MachineReport.epoll),
+      kqueue: readBackend(words, MachineReport.kqueue),
+      select: readBackend(words, MachineReport.select),
     },
   };
 }
@@ -134,6 +144,7 @@ function readBackend(words: Uint32Array, at: number): BackendAvailability {
     rung: words[at + BackendReport.rung],
     setupFlags: flagNames(words[at + BackendReport.flags]),
     featureBits: words[at + BackendReport.features],
+    features: ringFeatures(words[at + BackendReport.granted]),
   };
   if (words[at + BackendReport.available] !== 0) return { available: true, ...common };
   const [reason, advice] = explainReason(words[at + BackendReport.reason]);

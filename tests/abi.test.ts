@@ -184,6 +184,12 @@ testEach("arbitrary handles to every function are answered with a status", (back
       tp_listener_address: (handle, a, b) => functions.tp_listener_address(handle, a, b),
       tp_connect: (handle, _, __, bytes) => functions.tp_connect(handle, bytes, bytes.length),
       tp_connection_address: (handle, a, b) => functions.tp_connection_address(handle, a, b, a),
+      tp_watch: (handle, a, b) => functions.tp_watch(handle, a | 0, b),
+      tp_watch_modify: (handle, a, b) => functions.tp_watch_modify(handle, a, b, a),
+      tp_watch_remove: (handle, a, b) => functions.tp_watch_remove(handle, a, b),
+      tp_doorbell: (handle) => functions.tp_doorbell(handle),
+      tp_doorbell_remove: (handle, a, b) => functions.tp_doorbell_remove(handle, a, b),
+      tp_doorbell_ring: (_, a, b) => functions.tp_doorbell_ring(a, b, b),
       tp_buffer_take: (handle, a) => functions.tp_buffer_take(handle, a),
       tp_buffer_release: (handle, a, b) => functions.tp_buffer_release(handle, a, b),
       tp_buffer_transfer: (handle, a, b) => functions.tp_buffer_transfer(handle, a, b, a),
@@ -216,6 +222,9 @@ testEach("arbitrary handles to every function are answered with a status", (back
     const far = (b | 0x4000_0000) >>> 0;
     assert.ok(!functions.tp_slab(raw.handle, far));
     assert.equal(functions.tp_slab_bytes(raw.handle, far), Status.bad_argument);
+    assert.ok(functions.tp_watch(raw.handle, far | 0, b) < 0);
+    assert.ok(functions.tp_watch_modify(raw.handle, a, b, 1) < 0);
+    assert.ok(functions.tp_watch_remove(raw.handle, a, b) < 0);
     assert.equal(functions.tp_buffer_release(raw.handle, a, b), Status.stale_handle);
     assert.equal(functions.tp_buffer_transfer(raw.handle, a, b, 1), Status.stale_handle);
     assert.equal(functions.tp_buffer_receive(raw.handle, a, b, b), Status.stale_handle);

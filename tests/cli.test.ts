@@ -31,7 +31,8 @@ test("info says what the machine offers", async () => {
   const { code, stdout, stderr } = await twinpoll("info");
   assert.deepEqual([code, stderr], [0, ""]);
   const memory = ["locked memory", "huge pages", "NUMA nodes", "pool", "pool pages", "pool locked"];
-  for (const row of ["runtime", "library", "kernel", "CPUs", "io_uring", "epoll", ...memory]) {
+  const backends = ["io_uring", "io_uring features", "epoll"];
+  for (const row of ["runtime", "library", "kernel", "CPUs", ...backends, ...memory]) {
     assert.match(stdout, new RegExp(`^${row}  +\\S`, "m"));
   }
   assert.match(stdout, new RegExp(`^runtime +${runtime}$`, "m"));
@@ -44,7 +45,10 @@ test("info --json is one JSON object", async () => {
   assert.equal(machine.runtime, runtime);
   assert.equal(typeof machine.kernel, "string");
   assert.equal(machine.backends.epoll.available, true);
+  assert.equal(machine.backends.select.available, true);
   assert.equal(typeof machine.backends.io_uring.available, "boolean");
+  assert.ok(Array.isArray(machine.backends.io_uring.features));
+  assert.deepEqual(machine.backends.epoll.features, []);
   assert.equal(typeof machine.hugePages["2MiB"].total, "number");
   assert.equal(typeof machine.numaNodes, "number");
   assert.equal(machine.pool.lock.asked, true);
@@ -103,7 +107,7 @@ test("what cannot be done is exit code 1, with advice", async () => {
     [["echo", "127.0.0.1:7000"], /tcp:\/\/host:port/],
     [["echo", "udp://127.0.0.1:7000"], /udp/],
     [["echo", endpoint], /EADDRINUSE/],
-    [["echo", "tcp://127.0.0.1:0", "--backend", "kqueue"], /backend/],
+    [["echo", "tcp://127.0.0.1:0", "--backend", "kevent"], /backend/],
     [["echo", "tcp://127.0.0.1:0", "--mode", "fast"], /mode/],
   ];
   const ends = await Promise.all(failing.map(([args]) => twinpoll(...args)));
@@ -119,7 +123,9 @@ test("--help and --version", async () => {
     const { code, stdout, stderr } = await twinpoll(flag);
     assert.deepEqual([code, stderr], [0, ""]);
     assert.match(stdout, /^usage: twinpoll/);
-    for (const word of ["info", "echo", "--backend", "--json"]) assert.ok(stdout.includes(word));
+    for (const word of ["info", "echo", "--backend", "--trigger", "--json"]) {
+      assert.ok(stdout.includes(word));
+    }
   }
   const { version } = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
   const { code, stdout } = await twinpoll("--version");

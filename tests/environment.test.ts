@@ -125,9 +125,12 @@ test("a library named by TWINPOLL_LIBRARY is the one that is used", async () => 
   assert.equal(JSON.parse(stdout).library, library);
 });
 
-const denoOnly = runtime === "deno" ? false : "permissions are Deno's";
+/** Only Deno has permissions, so only there are tests of them. */
+const testPermissions: (name: string, body: () => Promise<void>) => unknown = runtime === "deno"
+  ? test
+  : () => {};
 
-test("without --allow-ffi: PERMISSION_DENIED, without a prompt", { skip: denoOnly }, async () => {
+testPermissions("without --allow-ffi: PERMISSION_DENIED, without a prompt", async () => {
   // A child of Deno's without any flag of its own gets all permissions.
   for (const permission of ["--allow-net", "--allow-env", "--allow-ffi=/tmp"]) {
     const permissions = ["--no-prompt", permission];
@@ -137,12 +140,12 @@ test("without --allow-ffi: PERMISSION_DENIED, without a prompt", { skip: denoOnl
   }
 });
 
-test("--allow-ffi is all that is needed, for run()", { skip: denoOnly }, async () => {
+testPermissions("--allow-ffi is all that is needed, for run()", async () => {
   const { echoed } = await open("auto", { permissions: ["--no-prompt", "--allow-ffi"] });
   assert.equal(echoed, "hello");
 });
 
-test("--allow-ffi is all that is needed, for attach()", { skip: denoOnly }, async () => {
+testPermissions("--allow-ffi is all that is needed, for attach()", async () => {
   const program = command("tests/programs/attached.ts", ["--no-prompt", "--allow-ffi"]);
   const { code, stdout, stderr } = await runChild([...program, "auto", "close"]);
   assert.deepEqual([code, stderr], [0, ""]);

@@ -1,20 +1,22 @@
 // The examples do what they say: the programs of examples/, and the code in the API's comments.
 
 import assert from "node:assert/strict";
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 import { test } from "node:test";
 import { pathToFileURL } from "node:url";
+import { writeDocExamples } from "../scripts/lib/doc_examples.mjs";
 import { runChild } from "./support/child.ts";
-import { command, root, runtime } from "./support/runtime.ts";
+import { command, program, root, runtime } from "./support/runtime.ts";
 
 /** What each program prints, with its arguments. */
 const programs: Record<string, [args: string[], output: RegExp]> = {
   "echo.ts": [["--once"], /^listening on tcp:.*\nechoed hello\n$/],
   "echo_attached.ts": [["--once"], /^listening on tcp:[^]*fetched beside the loop\n/],
   "worker_leases.ts": [[], /^listening on tcp:.*\nanswered SHOUT\n$/],
+  "doorbell.ts": [[], /^10000 primes, the last is 104729\n$/],
   "timers.ts": [[], /^tick 1, at the end of its turn\n[^]*later: after \d+ ms\n/],
 };
 
@@ -28,38 +30,26 @@ test("every program of examples/ runs to its end", async () => {
   }
 });
 
-/** The TypeScript blocks in the comments of a file that do not say `no-run`. */
-function blocksOf(file: string): string[] {
-  const text = readFileSync(join(root, file), "utf8");
-  return Array.from(
-    text.matchAll(/^ \* ```ts\n((?: \*.*\n)+?) \* ```$/gm),
-    ([, block]) => block.replaceAll(/^ \* ?/gm, ""),
-  );
-}
-
-const skip = runtime === "node" ? "Node 20 does not run TypeScript" : false;
-
-test("the examples in the API's comments run to their end", { skip }, async () => {
-  const sources = readdirSync(join(root, "src")).filter((file) => file.endsWith(".ts"));
-  const files = ["mod.ts", ...sources.map((file) => `src/${file}`)];
-  const { name } = JSON.parse(readFileSync(join(root, "deno.json"), "utf8"));
-  const folder = mkdtempSync(join(tmpdir(), "twinpoll-examples-"));
-  let count = 0;
+test("the examples in the API's comments run to their end", async () => {
+  const temporary = mkdtempSync(join(tmpdir(), "twinpoll-examples-"));
   try {
-    for (const file of files) {
-      for (const block of blocksOf(file)) {
-        const program = join(folder, `${count++}.ts`);
-        const url = pathToFileURL(join(root, "mod.ts")).href;
-        writeFileSync(program, block.replaceAll(`"${name}"`, JSON.stringify(url)));
-        const words = runtime === "deno"
-          ? ["run", "--no-check", "--allow-ffi", "--no-prompt", program]
-          : [program];
-        const { code, stderr } = await runChild([process.execPath, ...words]);
-        assert.deepEqual([code, stderr], [0, ""], `${file}:\n${block}`);
-      }
+    const api = pathToFileURL(join(root, "mod.ts")).href;
+    const examples = writeDocExamples(root, temporary, api);
+    assert.ok(examples.length >= 7, `${examples.length} examples were found`);
+    for (const { source, code, file } of examples) {
+      const { code: exit, stderr } = await runChild(commandOf(file, temporary));
+      assert.deepEqual([exit, stderr], [0, ""], `${source}:\n${code}`);
     }
   } finally {
-    rmSync(folder, { recursive: true });
+    rmSync(temporary, { recursive: true });
   }
-  assert.ok(count >= 7, `${count} examples were found`);
 });
+
+/** The command that runs an example in `folder`; Node has bundles of the same. */
+function commandOf(file: string, folder: string): string[] {
+  const executable = process.execPath;
+  if (runtime === "node") return [executable, program(`doc_examples/${file}`)];
+  const path = join(folder, file);
+  if (runtime === "bun") return [executable, path];
+  return [executable, "run", "--no-check", "--allow-ffi", "--no-prompt", path];
+}

@@ -7,6 +7,7 @@ import process from "node:process";
 import { test } from "node:test";
 import { type PoolOptions, probe } from "../mod.ts";
 import { runChild } from "./support/child.ts";
+import { type Skip, testUnless } from "./support/record.ts";
 import { command } from "./support/runtime.ts";
 
 /** What `tests/programs/limited.ts` prints. */
@@ -18,7 +19,7 @@ const prlimit = ["/usr/bin/prlimit", "/bin/prlimit"].find(existsSync);
 const setpriv = ["/usr/bin/setpriv", "/bin/setpriv"].find(existsSync);
 const isRoot = process.getuid?.() === 0;
 /** Root may lock whatever the limit, unless it drops that capability. */
-const noLimit = prlimit === undefined || (isRoot && setpriv === undefined)
+const noLimit: Skip = prlimit === undefined || (isRoot && setpriv === undefined)
   ? "neither prlimit nor setpriv is installed"
   : false;
 
@@ -31,9 +32,7 @@ async function run(pool: PoolOptions, wrapper: readonly string[] = []): Promise<
   return grants;
 }
 
-test("with a lock limit of 64 KiB nothing is locked, and the reason is told", {
-  skip: noLimit,
-}, async () => {
+testUnless(noLimit, "with a lock limit of 64 KiB nothing is locked, and why is told", async () => {
   const drop = isRoot ? [setpriv!, "--bounding-set", "-ipc_lock", "--inh-caps", "-ipc_lock"] : [];
   const wrapper = [prlimit!, "--memlock=65536:65536", ...drop];
   const { lock, fixed } = await run({ fixedBuffers: true, receiveBuffers: 64 }, wrapper);

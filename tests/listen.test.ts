@@ -5,9 +5,10 @@ import assert from "node:assert/strict";
 import { existsSync, readFileSync } from "node:fs";
 import process from "node:process";
 import { type Connection, Loop } from "../mod.ts";
-import { type Skip, testEach, testLoop } from "./support/backends.ts";
+import { testEach, testLoop } from "./support/backends.ts";
 import { Child, runChild } from "./support/child.ts";
 import { drive, Signal, turns, turnUntil } from "./support/drive.ts";
+import type { Skip } from "./support/record.ts";
 import { command } from "./support/runtime.ts";
 import { anyPort, awaitClosed, listenEcho, Recorder } from "./support/streams.ts";
 
@@ -124,7 +125,7 @@ testLoop("a connection that waits for a slot never reaches another listener", (c
 function unprivileged(): { readonly prefix: string[]; readonly skip: Skip } {
   const setting = "/proc/sys/net/ipv4/ip_unprivileged_port_start";
   if (existsSync(setting) && Number(readFileSync(setting, "utf8")) < 1024) {
-    return { prefix: [], skip: "every user may use low ports here" };
+    return { prefix: [], skip: "kernel: ip_unprivileged_port_start: every user may use low ports" };
   }
   if (process.getuid?.() !== 0) return { prefix: [], skip: false };
   const setpriv = "/usr/bin/setpriv";

@@ -33,6 +33,7 @@ test("options of a loop", () => {
   const integers: [name: string, tooSmall: number, tooLarge: number][] = [
     ["maxConnections", 0, 1_048_577],
     ["maxListeners", 0, 4_097],
+    ["maxWatches", 0, 65_537],
     ["maxTimers", 0, 1_048_577],
     ["spinCeilingUs", 0, 1_000_001],
     ["entries", 32, 131_072],
@@ -55,7 +56,9 @@ test("options of a loop", () => {
   }
   refuses("pool.bufferSize", [513, 10_000], (bufferSize) => open({ pool: { bufferSize } }));
   refuses("pool.receiveBuffers", [9, 100], (count) => open({ pool: { receiveBuffers: count } }));
-  refuses("backend", ["kqueue", "", 1, null, "constructor"], (backend) => open({ backend }));
+  refuses("backend", ["poll", "", 1, null, "constructor"], (backend) => open({ backend }));
+  refuses("trigger", ["rising", "", 0, null], (trigger) => open({ backend: "epoll", trigger }));
+  refuses("trigger", ["edge", "level"], (trigger) => open({ backend: "io_uring", trigger }));
   refuses("mode", ["busy", 0, {}, "toString"], (mode) => open({ mode }));
   refuses("clock", ["wall", 0, false], (clock) => open({ clock }));
   refuses("onLeak", [5, "warn", {}, null], (onLeak) => open({ onLeak }));
@@ -73,21 +76,26 @@ testEach("what a loop is granted is what it was asked for", (backend) => {
     clock: "virtual",
     maxConnections: 3,
     maxListeners: 2,
+    maxWatches: 4,
     maxTimers: 1,
     entries: 64,
   } as const;
   const pool = { bufferSize: 512, receiveBuffers: 8, maxBytes: 131_072, slabBytes: 65_536 };
   using loop = new Loop({ ...options, pool, spinCeilingUs: 1, debug: true });
-  const { rung, setupFlags, ...granted } = loop.capabilities;
+  const { rung, setupFlags, features, trigger, ...granted } = loop.capabilities;
   assert.deepEqual(granted, { ...options, ...pool });
   assert.ok(Number.isInteger(rung) && rung >= 0);
   assert.equal(setupFlags.length > 0, backend === "io_uring");
+  if (backend !== "io_uring") assert.deepEqual(features, []);
+  assert.equal(trigger === null, backend === "io_uring");
   assert.deepEqual([loop.backend, loop.mode], [backend, "event"]);
 });
 
 testEach("the defaults are as documented", (backend) => {
   using loop = new Loop({ backend });
-  const { rung: _, setupFlags: __, ...granted } = loop.capabilities;
+  const { rung: _, setupFlags: __, features: ___, trigger, ...granted } = loop.capabilities;
+  const byDefault = backend === "io_uring" ? null : backend === "select" ? "level" : "edge";
+  assert.equal(trigger, byDefault);
   assert.deepEqual(granted, {
     backend,
     mode: "adaptive",
@@ -98,8 +106,25 @@ testEach("the defaults are as documented", (backend) => {
     slabBytes: 8_388_608,
     maxConnections: 65_536,
     maxListeners: 64,
+    maxWatches: 1_024,
     maxTimers: 65_536,
     entries: 4_096,
+  });
+});
+
+test("a trigger is what was asked for, or refused with the reason", () => {
+  for (const backend of ["epoll", "kqueue"] as const) {
+    for (const trigger of ["edge", "level"] as const) {
+      using loop = new Loop({ backend, trigger });
+      assert.equal(loop.capabilities.trigger, trigger);
+    }
+  }
+  using level = new Loop({ backend: "select", trigger: "level" });
+  assert.equal(level.capabilities.trigger, "level");
+  assert.throws(() => new Loop({ backend: "select", trigger: "edge" }), {
+    code: "BACKEND_UNAVAILABLE",
+    message: /changes only/,
+    advice: /level/,
   });
 });
 

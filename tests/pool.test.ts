@@ -4,8 +4,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { IoError, type LeakReport, type Lease, Loop, type PoolStats } from "../mod.ts";
-import { bestBackend, testLoop } from "./support/backends.ts";
+import { bestBackend, testLoop, unavailable } from "./support/backends.ts";
 import { turns, turnUntil } from "./support/drive.ts";
+import { testUnless } from "./support/record.ts";
 import { awaitClosed, openPair } from "./support/streams.ts";
 
 const kib = 1024;
@@ -280,8 +281,7 @@ test("the memory of a closed loop is another's", () => {
   }
 });
 
-test("slabs are registered as they come, with further loops by cloning", (context) => {
-  if (bestBackend !== "io_uring") return context.skip("io_uring is not available");
+testUnless(unavailable("io_uring"), "slabs are registered as they come, and cloned", () => {
   const pool = { ...tight, bufferSize: 512, maxBytes: 256 * kib, fixedBuffers: true };
   const open = (): Loop => new Loop({ backend: "io_uring", pool });
   using first = open();

@@ -14,11 +14,36 @@ pub const abi_version: u32 = 1;
 
 /// What a loop was asked to wait with, and what it waits with.
 pub const BackendKind = enum(u32) {
-    /// Take `io_uring` where it works, else `epoll`. Never the kind of an open loop.
+    /// Take the first that works: `io_uring`, `epoll` (or `kqueue` where the system has that),
+    /// `select`. Never the kind of an open loop.
     auto = 0,
     io_uring = 1,
     epoll = 2,
+    /// macOS and the BSDs. On Linux with a library that offers it, named by `TWINPOLL_KQUEUE`.
+    kqueue = 3,
+    /// Works everywhere, with descriptors below 1,024.
+    select = 4,
 };
+
+/// When a readiness backend tells of a descriptor that stays ready.
+pub const Trigger = enum(u32) {
+    /// `edge` where the backend has it.
+    default = 0,
+    /// Once, until it was seen not to be ready any more.
+    edge = 1,
+    /// Each time.
+    level = 2,
+};
+
+/// What a watched descriptor is ready for, as bits; the first two are also what is asked for.
+pub const ready_readable: u32 = 1;
+pub const ready_writable: u32 = 2;
+/// An error is pending: the next read or write reports it.
+pub const ready_error: u32 = 4;
+/// The other side is gone.
+pub const ready_hangup: u32 = 8;
+/// In the interest of a watch: tell of changes only.
+pub const watch_edge: u32 = 16;
 
 /// When a loop sleeps and when it polls.
 pub const Mode = enum(u32) {
@@ -38,7 +63,8 @@ pub const ClockKind = enum(u32) {
 };
 
 /// Negative results of functions and of completions. Values above -4096 are negated errno values of
-/// the kernel; the values here are the library's own.
+/// the kernel, on every system with the numbers that Linux gives their names; a number whose name
+/// Linux does not have is 2,048 above the system's own. The values here are the library's.
 pub const Status = enum(i32) {
     ok = 0,
     /// The handle names nothing: closed, released, or never given out.
@@ -65,8 +91,12 @@ pub const Status = enum(i32) {
     forked = -10012,
     /// Somebody else uses the buffer too.
     busy = -10013,
-    /// `strict` memory, and this machine refused a wish; `LoopOptions.error_detail` says which.
+    /// The machine refused a wish that was not best effort; `LoopOptions.error_detail` says which.
     not_granted = -10014,
+    /// The descriptor is not below `select`'s limit.
+    descriptor_limit = -10015,
+    /// The backend cannot do that.
+    unsupported = -10016,
 };
 
 /// Why a backend cannot run, beside the errno of the call that failed.
@@ -83,6 +113,12 @@ pub const Reason = enum(u32) {
     /// Locked-memory, descriptor or memory limit.
     out_of_resources = 5,
     other = 6,
+    /// The operating system has no such thing.
+    other_system = 7,
+    /// The library that `TWINPOLL_KQUEUE` names is not there, or does not have it.
+    no_library = 8,
+    /// The backend knows no edges.
+    no_edges = 9,
 };
 
 /// The system call behind an error, for the error's text.
@@ -112,6 +148,11 @@ pub const Syscall = enum(u32) {
     mlock = 22,
     madvise = 23,
     mbind = 24,
+    select = 25,
+    kqueue = 26,
+    kevent = 27,
+    fcntl = 28,
+    eventfd = 29,
 };
 
 /// What a submission asks for.
@@ -226,6 +267,11 @@ pub const Event = enum(u32) {
     listener_closed = 8,
     /// Nothing here uses the adopted memory `buffer` any more.
     memory_released = 9,
+    /// A watched descriptor is ready (`result`: `ready_readable` and its like), or can be watched
+    /// no longer (`result`: a negative status) and its slot may be given out again.
+    ready = 10,
+    /// Somebody rang the doorbell `slot`, once or more often.
+    rung = 11,
 };
 
 /// 32 bytes.
@@ -260,6 +306,9 @@ pub const Counters = extern struct {
     rejected: f64,
     /// Times receiving stopped because no buffer was free.
     starved: f64,
+    /// Sends that asked the kernel not to copy, and those of them that it copied after all.
+    zero_copied: f64,
+    zero_copy_copied: f64,
 };
 
 pub const header_bytes: u32 = 512;
@@ -286,10 +335,10 @@ pub const Header = extern struct {
     free_sends: u32,
     /// Address written by `tp_connection_address` and `tp_listener_address`.
     address: Address,
-    /// Open connections and listeners.
+    /// Open connections, listeners and watches.
     open_connections: u32,
     open_listeners: u32,
-    padding: u32,
+    open_watches: u32,
 };
 
 /// An IPv4 or IPv6 socket address in host order.
@@ -323,6 +372,31 @@ pub const buffer_unit: u32 = 512;
 /// Where a buffer's slab stands in its name; below it is the unit in the slab at which it starts.
 pub const buffer_slab_shift: u32 = 21;
 
+/// Bits of `LoopOptions.granted_features` and `BackendReport.granted`: what an io_uring backend
+/// works with.
+pub const RingFeature = enum(u32) {
+    /// The ring is entered by its place among the thread's registered rings (Linux 5.18).
+    registered_ring = 1,
+    /// Connections are registered files (from 6.14 on).
+    registered_files = 2,
+    /// A thread of the kernel takes submissions.
+    sqpoll = 4,
+    /// Long sends are not copied (Linux 6.1).
+    zero_copy = 8,
+    /// A receive fills several buffers at once (from 6.17 on).
+    bundles = 16,
+    /// A receive uses no more of a buffer than it needs (from 6.17 on).
+    incremental = 32,
+    /// A turn may wait for several completions (Linux 6.12).
+    min_wait = 64,
+    /// Waits poll the network device (Linux 6.9).
+    napi = 128,
+    /// The kernel can share registered buffers between rings (Linux 6.12).
+    clone_buffers = 256,
+    /// The kernel takes messages to a ring from a thread without one (Linux 6.13).
+    send_message = 512,
+};
+
 /// In: what is asked for, zero meaning the default. Out: what was granted, and after a failure why.
 pub const LoopOptions = extern struct {
     /// `@sizeOf(LoopOptions)`.
@@ -334,6 +408,10 @@ pub const LoopOptions = extern struct {
     max_connections: u32,
     /// 1 to 4,096. Default 64.
     max_listeners: u32,
+    /// 1 to 65,536. Default 1,024.
+    max_watches: u32,
+    /// `Trigger`, for `epoll` and `kqueue`.
+    trigger: u32,
     /// 1 to 1,048,576. Default 65,536.
     max_timers: u32,
     /// Entries of the submission and of the completion array, a power of two, 64 to 65,536.
@@ -370,6 +448,30 @@ pub const LoopOptions = extern struct {
     /// Longest time to poll before sleeping in adaptive mode, in microseconds, 1 to 1,000,000.
     /// Default 50.
     spin_ceiling_us: u32,
+    /// io_uring. `Wish`: a thread of the kernel takes submissions. Default no.
+    sqpoll: u32,
+    /// How long that thread looks for work before it sleeps, in milliseconds, at most 60,000.
+    /// Default 1,000.
+    sqpoll_idle_ms: u32,
+    /// 0: any; else 1 + the CPU, at most 4,096, that it runs on.
+    sqpoll_cpu: u32,
+    /// io_uring. Sends of at least so many bytes are not copied, at most 1,073,741,824. Default 0:
+    /// none.
+    zero_copy_bytes: u32,
+    /// io_uring. How long a turn that sleeps waits for `min_wait_count` completions before fewer
+    /// end it, in microseconds, at most 1,000,000. Default 0: the first completion ends it.
+    min_wait_us: u32,
+    /// 1 to 4,096. Default 32.
+    min_wait_count: u32,
+    /// io_uring. How long a wait polls the network device, in microseconds, at most 1,000,000.
+    /// Default 0: not at all.
+    napi_us: u32,
+    /// io_uring. `Wish`: a receive fills several buffers at once. Default no.
+    bundles: u32,
+    /// io_uring. `Wish`: a receive uses no more of a buffer than it needs. Default no.
+    incremental_buffers: u32,
+    /// `Wish`: do without what the kernel refuses of the io_uring options. Default no.
+    best_effort: u32,
     /// Out.
     shared_bytes: u32,
     submissions_offset: u32,
@@ -385,6 +487,8 @@ pub const LoopOptions = extern struct {
     granted_flags: u32,
     /// Out: rung of the set-up ladder, 0 is the best.
     rung: u32,
+    /// Out: bits of `RingFeature`.
+    granted_features: u32,
     /// Out: which pool of the process transferred buffers belong to.
     pool_key: u32,
 };
@@ -495,7 +599,8 @@ pub const BackendReport = extern struct {
     flags: u32,
     features: u32,
     rung: u32,
-    padding: u32,
+    /// Bits of `RingFeature`: what a loop may be granted.
+    granted: u32,
 };
 
 pub const MachineReport = extern struct {
@@ -524,6 +629,8 @@ pub const MachineReport = extern struct {
     padding: u32,
     io_uring: BackendReport,
     epoll: BackendReport,
+    kqueue: BackendReport,
+    select: BackendReport,
 };
 
 /// `tp_loop_turn`: polling before sleeping is allowed.
@@ -675,6 +782,50 @@ pub const functions = [_]Function{
         },
         .result = .i32,
         .about = "Writes the local (0) or remote (1) address to `Header.address`.",
+    },
+    .{
+        .name = "tp_watch",
+        .parameters = &.{ .{ "loop", .u32 }, .{ "descriptor", .i32 }, .{ "interest", .u32 } },
+        .result = .i32,
+        .about = "Watches a descriptor of the caller for `ready_readable`, `ready_writable`, or " ++
+            "both, with `watch_edge` for changes only. The watch's slot, or a negative status: " ++
+            "EBADF, EEXIST where the loop watches it already, EPERM where it is always ready.",
+    },
+    .{
+        .name = "tp_watch_modify",
+        .parameters = &.{
+            .{ "loop", .u32 },
+            .{ "slot", .u32 },
+            .{ "generation", .u32 },
+            .{ "interest", .u32 },
+        },
+        .result = .i32,
+        .about = "Watches for something else. ENOENT where there is no such watch.",
+    },
+    .{
+        .name = "tp_watch_remove",
+        .parameters = &.{ .{ "loop", .u32 }, .{ "slot", .u32 }, .{ "generation", .u32 } },
+        .result = .i32,
+        .about = "Ends a watch; its descriptor may be closed then. ENOENT where there is none.",
+    },
+    .{
+        .name = "tp_doorbell",
+        .parameters = &.{.{ "loop", .u32 }},
+        .result = .i32,
+        .about = "A new doorbell, which any thread of the process may ring: its slot.",
+    },
+    .{
+        .name = "tp_doorbell_remove",
+        .parameters = &.{ .{ "loop", .u32 }, .{ "slot", .u32 }, .{ "generation", .u32 } },
+        .result = .i32,
+        .about = "Ends a doorbell.",
+    },
+    .{
+        .name = "tp_doorbell_ring",
+        .parameters = &.{ .{ "slot", .u32 }, .{ "generation", .u32 }, .{ "pool_key", .u32 } },
+        .result = .i32,
+        .about = "From any thread: `rung` follows on the doorbell's loop. `stale_handle` where " ++
+            "it is gone, or is another process's.",
     },
     .{
         .name = "tp_buffer_take",

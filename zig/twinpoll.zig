@@ -11,17 +11,31 @@ comptime {
 
 test {
     _ = @import("abi/exports.zig");
+    _ = @import("abi/doorbell_test.zig");
     _ = @import("abi/fork_test.zig");
     _ = @import("abi/instance_test.zig");
     _ = @import("abi/layout_hash.zig");
     _ = @import("abi/options.zig");
     _ = @import("abi/probe.zig");
+    _ = @import("abi/ring_options_test.zig");
+    _ = @import("abi/watch_test.zig");
     _ = @import("backend/buffer_ring.zig");
     _ = @import("backend/epoll.zig");
     _ = @import("backend/io_uring.zig");
+    _ = @import("backend/io_uring_test.zig");
+    _ = @import("backend/kqueue.zig");
+    _ = @import("backend/message_test.zig");
+    _ = @import("backend/readiness.zig");
+    _ = @import("backend/ring_test.zig");
+    _ = @import("backend/select.zig");
     _ = @import("backend/simulated.zig");
     _ = @import("backend/simulated/completions.zig");
     _ = @import("backend/simulated/pipe.zig");
+    _ = @import("fuzz/corpus.zig");
+    _ = @import("fuzz/input.zig");
+    _ = @import("fuzz/mutate.zig");
+    _ = @import("fuzz/values.zig");
+    _ = @import("loop/doorbells.zig");
     _ = @import("loop/loop.zig");
     _ = @import("loop/policy.zig");
     _ = @import("loop/timers.zig");
@@ -40,8 +54,10 @@ test {
     _ = @import("memory/stock.zig");
     _ = @import("net/address.zig");
     _ = @import("net/connection.zig");
+    _ = @import("net/held.zig");
     _ = @import("net/send_queue.zig");
     _ = @import("simulation/close_test.zig");
+    _ = @import("sys/error_numbers.zig");
     _ = @import("sys/fork.zig");
     _ = @import("sys/host.zig");
     _ = @import("sys/kernel.zig");
@@ -49,6 +65,9 @@ test {
     _ = @import("sys/machine.zig");
     _ = @import("sys/memory_facts.zig");
     _ = @import("sys/pages.zig");
+    _ = @import("sys/select.zig");
     _ = @import("sys/sockets.zig");
     _ = @import("sys/uring_test.zig");
+    _ = @import("sys/wake_set.zig");
+    _ = @import("watch/watches.zig");
 }

@@ -39,6 +39,18 @@ const own: Readonly<Record<Runtime, { readonly name: string; readonly file: stri
   node: { name: "node:net", file: "bench/servers/node_net.ts" },
 };
 
+/** One way of twinpoll to wait: its name in tables, and what its server is started with. */
+export interface Way {
+  readonly name: string;
+  readonly args: readonly string[];
+}
+
+/** The backends that people choose between. */
+export const usualWays: readonly Way[] = [
+  { name: "twinpoll/io_uring", args: ["--backend", "io_uring"] },
+  { name: "twinpoll/epoll", args: ["--backend", "epoll"] },
+];
+
 const twinpollFile = "bench/servers/twinpoll.ts";
 
 /** The runtime's own server, which twinpoll on that runtime is compared with. */
@@ -57,11 +69,13 @@ export function label(contestant: Contestant | Absent): string {
  *
  * @param connections So many connections every server must be able to hold.
  * @param wanted Labels, names or runtimes; all when empty.
+ * @param ways How twinpoll takes part, on each runtime.
  * @throws {Error} When a wanted contestant is not known.
  */
 export async function findContestants(
   connections: number,
   wanted: readonly string[] = [],
+  ways: readonly Way[] = usualWays,
 ): Promise<{ readonly present: readonly Contestant[]; readonly absent: readonly Absent[] }> {
   const present: Contestant[] = [];
   const absent: Absent[] = [];
@@ -73,9 +87,9 @@ export async function findContestants(
     add(`c/${backend}`, "native", nativeCommand(`echo_${backend}`));
   }
   for (const runtime of runtimes) {
-    for (const backend of ["io_uring", "epoll"]) {
-      const args = ["--backend", backend, "--connections", String(connections + 64)];
-      add(`twinpoll/${backend}`, runtime, await command(runtime, twinpollFile, args));
+    for (const way of ways) {
+      const args = [...way.args, "--connections", String(connections + 64)];
+      add(way.name, runtime, await command(runtime, twinpollFile, args));
     }
     add(own[runtime].name, runtime, await command(runtime, own[runtime].file));
   }

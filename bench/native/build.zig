@@ -11,25 +11,57 @@ pub fn add(b: *std.Build, target: std.Build.ResolvedTarget) void {
         step.dependOn(&b.addFail("the benchmarks need Linux").step);
         return;
     }
-    install(b, step, b.addExecutable(.{
+    install(b, step, load(b, target, .ReleaseFast));
+    install(b, step, memory(b, target));
+    if (b.graph.host.result.os.tag != .linux) return;
+    install(b, step, peer(b, "echo_epoll", b.graph.host, .ReleaseFast));
+    install(b, step, fixed(b, .ReleaseFast));
+    if (header(b, "liburing.h")) install(b, step, io_uring_peer(b, .ReleaseFast));
+}
+
+/// The same load generator and C peers with checks for undefined behaviour, for the sanitizers'
+/// step.
+pub fn add_checked(
+    b: *std.Build,
+    step: *std.Build.Step,
+    target: std.Build.ResolvedTarget,
+) void {
+    const options: std.Build.Step.InstallArtifact.Options = .{
+        .dest_dir = .{ .override = .{ .custom = "sanitize" } },
+    };
+    const programs = [_]?*std.Build.Step.Compile{
+        load(b, target, .Debug),
+        peer(b, "echo_epoll", b.graph.host, .Debug),
+        fixed(b, .Debug),
+        if (header(b, "liburing.h")) io_uring_peer(b, .Debug) else null,
+    };
+    for (programs) |program| {
+        const artifact = program orelse continue;
+        step.dependOn(&b.addInstallArtifact(artifact, options).step);
+    }
+}
+
+fn load(
+    b: *std.Build,
+    target: std.Build.ResolvedTarget,
+    optimize: std.builtin.OptimizeMode,
+) *std.Build.Step.Compile {
+    return b.addExecutable(.{
         .name = "twinpoll-load",
         .root_module = b.createModule(.{
             .root_source_file = b.path(directory ++ "load.zig"),
             .target = target,
-            .optimize = .ReleaseFast,
+            .optimize = optimize,
             .single_threaded = true,
-            .strip = true,
+            .strip = optimize != .Debug,
         }),
-    }));
-    install(b, step, memory(b, target));
-    if (b.graph.host.result.os.tag != .linux) return;
-    install(b, step, peer(b, "echo_epoll", b.graph.host));
-    install(b, step, fixed(b));
-    if (header(b, "liburing.h")) {
-        const io_uring = peer(b, "echo_io_uring", b.graph.host);
-        io_uring.root_module.linkSystemLibrary("uring", .{});
-        install(b, step, io_uring);
-    }
+    });
+}
+
+fn io_uring_peer(b: *std.Build, optimize: std.builtin.OptimizeMode) *std.Build.Step.Compile {
+    const program = peer(b, "echo_io_uring", b.graph.host, optimize);
+    program.root_module.linkSystemLibrary("uring", .{});
+    return program;
 }
 
 /// The pool as it is shipped, beside the system's `malloc`.
@@ -51,28 +83,34 @@ fn memory(b: *std.Build, target: std.Build.ResolvedTarget) *std.Build.Step.Compi
 
 /// Needs no liburing, but the kernel's headers of Linux 6.2. Zig's own are new enough, and come
 /// with its own C library; the system's may be older.
-fn fixed(b: *std.Build) *std.Build.Step.Compile {
+fn fixed(b: *std.Build, optimize: std.builtin.OptimizeMode) *std.Build.Step.Compile {
     return peer(b, "fixed", b.resolveTargetQuery(.{
         .cpu_arch = b.graph.host.result.cpu.arch,
         .os_tag = .linux,
         .abi = .musl,
-    }));
+    }), optimize);
 }
 
 /// A peer runs here and nowhere else, so it is built for this machine and its system libraries.
+/// Debug: with checks for undefined behaviour.
 fn peer(
     b: *std.Build,
     name: []const u8,
     target: std.Build.ResolvedTarget,
+    optimize: std.builtin.OptimizeMode,
 ) *std.Build.Step.Compile {
     const module = b.createModule(.{
         .target = target,
-        .optimize = .ReleaseFast,
+        .optimize = optimize,
         .link_libc = true,
+        .sanitize_c = if (optimize == .Debug) .full else .off,
     });
     module.addCSourceFile(.{
         .file = b.path(b.fmt("{s}{s}.c", .{ directory, name })),
-        .flags = &.{ "-std=gnu11", "-O3", "-Wall", "-Wextra" },
+        .flags = if (optimize == .Debug)
+            &.{ "-std=gnu11", "-O1", "-Wall", "-Wextra" }
+        else
+            &.{ "-std=gnu11", "-O3", "-Wall", "-Wextra" },
     });
     return b.addExecutable(.{ .name = name, .root_module = module });
 }

@@ -1,5 +1,6 @@
 // TCP echo over twinpoll: the received buffer itself is sent back. `--backend NAME` chooses how the
-// loop waits; `--attach` lives in the host's event loop instead of owning the thread.
+// loop waits, `--trigger NAME` when epoll tells; `--attach` lives in the host's event loop instead
+// of owning the thread.
 
 import process from "node:process";
 import { parseArgs } from "node:util";
@@ -11,6 +12,7 @@ const { values } = parseArgs({
   options: {
     port: { type: "string" },
     backend: { type: "string", default: "auto" },
+    trigger: { type: "string" },
     connections: { type: "string" },
     attach: { type: "boolean", default: false },
   },
@@ -37,6 +39,7 @@ function open(): Loop | undefined {
   try {
     return new Loop({
       backend: values.backend as LoopOptions["backend"],
+      trigger: values.trigger as LoopOptions["trigger"],
       maxConnections: values.connections === undefined ? undefined : Number(values.connections),
     });
   } catch (error) {

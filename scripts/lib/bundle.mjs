@@ -1,8 +1,9 @@
 // Bundles TypeScript for Node, whose oldest supported version cannot run it: mod.ts and cli.ts for
 // the npm package, tests and benchmarks for running here. The folders of dist/ mirror the clone's.
 
-import { chmodSync, existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join, relative } from "node:path";
+import { writeDocExamples } from "./doc_examples.mjs";
 import { dist, root } from "./paths.mjs";
 import { run, TaskError } from "./run.mjs";
 import { needRuntime } from "./tools.mjs";
@@ -38,18 +39,39 @@ export async function bundle(...folders) {
   const sources = ["mod.ts", "cli.ts"].filter((file) => existsSync(join(root, file)))
     .concat(folders.flatMap((folder) => filesIn(folder)));
   if (sources.length === 0) return;
+  await build(sources.map((source) => `./${source}`), dist, root);
+  if (sources.includes("cli.ts")) makeExecutable(bundled("cli.ts"));
+}
+
+/**
+ * Bundles the examples in the API's comments to dist/doc_examples/.
+ * @returns {Promise<void>}
+ */
+export async function bundleDocExamples() {
+  const target = join(dist, "doc_examples");
+  const folder = join(target, "source");
+  rmSync(target, { recursive: true, force: true });
+  const examples = writeDocExamples(root, folder, join(root, "mod.ts"));
+  await build(examples.map(({ file }) => join(folder, file)), target, folder);
+}
+
+/**
+ * @param {string[]} sources
+ * @param {string} target The folder for the bundles.
+ * @param {string} above The folder whose structure they keep.
+ */
+async function build(sources, target, above) {
   const bun = await needRuntime("bun");
   const { code, output } = await run(bun, [
     "build",
-    ...sources.map((source) => `./${source}`),
-    `--outdir=${dist}`,
-    `--root=${root}`,
+    ...sources,
+    `--outdir=${target}`,
+    `--root=${above}`,
     "--target=node",
     "--format=esm",
     "--packages=external",
   ], { limitMs: 120_000 });
   if (code !== 0) throw new TaskError(`${output}\nBundling failed.`);
-  if (sources.includes("cli.ts")) makeExecutable(bundled("cli.ts"));
 }
 
 /** @param {string} path */

@@ -3,6 +3,7 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
+import { demandAll, skipLines } from "./outcome.mjs";
 import { results } from "./paths.mjs";
 import { TaskError } from "./run.mjs";
 
@@ -17,39 +18,30 @@ export async function runStages(stages) {
   mkdirSync(results, { recursive: true });
   let passed = 0;
   let failed = 0;
-  /** @type {{ stage: string, test: import("./results.mjs").TestCase }[]} */
-  const skipped = [];
+  /** @type {string[]} What a reader of "ok" would otherwise not know. */
+  const notes = [];
 
   for (const stage of stages) {
     const started = performance.now();
     const outcome = await attempt(stage);
-    if (outcome.absent !== undefined && process.env.CI) {
-      outcome.failed = 1;
-      outcome.output = `Absent: ${outcome.absent}. With CI set, every stage must run.`;
-    }
+    if (process.env.CI) demandAll(outcome);
     passed += outcome.passed;
     failed += outcome.failed;
-    skipped.push(...outcome.skipped.map((test) => ({ stage: stage.name, test })));
+    notes.push(...skipLines(outcome).map((text) => `skipped, ${stage.name}: ${text}`));
+    if (outcome.backends !== undefined) notes.push(`opened, ${stage.name}: ${outcome.backends}`);
     writeFileSync(join(results, `${stage.name.replaceAll(" ", "-")}.log`), outcome.output);
     console.log(line(stage, outcome, performance.now() - started));
     if (outcome.failed > 0) console.log(tail(outcome.output));
   }
 
-  // A runner may not pass on why it skipped; another one, for the same test, may.
-  /** @type {Map<string, string>} */
-  const reasons = new Map();
-  for (const { test } of skipped) if (test.reason) reasons.set(test.name, test.reason);
-  for (const { stage, test } of skipped) {
-    const reason = test.reason ?? reasons.get(test.name);
-    console.log(`skipped, ${stage}: ${test.name}${reason ? ` (${reason})` : ""}`);
-  }
+  for (const note of notes) console.log(note);
   console.log(`${passed} passed, ${failed} failed`);
   return failed === 0;
 }
 
 /**
  * @param {import("./stages.mjs").Stage} stage
- * @returns {Promise<import("./stages.mjs").Outcome>}
+ * @returns {Promise<import("./outcome.mjs").Outcome>}
  */
 async function attempt(stage) {
   try {
@@ -62,7 +54,7 @@ async function attempt(stage) {
 
 /**
  * @param {import("./stages.mjs").Stage} stage
- * @param {import("./stages.mjs").Outcome} outcome
+ * @param {import("./outcome.mjs").Outcome} outcome
  * @param {number} ms
  */
 function line(stage, outcome, ms) {
@@ -72,7 +64,7 @@ function line(stage, outcome, ms) {
   if (outcome.skipped.length > 0) counts.push(`${outcome.skipped.length} skipped`);
   const text = outcome.absent !== undefined ? `not found: ${outcome.absent}` : counts.join(", ");
   const seconds = `${(ms / 1000).toFixed(1)} s`;
-  return `${verdict.padEnd(7)} ${stage.name.padEnd(16)} ${seconds.padStart(7)}  ${text}`;
+  return `${verdict.padEnd(7)} ${stage.name.padEnd(19)} ${seconds.padStart(7)}  ${text}`;
 }
 
 /** @param {string} output */

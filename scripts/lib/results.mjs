@@ -117,6 +117,21 @@ function unescapeTap(text) {
 }
 
 /**
+ * The last line of native tests that run on their own.
+ * @param {string} output
+ * @returns {{ passed: number, failed: number, skipped: number } | undefined} Undefined if they did
+ *   not come to their end.
+ */
+export function parseZigRunner(output) {
+  const all = output.match(/^All (\d+) tests passed\.$/m);
+  if (all) return { passed: Number(all[1]), failed: 0, skipped: 0 };
+  const some = output.match(/^(\d+) passed; (\d+) skipped; (\d+) failed\.$/m);
+  if (!some) return undefined;
+  const [, passed, skipped, failed] = some.map(Number);
+  return { passed, failed, skipped };
+}
+
+/**
  * The count in the summary of `zig build --summary all`.
  * @param {string} output
  * @returns {{ passed: number, failed: number, skipped: number } | undefined}

@@ -1,29 +1,25 @@
 // The stages of `npm test` and `npm run check`. A stage answers how many tests it ran and how they
 // ended; it does not throw for a failure of what it tests.
 
-import { mkdirSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, rmSync } from "node:fs";
 import { basename, join } from "node:path";
 import process from "node:process";
-import { bundle, bundled, filesIn } from "./bundle.mjs";
-import { libraryEnvironment, zig } from "./native.mjs";
+import { bundle, bundled, bundleDocExamples, filesIn } from "./bundle.mjs";
+import { crossFolder, crossLibraries, libraryEnvironment, zig } from "./native.mjs";
+import { judge } from "./outcome.mjs";
 import { results } from "./paths.mjs";
+import { Recording } from "./recording.mjs";
 import { parseJunit, parseTap, parseZigSummary } from "./results.mjs";
 import { run } from "./run.mjs";
+import { quickSanitizers } from "./sanitizers.mjs";
 import { tidy } from "../tidy.mjs";
 import { findRuntime } from "./tools.mjs";
 
-/**
- * @typedef {object} Outcome
- * @property {number} passed
- * @property {number} failed
- * @property {import("./results.mjs").TestCase[]} skipped
- * @property {string} output Shown if something failed.
- * @property {string} [absent] What this stage would need; it did not run.
- */
+/** @typedef {import("./outcome.mjs").Outcome} Outcome */
 
 /**
  * @typedef {object} Stage
- * @property {"native" | "checks" | import("./tools.mjs").Runtime} group
+ * @property {"native" | "sanitize" | "checks" | import("./tools.mjs").Runtime} group
  * @property {string} name
  * @property {() => Promise<Outcome>} run
  */
@@ -79,7 +75,9 @@ function zigStage(group, name, args) {
 
 /** @returns {Promise<Outcome>} */
 async function zigTests() {
-  const result = await zig(["build", "test", "--summary", "all"], nativeLimitMs);
+  const recording = new Recording("zig tests");
+  const args = ["build", "test", "--summary", "all"];
+  const result = await zig(args, nativeLimitMs, recording.env);
   const counts = parseZigSummary(result.output) ?? { passed: 0, failed: 0, skipped: 0 };
   const { passed } = counts;
   let { failed } = counts;
@@ -88,16 +86,50 @@ async function zigTests() {
     failed = 1;
     if (result.code === 0) output += "\nNo tests were counted.\n";
   }
-  const skipped = Array.from(output.matchAll(/^'?(.+?)'?\.\.\.\s*SKIP/gm), ([, name]) => name);
-  return {
-    passed,
-    failed,
-    skipped: Array.from({ length: counts.skipped }, (_, index) => ({
-      name: skipped[index] ?? `native test ${index + 1}`,
-      status: /** @type {const} */ ("skipped"),
-    })),
-    output,
-  };
+  /** @type {Outcome} */
+  const outcome = { passed, failed, skipped: namelessSkips(counts.skipped), output };
+  judge(outcome, recording.read(), true);
+  return outcome;
+}
+
+/**
+ * A native test does not know its name.
+ * @param {number} count
+ * @returns {import("./results.mjs").TestCase[]}
+ */
+function namelessSkips(count) {
+  return Array.from({ length: count }, () => ({ name: "a native test", status: "skipped" }));
+}
+
+/**
+ * The library for each system it knows: one test each. Nothing here runs what was built.
+ * @returns {Promise<Outcome>}
+ */
+async function crossBuilds() {
+  rmSync(crossFolder, { recursive: true, force: true });
+  const result = await zig(["build", "cross"], nativeLimitMs);
+  let output = result.output + overdue(result, nativeLimitMs);
+  let passed = 0;
+  for (const name of crossLibraries) {
+    const fault = faultOf(name);
+    if (fault === undefined) passed += 1;
+    else output += `\n${name}: ${fault}\n`;
+  }
+  const missing = crossLibraries.length - passed;
+  const failed = missing === 0 && result.code !== 0 ? 1 : missing;
+  return { passed, failed, skipped: [], output };
+}
+
+/**
+ * @param {string} name One of `crossLibraries`.
+ * @returns {string | undefined}
+ */
+function faultOf(name) {
+  const file = join(crossFolder, name);
+  if (!existsSync(file)) return "was not built";
+  // It would load with one libc only.
+  if (name.includes("-linux/") && readFileSync(file).includes("libc.so")) return "needs a libc";
+  return undefined;
 }
 
 /**
@@ -171,20 +203,24 @@ function runtimeStage(runtime, chosen) {
       if (runtime === "node") {
         if (await findRuntime("bun") === undefined) return absent("bun, to bundle for node");
         await bundle("tests", "examples");
+        await bundleDocExamples();
       }
       const files = chosen.length > 0 ? chosen : filesIn("tests", ".test.ts");
       if (files.length === 0) return single({ ...nothing, output: "No test files." }, 0);
 
       /** @type {Outcome} */
       const total = { passed: 0, failed: 0, skipped: [], output: "" };
+      const recording = new Recording(`tests on ${runtime}`);
       const deadline = performance.now() + runtimeLimitMs;
       for (const file of files) {
-        const outcome = await testFile(runtime, executable, file, deadline - performance.now());
+        const leftMs = deadline - performance.now();
+        const outcome = await testFile(runtime, executable, file, leftMs, recording.env);
         total.passed += outcome.passed;
         total.failed += outcome.failed;
         total.skipped.push(...outcome.skipped);
         if (outcome.failed > 0) total.output += `${file} on ${runtime}:\n${outcome.output}\n`;
       }
+      judge(total, recording.read(), chosen.length === 0);
       return total;
     },
   };
@@ -199,9 +235,10 @@ const nothing = { code: 1, output: "", timedOut: false, ms: 0 };
  * @param {string} executable
  * @param {string} file
  * @param {number} leftMs What is left of the runtime's time.
+ * @param {Record<string, string>} env For the tests.
  * @returns {Promise<Outcome>}
  */
-async function testFile(runtime, executable, file, leftMs) {
+async function testFile(runtime, executable, file, leftMs, env) {
   if (leftMs <= 0) return single({ ...nothing, output: "Not run: no time left." }, 0);
   const limitMs = Math.min(leftMs, fileLimitMs);
   const ending = runtime === "node" ? "tap" : "xml";
@@ -210,7 +247,7 @@ async function testFile(runtime, executable, file, leftMs) {
   rmSync(report, { force: true });
   const result = await run(executable, commands[runtime](file, report), {
     limitMs,
-    env: { DENO_NO_UPDATE_CHECK: "1", ...libraryEnvironment(runtime) },
+    env: { DENO_NO_UPDATE_CHECK: "1", ...libraryEnvironment(runtime), ...env },
   });
 
   /** @type {import("./results.mjs").TestCase[]} */
@@ -245,6 +282,8 @@ export function allStages(files = []) {
     zigStage("native", "zig build", ["build", "install", "tools"]),
     zigStage("native", "generated files", ["build", "check-generated"]),
     { group: "native", name: "zig tests", run: zigTests },
+    { group: "native", name: "cross builds", run: crossBuilds },
+    ...quickSanitizers,
     denoStage("deno fmt", ["fmt", "--check"]),
     denoStage("deno lint", ["lint"]),
     // The types of plain JavaScript are in comments, which the rules of deno.json do not see.

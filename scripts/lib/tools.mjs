@@ -174,6 +174,14 @@ export async function needRuntime(runtime) {
   return path;
 }
 
+/**
+ * @param {string} name
+ * @returns {string | undefined} A program of the system.
+ */
+export function executable(name) {
+  return onPath(name)[0];
+}
+
 /** @returns {string | undefined} npm's command-line script or executable. */
 export function findNpm() {
   return onPath("npm")[0];

@@ -60,7 +60,10 @@ function textOf(machine: Machine, pool: PoolStats | IoError): string {
     ["io_uring_disabled", disabled === null ? "not readable" : String(disabled)],
     ["waker thread", machine.threads ? "yes" : "no"],
     ["io_uring", backendText(machine.backends.io_uring)],
+    ["io_uring features", featuresText(machine.backends.io_uring)],
     ["epoll", backendText(machine.backends.epoll)],
+    ["kqueue", backendText(machine.backends.kqueue)],
+    ["select", backendText(machine.backends.select)],
     ...poolRows(pool),
   ];
   return rows.map(([name, value]) => `${name.padEnd(18)} ${value}`).join("\n");
@@ -94,6 +97,10 @@ function grantText(grant: MemoryGrantStats<unknown>): string {
 
 function limitText(value: number, unit: string): string {
   return Number.isFinite(value) ? `${value} ${unit}`.trim() : "unlimited";
+}
+
+function featuresText({ features }: BackendAvailability): string {
+  return features.length === 0 ? "none" : features.join(" ");
 }
 
 function backendText(backend: BackendAvailability): string {

@@ -5,8 +5,13 @@
 // of an f64. The offset of a nested struct is counted in that struct's alignment.
 // `byte_length` is the size in bytes.
 
-export const layout_hash = 0xb0a04ab4;
+export const layout_hash = 0x5c3eb0ff;
 export const abi_version = 1;
+export const ready_readable = 1;
+export const ready_writable = 2;
+export const ready_error = 4;
+export const ready_hangup = 8;
+export const watch_edge = 16;
 export const send_flag_move = 1;
 export const send_flag_answer = 2;
 export const header_bytes = 512;
@@ -20,9 +25,19 @@ export const BackendKind = {
   auto: 0,
   io_uring: 1,
   epoll: 2,
+  kqueue: 3,
+  select: 4,
 } as const;
 
 export type BackendKind = (typeof BackendKind)[keyof typeof BackendKind];
+
+export const Trigger = {
+  default: 0,
+  edge: 1,
+  level: 2,
+} as const;
+
+export type Trigger = (typeof Trigger)[keyof typeof Trigger];
 
 export const Mode = {
   adaptive: 0,
@@ -54,6 +69,8 @@ export const Status = {
   forked: -10012,
   busy: -10013,
   not_granted: -10014,
+  descriptor_limit: -10015,
+  unsupported: -10016,
 } as const;
 
 export type Status = (typeof Status)[keyof typeof Status];
@@ -66,6 +83,9 @@ export const Reason = {
   kernel_too_old: 4,
   out_of_resources: 5,
   other: 6,
+  other_system: 7,
+  no_library: 8,
+  no_edges: 9,
 } as const;
 
 export type Reason = (typeof Reason)[keyof typeof Reason];
@@ -96,6 +116,11 @@ export const Syscall = {
   mlock: 22,
   madvise: 23,
   mbind: 24,
+  select: 25,
+  kqueue: 26,
+  kevent: 27,
+  fcntl: 28,
+  eventfd: 29,
 } as const;
 
 export type Syscall = (typeof Syscall)[keyof typeof Syscall];
@@ -179,6 +204,8 @@ export const Event = {
   listener_error: 7,
   listener_closed: 8,
   memory_released: 9,
+  ready: 10,
+  rung: 11,
 } as const;
 
 export type Event = (typeof Event)[keyof typeof Event];
@@ -196,7 +223,7 @@ export const Completion = {
 } as const;
 
 export const Counters = {
-  byte_length: 96,
+  byte_length: 112,
   turns: 0,
   system_calls: 1,
   sleeps: 2,
@@ -209,23 +236,25 @@ export const Counters = {
   sent_bytes: 9,
   rejected: 10,
   starved: 11,
+  zero_copied: 12,
+  zero_copy_copied: 13,
 } as const;
 
 export const Header = {
-  byte_length: 176,
+  byte_length: 192,
   now_us: 0,
   next_timer_us: 1,
   counters: 2,
-  result_generation: 28,
-  result_bytes: 29,
-  error_syscall: 30,
-  leases: 31,
-  buffers_in_use: 32,
-  free_sends: 33,
-  address: 34,
-  open_connections: 41,
-  open_listeners: 42,
-  padding: 43,
+  result_generation: 32,
+  result_bytes: 33,
+  error_syscall: 34,
+  leases: 35,
+  buffers_in_use: 36,
+  free_sends: 37,
+  address: 38,
+  open_connections: 45,
+  open_listeners: 46,
+  open_watches: 47,
 } as const;
 
 export const Address = {
@@ -253,41 +282,69 @@ export const Wish = {
 
 export type Wish = (typeof Wish)[keyof typeof Wish];
 
+export const RingFeature = {
+  registered_ring: 1,
+  registered_files: 2,
+  sqpoll: 4,
+  zero_copy: 8,
+  bundles: 16,
+  incremental: 32,
+  min_wait: 64,
+  napi: 128,
+  clone_buffers: 256,
+  send_message: 512,
+} as const;
+
+export type RingFeature = (typeof RingFeature)[keyof typeof RingFeature];
+
 export const LoopOptions = {
-  byte_length: 132,
+  byte_length: 184,
   size: 0,
   backend: 1,
   mode: 2,
   clock: 3,
   max_connections: 4,
   max_listeners: 5,
-  max_timers: 6,
-  entries: 7,
-  buffer_size: 8,
-  receive_buffers: 9,
-  max_kib: 10,
-  slab_kib: 11,
-  pages: 12,
-  lock: 13,
-  prefault: 14,
-  numa_node: 15,
-  fixed_buffers: 16,
-  strict: 17,
-  poison: 18,
-  quarantine_count: 19,
-  quarantine_ms: 20,
-  spin_ceiling_us: 21,
-  shared_bytes: 22,
-  submissions_offset: 23,
-  completions_offset: 24,
-  queued_offset: 25,
-  error_reason: 26,
-  error_errno: 27,
-  error_syscall: 28,
-  error_detail: 29,
-  granted_flags: 30,
-  rung: 31,
-  pool_key: 32,
+  max_watches: 6,
+  trigger: 7,
+  max_timers: 8,
+  entries: 9,
+  buffer_size: 10,
+  receive_buffers: 11,
+  max_kib: 12,
+  slab_kib: 13,
+  pages: 14,
+  lock: 15,
+  prefault: 16,
+  numa_node: 17,
+  fixed_buffers: 18,
+  strict: 19,
+  poison: 20,
+  quarantine_count: 21,
+  quarantine_ms: 22,
+  spin_ceiling_us: 23,
+  sqpoll: 24,
+  sqpoll_idle_ms: 25,
+  sqpoll_cpu: 26,
+  zero_copy_bytes: 27,
+  min_wait_us: 28,
+  min_wait_count: 29,
+  napi_us: 30,
+  bundles: 31,
+  incremental_buffers: 32,
+  best_effort: 33,
+  shared_bytes: 34,
+  submissions_offset: 35,
+  completions_offset: 36,
+  queued_offset: 37,
+  error_reason: 38,
+  error_errno: 39,
+  error_syscall: 40,
+  error_detail: 41,
+  granted_flags: 42,
+  rung: 43,
+  granted_features: 44,
+  pool_key: 45,
 } as const;
 
 export const MemoryGrant = {
@@ -368,11 +425,11 @@ export const BackendReport = {
   flags: 4,
   features: 5,
   rung: 6,
-  padding: 7,
+  granted: 7,
 } as const;
 
 export const MachineReport = {
-  byte_length: 144,
+  byte_length: 208,
   size: 0,
   page_bytes: 1,
   cpus_online: 2,
@@ -393,6 +450,8 @@ export const MachineReport = {
   padding: 19,
   io_uring: 20,
   epoll: 28,
+  kqueue: 36,
+  select: 44,
 } as const;
 
 /** A value of a signature: `buffer` lends bytes for the call, `pointer` is an address. */
@@ -417,6 +476,12 @@ export const signatures = {
   tp_listener_address: { parameters: ["u32", "u32", "u32"], result: "i32" },
   tp_connect: { parameters: ["u32", "buffer", "u32"], result: "i32" },
   tp_connection_address: { parameters: ["u32", "u32", "u32", "u32"], result: "i32" },
+  tp_watch: { parameters: ["u32", "i32", "u32"], result: "i32" },
+  tp_watch_modify: { parameters: ["u32", "u32", "u32", "u32"], result: "i32" },
+  tp_watch_remove: { parameters: ["u32", "u32", "u32"], result: "i32" },
+  tp_doorbell: { parameters: ["u32"], result: "i32" },
+  tp_doorbell_remove: { parameters: ["u32", "u32", "u32"], result: "i32" },
+  tp_doorbell_ring: { parameters: ["u32", "u32", "u32"], result: "i32" },
   tp_buffer_take: { parameters: ["u32", "u32"], result: "i32" },
   tp_buffer_release: { parameters: ["u32", "u32", "u32"], result: "i32" },
   tp_buffer_transfer: { parameters: ["u32", "u32", "u32", "u32"], result: "i32" },
@@ -497,6 +562,33 @@ export interface Functions {
    * Writes the local (0) or remote (1) address to `Header.address`.
    */
   tp_connection_address(loop: number, slot: number, generation: number, remote: number): number;
+  /**
+   * Watches a descriptor of the caller for `ready_readable`, `ready_writable`, or both, with
+   * `watch_edge` for changes only. The watch's slot, or a negative status: EBADF, EEXIST where the
+   * loop watches it already, EPERM where it is always ready.
+   */
+  tp_watch(loop: number, descriptor: number, interest: number): number;
+  /**
+   * Watches for something else. ENOENT where there is no such watch.
+   */
+  tp_watch_modify(loop: number, slot: number, generation: number, interest: number): number;
+  /**
+   * Ends a watch; its descriptor may be closed then. ENOENT where there is none.
+   */
+  tp_watch_remove(loop: number, slot: number, generation: number): number;
+  /**
+   * A new doorbell, which any thread of the process may ring: its slot.
+   */
+  tp_doorbell(loop: number): number;
+  /**
+   * Ends a doorbell.
+   */
+  tp_doorbell_remove(loop: number, slot: number, generation: number): number;
+  /**
+   * From any thread: `rung` follows on the doorbell's loop. `stale_handle` where it is gone, or is
+   * another process's.
+   */
+  tp_doorbell_ring(slot: number, generation: number, pool_key: number): number;
   /**
    * Takes a buffer of at least so many bytes for the script's own: its name, or `exhausted`.
    * `Header.result_generation` and `result_bytes` tell the rest.

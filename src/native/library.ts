@@ -26,7 +26,8 @@ export interface Library {
 }
 
 const pathVariable = "TWINPOLL_LIBRARY";
-const pathInPackage = "zig-out/lib/libtwinpoll.so";
+/** As Linux and the BSDs name it, and as macOS does. */
+const pathsInPackage = ["zig-out/lib/libtwinpoll.so", "zig-out/lib/libtwinpoll.dylib"];
 
 let loaded: Library | null = null;
 
@@ -95,5 +96,5 @@ function packagePaths(): string[] {
   if (!url.startsWith("file:")) return [];
   const inPackage = /^(.*\/)(?:src\/native\/library\.[jt]s|dist\/(?:.*\/)?[^/]*)$/.exec(url);
   const root = inPackage === null ? new URL("./", url) : inPackage[1];
-  return [fileURLToPath(new URL(pathInPackage, root))];
+  return pathsInPackage.map((path) => fileURLToPath(new URL(path, root)));
 }

@@ -4,29 +4,47 @@
 
 import assert from "node:assert/strict";
 import { networkInterfaces } from "node:os";
-import { test } from "node:test";
 import { type BackendName, Loop, type LoopOptions, type LoopStats, probe } from "../../mod.ts";
+import { explainReason } from "../../src/loop_options.ts";
+import { Reason } from "../../src/native/abi.ts";
 import { turnUntil } from "./drive.ts";
+import { type Skip, testUnless } from "./record.ts";
 
 /** Every backend there is. */
-export const backends: readonly BackendName[] = ["io_uring", "epoll"];
+export const backends: readonly BackendName[] = ["io_uring", "epoll", "kqueue", "select"];
+
+/** A way to open a loop over which the whole suite runs. */
+export interface Row {
+  readonly name: string;
+  readonly options: LoopOptions & { readonly backend: BackendName };
+}
+
+/** Every backend with each of its triggers. Another one is another row, not another test. */
+export const rows: readonly Row[] = [
+  { name: "io_uring", options: { backend: "io_uring" } },
+  { name: "epoll", options: { backend: "epoll" } },
+  { name: "epoll, level", options: { backend: "epoll", trigger: "level" } },
+  { name: "kqueue", options: { backend: "kqueue" } },
+  { name: "kqueue, level", options: { backend: "kqueue", trigger: "level" } },
+  { name: "select", options: { backend: "select" } },
+];
 
 /** The best backend of this machine, for what is tested once. */
 export const bestBackend: BackendName = probe().backends.io_uring.available ? "io_uring" : "epoll";
-
-/** What a test needs that a machine may lack; the reason to skip, or false. */
-export type Skip = string | false;
 
 /** Why tests over IPv6 are skipped, or false. */
 export const noIpv6: Skip =
   Object.values(networkInterfaces()).flat().some((address) => address?.address === "::1")
     ? false
-    : "no interface has the address ::1";
+    : "kernel: IPv6: no interface has the address ::1";
 
 /** Why tests of a backend are skipped, or false. */
 export function unavailable(backend: BackendName): Skip {
   const { available, reason } = probe().backends[backend];
-  return available ? false : `${backend} is not available: ${reason}`;
+  if (available) return false;
+  // A limit that is reached, or something unknown, is no lack of the kernel.
+  const others = [Reason.out_of_resources, Reason.other].map((code) => explainReason(code)[0]);
+  return `${others.includes(reason!) ? "" : "kernel: "}${backend}: ${reason}`;
 }
 
 /** Makes a test per backend. */
@@ -36,12 +54,12 @@ export function testEach(
   skip: Skip = false,
 ): void {
   for (const backend of backends) {
-    test(`${name} (${backend})`, { skip: unavailable(backend) || skip }, () => body(backend));
+    testUnless(unavailable(backend) || skip, `${name} (${backend})`, () => body(backend));
   }
 }
 
 /**
- * Makes a test per backend with a loop of its own. At the end everything on the loop must be closed
+ * Makes a test per row with a loop of its own. At the end everything on the loop must be closed
  * by the test and every buffer back in the pool.
  */
 export function testLoop(
@@ -50,7 +68,12 @@ export function testLoop(
   options: LoopOptions = {},
   skip: Skip = false,
 ): void {
-  testEach(name, (backend) => withLoop({ ...options, backend }, body), skip);
+  for (const row of rows) {
+    const reason = unavailable(row.options.backend) || skip;
+    testUnless(reason, `${name} (${row.name})`, () => {
+      return withLoop({ ...options, ...row.options }, body);
+    });
+  }
 }
 
 /** Runs `body` on a new loop and checks what it leaves; the loop is closed in any case. */
@@ -70,8 +93,8 @@ export async function withLoop(
 /** Waits until nothing is open any more, and checks that no buffer was lost. */
 export function settle(loop: Loop): LoopStats {
   turnUntil(loop, () => {
-    const { openConnections, openListeners } = loop.stats();
-    return openConnections === 0 && openListeners === 0;
+    const { openConnections, openListeners, openWatches } = loop.stats();
+    return openConnections === 0 && openListeners === 0 && openWatches === 0;
   }, "everything closed");
   // The buffers of the last deliveries go back with the start of a turn.
   loop.turn();

@@ -4,10 +4,13 @@
 const std = @import("std");
 const layout = @import("../layout.zig");
 const layout_hash: u32 = @import("layout_hash.zig").of(layout);
+const doorbells = @import("../loop/doorbells.zig");
 const waker = @import("../loop/waker.zig");
+const memory = @import("memory.zig");
 const options_module = @import("options.zig");
 const probe = @import("probe.zig");
 const registry = @import("registry.zig");
+const fork = @import("../sys/fork.zig");
 const slabs = @import("../memory/slabs.zig");
 
 fn status(value: layout.Status) i32 {
@@ -98,7 +101,7 @@ fn tp_loop_arm(loop: u32) callconv(.c) i32 {
     const any = registry.find(loop) catch |err| return find_status(err);
     switch (any) {
         inline else => |instance| {
-            if (!instance.loop.arm(&instance.net)) return 0;
+            if (!instance.loop.arm(&instance.work)) return 0;
             const rc = waker.arm(registry.slot_of(loop), instance.loop.next_wake_ns());
             return if (rc < 0) rc else 1;
         },
@@ -161,6 +164,47 @@ fn tp_connection_address(loop: u32, slot: u32, generation: u32, remote: u32) cal
     return switch (any) {
         inline else => |instance| instance.connection_address(slot, generation, remote),
     };
+}
+
+fn tp_watch(loop: u32, descriptor: i32, interest: u32) callconv(.c) i32 {
+    const any = registry.find(loop) catch |err| return find_status(err);
+    return switch (any) {
+        inline else => |instance| instance.watch(descriptor, interest),
+    };
+}
+
+fn tp_watch_modify(loop: u32, slot: u32, generation: u32, interest: u32) callconv(.c) i32 {
+    const any = registry.find(loop) catch |err| return find_status(err);
+    return switch (any) {
+        inline else => |instance| instance.modify_watch(slot, generation, interest),
+    };
+}
+
+fn tp_watch_remove(loop: u32, slot: u32, generation: u32) callconv(.c) i32 {
+    const any = registry.find(loop) catch |err| return find_status(err);
+    return switch (any) {
+        inline else => |instance| instance.remove_watch(slot, generation),
+    };
+}
+
+fn tp_doorbell(loop: u32) callconv(.c) i32 {
+    const any = registry.find(loop) catch |err| return find_status(err);
+    return switch (any) {
+        inline else => |instance| instance.add_doorbell(),
+    };
+}
+
+fn tp_doorbell_remove(loop: u32, slot: u32, generation: u32) callconv(.c) i32 {
+    const any = registry.find(loop) catch |err| return find_status(err);
+    return switch (any) {
+        inline else => |instance| instance.work.doorbells.remove(slot, generation),
+    };
+}
+
+fn tp_doorbell_ring(slot: u32, generation: u32, pool_key: u32) callconv(.c) i32 {
+    if (fork.is_child()) return status(.forked);
+    if (pool_key != memory.key()) return status(.stale_handle);
+    return if (doorbells.ring(slot, generation)) 0 else status(.stale_handle);
 }
 
 fn tp_buffer_take(loop: u32, bytes: u32) callconv(.c) i32 {

@@ -9,10 +9,12 @@ const pages = @import("../sys/pages.zig");
 const mapped = @import("../memory/mapped.zig");
 const Pool = @import("../memory/pool.zig").Pool;
 const slabs = @import("../memory/slabs.zig");
+const doorbells = @import("../loop/doorbells.zig");
 const loop_module = @import("../loop/loop.zig");
 const ChannelLayout = @import("../loop/channel.zig").Layout;
-const Net = @import("../net/net.zig").Net;
+const Work = @import("work.zig").Work;
 const memory = @import("memory.zig");
+const options_module = @import("options.zig");
 
 /// Sends that can wait, per entry of the submission array.
 const sends_per_entry = 4;
@@ -21,8 +23,11 @@ const listener_slots = 2;
 /// Most entries of the backend's own submission queue; a full one is submitted early.
 const backend_entries_max = 256;
 
-/// `NotGranted`: strict memory, and a wish that was refused.
-pub const Error = contract.InitError || error{NotGranted};
+/// `NotGranted`: a wish that had to be granted was refused.
+pub const Error = contract.InitError;
+
+/// What to do without, so that tests see every fallback: set-up flags, `RingFeature` bits.
+pub const Deny = struct { flags: u32 = 0, features: u32 = 0 };
 
 pub fn Instance(comptime Backend: type) type {
     return struct {
@@ -31,7 +36,7 @@ pub fn Instance(comptime Backend: type) type {
 
         pool: Pool,
         loop: Loop,
-        net: Net(Loop),
+        work: Work(Loop),
 
         /// `options` are checked and complete; what was granted is written back to them.
         /// `deny_flags`: set-up flags to do without (tests).
@@ -40,6 +45,17 @@ pub fn Instance(comptime Backend: type) type {
             deny_flags: u32,
             failure: *contract.Failure,
         ) Error!*Self {
+            return open_without(options, .{ .flags = deny_flags }, failure);
+        }
+
+        pub fn open_without(
+            options: *layout.LoopOptions,
+            deny: Deny,
+            failure: *contract.Failure,
+        ) Error!*Self {
+            errdefer |err| if (err == error.NotGranted and failure.field != 0) {
+                options.error_detail = failure.field;
+            };
             const instances = try mapped.allocate(Self, 1);
             errdefer mapped.free(Self, instances);
             const self = &instances[0];
@@ -47,31 +63,34 @@ pub fn Instance(comptime Backend: type) type {
             errdefer self.pool.deinit(true);
             const connections = options.max_connections + options.entries;
             const listeners = options.max_listeners * listener_slots;
-            const ports = connections + listeners;
+            const net_ports = connections + listeners;
             try self.loop.init(.{
                 .backend = .{
                     .entries = @min(options.entries, backend_entries_max),
-                    .ports = ports,
+                    .ports = net_ports + options.max_watches + 1,
                     .pool = &self.pool,
-                    .deny_flags = deny_flags,
+                    .trigger = @enumFromInt(options.trigger),
+                    .deny_flags = deny.flags,
+                    .deny_features = deny.features,
+                    .wishes = options_module.wishes(options),
                 },
                 .mode = @enumFromInt(options.mode),
                 .clock = @enumFromInt(options.clock),
                 .entries = options.entries,
                 .connections = connections,
                 .script_timers = options.max_timers,
-                .user_timers = ports,
+                .user_timers = net_ports,
                 .spin_ceiling_ns = @as(u64, options.spin_ceiling_us) * std.time.ns_per_us,
                 .cpus_online = machine.cpus_online(),
             }, failure);
             errdefer self.loop.deinit();
-            try self.net.init(&self.loop, .{
+            try self.work.init(&self.loop, .{
                 .connections = options.max_connections,
                 .spare = options.entries,
                 .listeners = listeners,
                 .sends = options.entries * sends_per_entry,
-            });
-            errdefer self.net.deinit();
+            }, options.max_watches);
+            errdefer self.work.deinit();
             if (options.fixed_buffers == @intFromEnum(layout.Wish.yes)) self.register_slabs();
             if (options.strict == @intFromEnum(layout.Wish.yes)) try self.insist(options, failure);
             self.describe(options);
@@ -91,6 +110,8 @@ pub fn Instance(comptime Backend: type) type {
             options.queued_offset = shape.queued_offset();
             options.granted_flags = grant.flags;
             options.rung = grant.rung;
+            options.granted_features = grant.granted;
+            options.trigger = @intFromEnum(grant.trigger);
             options.pool_key = memory.key();
         }
 
@@ -126,8 +147,8 @@ pub fn Instance(comptime Backend: type) type {
         }
 
         pub fn close(self: *Self) void {
-            const idle = self.net.close_all();
-            self.net.deinit();
+            const idle = self.work.close_all();
+            self.work.deinit();
             self.pool.remove_devices();
             self.loop.deinit();
             self.pool.deinit(idle);
@@ -141,12 +162,12 @@ pub fn Instance(comptime Backend: type) type {
 
         pub fn turn(self: *Self, submissions: u32, wait_us: u32, flags: u32) i32 {
             if (submissions > self.loop.channel.submissions.len) return bad_argument;
-            return self.loop.turn(&self.net, submissions, wait_us, flags);
+            return self.loop.turn(&self.work, submissions, wait_us, flags);
         }
 
         pub fn submit(self: *Self, submissions: u32) i32 {
             if (submissions > self.loop.channel.submissions.len) return bad_argument;
-            self.loop.submit(&self.net, submissions);
+            self.loop.submit(&self.work, submissions);
             return 0;
         }
 
@@ -161,7 +182,7 @@ pub fn Instance(comptime Backend: type) type {
             const stale = @intFromEnum(layout.Status.stale_handle);
             if (!self.pool.valid(name, generation)) return stale;
             if (!self.pool.take_from_script(name)) return stale;
-            self.net.release(name);
+            self.work.net.release(name);
             self.loop.publish_buffers();
             return 0;
         }
@@ -174,7 +195,7 @@ pub fn Instance(comptime Backend: type) type {
                     error.Adopted => layout.Status.bad_argument,
                 });
             };
-            self.net.streams.returned(freed);
+            self.work.net.streams.returned(freed);
             self.loop.publish_buffers();
             return 0;
         }
@@ -213,33 +234,58 @@ pub fn Instance(comptime Backend: type) type {
             if (!valid_stream(self.pool.buffer_size, &options.stream)) return bad_argument;
             if (options.backlog == 0 or options.backlog > 65_535) return bad_argument;
             var failed: layout.Syscall = .none;
-            const slot = self.net.listeners.listen(options, &failed);
+            const slot = self.work.net.listeners.listen(options, &failed);
             if (slot < 0) return self.refuse(slot, failed);
-            const listener = &self.net.listeners.listeners[@intCast(slot)];
+            const listener = &self.work.net.listeners.listeners[@intCast(slot)];
             self.loop.channel.header.result_generation = listener.generation;
-            self.net.publish();
+            self.work.net.publish();
             return slot;
         }
 
         pub fn connect(self: *Self, options: *const layout.ConnectOptions) i32 {
             if (!valid_stream(self.pool.buffer_size, &options.stream)) return bad_argument;
             var failed: layout.Syscall = .none;
-            const slot = self.net.streams.connect(options, &failed);
+            const slot = self.work.net.streams.connect(options, &failed);
             if (slot < 0) return self.refuse(slot, failed);
-            const connection = &self.net.streams.connections[@intCast(slot)];
+            const connection = &self.work.net.streams.connections[@intCast(slot)];
             self.loop.channel.header.result_generation = connection.generation;
-            self.net.publish();
+            self.work.net.publish();
             return slot;
+        }
+
+        pub fn watch(self: *Self, descriptor: i32, interest: u32) i32 {
+            const slot = self.work.watches.add(descriptor, interest);
+            if (slot < 0) return self.refuse(slot, .fcntl);
+            const generation = self.work.watches.generation_of(@intCast(slot));
+            self.loop.channel.header.result_generation = generation;
+            self.work.publish();
+            return slot;
+        }
+
+        pub fn modify_watch(self: *Self, slot: u32, generation: u32, interest: u32) i32 {
+            return self.refuse(self.work.watches.modify(slot, generation, interest), .none);
+        }
+
+        pub fn remove_watch(self: *Self, slot: u32, generation: u32) i32 {
+            return self.refuse(self.work.watches.remove(slot, generation), .none);
+        }
+
+        pub fn add_doorbell(self: *Self) i32 {
+            var made: doorbells.Handle = undefined;
+            const rc = self.work.doorbells.add(&made);
+            if (rc < 0) return self.refuse(rc, .eventfd);
+            self.loop.channel.header.result_generation = made.generation;
+            return @intCast(made.slot);
         }
 
         pub fn listener_address(self: *Self, slot: u32, generation: u32) i32 {
             var failed: layout.Syscall = .none;
-            return self.refuse(self.net.listener_address(slot, generation, &failed), failed);
+            return self.refuse(self.work.net.listener_address(slot, generation, &failed), failed);
         }
 
         pub fn connection_address(self: *Self, slot: u32, generation: u32, remote: u32) i32 {
             var failed: layout.Syscall = .none;
-            const rc = self.net.connection_address(slot, generation, remote != 0, &failed);
+            const rc = self.work.net.connection_address(slot, generation, remote != 0, &failed);
             return self.refuse(rc, failed);
         }
 

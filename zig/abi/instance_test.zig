@@ -1,4 +1,5 @@
-//! The native side as a script sees it, over both backends and every rung of the io_uring ladder.
+//! The native side as a script sees it, over every backend and trigger, and every rung of the
+//! io_uring ladder.
 
 const std = @import("std");
 const layout = @import("../layout.zig");
@@ -9,6 +10,9 @@ const IoUring = @import("../backend/io_uring.zig").IoUring;
 const uring = @import("../sys/uring.zig");
 const Instance = @import("instance.zig").Instance;
 const Script = @import("script_test.zig").Script;
+const open = @import("rows_test.zig").open;
+const over_rows = @import("rows_test.zig").over_rows;
+const skip_backend = @import("script_test.zig").skip_backend;
 const small_options = @import("script_test.zig").small_options;
 
 const testing = std.testing;
@@ -16,17 +20,28 @@ const turns_max = 20_000;
 
 /// Echoes messages between two connections of one loop, closes, and checks the accounts. `rung`:
 /// the best that is left without the denied flags; an older kernel grants a lower one.
-fn check_echo(comptime Backend: type, deny_flags: u32, rung: u32) !void {
-    try check_echo_of(Backend, deny_flags, rung, false);
-    try check_echo_of(Backend, deny_flags, rung, true);
+fn check_echo(
+    comptime Backend: type,
+    trigger: layout.Trigger,
+    deny_flags: u32,
+    rung: u32,
+) !void {
+    try check_echo_of(Backend, trigger, deny_flags, rung, false);
+    try check_echo_of(Backend, trigger, deny_flags, rung, true);
 }
 
-fn check_echo_of(comptime Backend: type, deny_flags: u32, rung: u32, greedy: bool) !void {
+fn check_echo_of(
+    comptime Backend: type,
+    trigger: layout.Trigger,
+    deny_flags: u32,
+    rung: u32,
+    greedy: bool,
+) !void {
     var options = small_options();
+    options.trigger = @intFromEnum(trigger);
     var failure: contract.Failure = .{};
     const instance = Instance(Backend).open(&options, deny_flags, &failure) catch |err| {
-        if (Backend == IoUring and failure.reason != .none) return error.SkipZigTest;
-        return err;
+        return if (err == error.Unavailable) skip_backend(Backend.kind, failure) else err;
     };
     defer instance.close();
     try testing.expect(options.rung >= rung);
@@ -59,29 +74,29 @@ fn check_echo_of(comptime Backend: type, deny_flags: u32, rung: u32, greedy: boo
     try script.turn(0);
     try testing.expectEqual(@as(u32, 0), instance.pool.buffers_in_use);
     try testing.expectEqual(@as(u64, 0), instance.pool.in_use_bytes());
-    try testing.expectEqual(@as(u32, 0), instance.net.streams.open_count);
+    try testing.expectEqual(@as(u32, 0), instance.work.net.streams.open_count);
 }
 
-test "echo on epoll" {
-    try check_echo(Epoll, 0, 0);
+fn check_echo_row(comptime Backend: type, trigger: layout.Trigger) !void {
+    try check_echo(Backend, trigger, 0, 0);
+}
+
+test "echo on every backend" {
+    try over_rows(check_echo_row);
 }
 
 test "echo on every rung of the io_uring ladder" {
-    try check_echo(IoUring, 0, 0);
-    try check_echo(IoUring, uring.setup_no_sqarray, 1);
-    try check_echo(IoUring, uring.setup_defer_taskrun, 2);
+    try check_echo(IoUring, .default, 0, 0);
+    try check_echo(IoUring, .default, uring.setup_no_sqarray, 1);
+    try check_echo(IoUring, .default, uring.setup_defer_taskrun, 2);
 }
 
 /// More data than there are receive buffers while nothing is read back: receiving starves, holds,
 /// recovers, and every byte arrives.
-fn check_starvation(comptime Backend: type) !void {
+fn check_starvation(comptime Backend: type, trigger: layout.Trigger) !void {
     var options = small_options();
     options.receive_buffers = 8;
-    var failure: contract.Failure = .{};
-    const instance = Instance(Backend).open(&options, 0, &failure) catch |err| {
-        if (failure.reason != .none) return error.SkipZigTest;
-        return err;
-    };
+    const instance = try open(Backend, trigger, &options);
     defer instance.close();
     var script: Script(Backend) = .{ .instance = instance, .echo = false };
     const listener = try script.listen();
@@ -113,17 +128,12 @@ fn check_starvation(comptime Backend: type) !void {
 }
 
 test "a starved receive recovers and loses nothing" {
-    try check_starvation(Epoll);
-    try check_starvation(IoUring);
+    try over_rows(check_starvation);
 }
 
-fn check_hostile(comptime Backend: type) !void {
+fn check_hostile(comptime Backend: type, trigger: layout.Trigger) !void {
     var options = small_options();
-    var failure: contract.Failure = .{};
-    const instance = Instance(Backend).open(&options, 0, &failure) catch |err| {
-        if (failure.reason != .none) return error.SkipZigTest;
-        return err;
-    };
+    const instance = try open(Backend, trigger, &options);
     defer instance.close();
     var prng = std.Random.DefaultPrng.init(11);
     const random = prng.random();
@@ -140,8 +150,7 @@ fn check_hostile(comptime Backend: type) !void {
 }
 
 test "arbitrary submissions do nothing" {
-    try check_hostile(Epoll);
-    try check_hostile(IoUring);
+    try over_rows(check_hostile);
 }
 
 test "timers fire on a virtual clock, in order and not before" {
@@ -171,6 +180,24 @@ test "timers fire on a virtual clock, in order and not before" {
     try testing.expectEqual(@as(u32, 5), script.timers);
 }
 
+test "a period that is shorter than a microsecond is refused, however short" {
+    var options = small_options();
+    options.clock = @intFromEnum(layout.ClockKind.virtual);
+    var failure: contract.Failure = .{};
+    const instance = try Instance(Epoll).open(&options, 0, &failure);
+    defer instance.close();
+    var script: Script(Epoll) = .{ .instance = instance };
+    for ([_]f64{ 0.999, 0.0005, std.math.floatTrueMin(f64) }, 1..) |period_us, refused| {
+        script.submit(std.mem.zeroInit(layout.TimerEntry, .{
+            .operation = .timer_start,
+            .period_us = period_us,
+        }));
+        try script.turn(0);
+        try testing.expectEqual(@as(u32, 0), script.timers);
+        try testing.expectEqual(refused, instance.loop.counters.rejected);
+    }
+}
+
 /// Pages of this process that are in memory.
 fn resident_bytes() u64 {
     var buffer: [128]u8 = undefined;
@@ -181,21 +208,18 @@ fn resident_bytes() u64 {
     return pages * std.heap.page_size_min;
 }
 
-/// Both ends of a thousand connections, which say nothing.
-fn check_idle(comptime Backend: type) !void {
+/// Both ends of many connections, which say nothing.
+fn check_idle(comptime Backend: type, trigger: layout.Trigger) !void {
     var options = small_options();
     options.max_connections = 2048;
-    var failure: contract.Failure = .{};
-    const instance = Instance(Backend).open(&options, 0, &failure) catch |err| {
-        if (failure.reason != .none) return error.SkipZigTest;
-        return err;
-    };
+    const instance = try open(Backend, trigger, &options);
     defer instance.close();
     var script: Script(Backend) = .{ .instance = instance };
     const port = try script.port_of(try script.listen());
     try script.turn(0);
     const before = resident_bytes();
-    for (0..1000) |count| {
+    const pairs: u32 = if (Backend.descriptors_max < 4096) 200 else 1000;
+    for (0..pairs) |count| {
         _ = try script.connect(port);
         for (0..turns_max) |_| {
             if (script.opened == 2 * (count + 1)) break;
@@ -203,28 +227,23 @@ fn check_idle(comptime Backend: type) !void {
         }
     }
     try script.turn(0);
-    try testing.expectEqual(@as(u32, 2000), instance.net.streams.open_count);
+    try testing.expectEqual(2 * pairs, instance.work.net.streams.open_count);
     try testing.expectEqual(@as(u32, 0), instance.pool.buffers_in_use);
-    const each = (resident_bytes() -| before) / 2000;
+    const each = (resident_bytes() -| before) / (2 * pairs);
     errdefer std.debug.print("{d} bytes each\n", .{each});
     try testing.expect(each <= 1024);
 }
 
 test "an idle connection costs at most 1 KiB and holds no receive buffer" {
-    try check_idle(Epoll);
-    try check_idle(IoUring);
+    try over_rows(check_idle);
 }
 
 /// A short answer in a receive buffer, while others hold most of these.
-fn check_copy_out(comptime Backend: type) !void {
+fn check_copy_out(comptime Backend: type, trigger: layout.Trigger) !void {
     var options = small_options();
     options.receive_buffers = 8;
     options.max_kib = 256;
-    var failure: contract.Failure = .{};
-    const instance = Instance(Backend).open(&options, 0, &failure) catch |err| {
-        if (failure.reason != .none) return error.SkipZigTest;
-        return err;
-    };
+    const instance = try open(Backend, trigger, &options);
     defer instance.close();
     const pool = &instance.pool;
     for ([_]bool{ false, true }) |scarce| {
@@ -247,7 +266,7 @@ fn check_copy_out(comptime Backend: type) !void {
         }
         try testing.expectEqual(@as(i32, 0), instance.submit(script.submissions));
         script.submissions = 0;
-        const streams = &instance.net.streams;
+        const streams = &instance.work.net.streams;
         const queue = &streams.connections[script.accepted_slot].queue;
         const state = pool.state(streams.nodes.nodes[queue.head].buffer);
         try testing.expectEqual(@as(u32, if (scarce) 512 else 4096), state.bytes);
@@ -260,6 +279,5 @@ fn check_copy_out(comptime Backend: type) !void {
 }
 
 test "while receive buffers are scarce a short answer does not keep one" {
-    try check_copy_out(Epoll);
-    try check_copy_out(IoUring);
+    try over_rows(check_copy_out);
 }

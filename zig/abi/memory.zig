@@ -87,7 +87,7 @@ var process_key: std.atomic.Value(u32) = .init(0);
 pub fn key() u32 {
     const known = process_key.load(.monotonic);
     if (known != 0) return known;
-    const process: u64 = @intCast(std.os.linux.getpid());
+    const process: u64 = @intCast(host.process_number());
     var generator: std.Random.SplitMix64 = .init(host.now_ns() ^ process << 40);
     const made: u32 = @truncate(generator.next() | 1);
     return process_key.cmpxchgStrong(0, made, .monotonic, .monotonic) orelse made;

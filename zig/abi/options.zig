@@ -3,6 +3,7 @@
 const std = @import("std");
 const layout = @import("../layout.zig");
 const slabs = @import("../memory/slabs.zig");
+const Wishes = @import("../backend/ring_wishes.zig").Wishes;
 
 const Rule = struct {
     field: []const u8,
@@ -13,11 +14,13 @@ const Rule = struct {
 };
 
 const rules = [_]Rule{
-    .{ .field = "backend", .default = 0, .least = 0, .most = 2 },
+    .{ .field = "backend", .default = 0, .least = 0, .most = 4 },
     .{ .field = "mode", .default = 0, .least = 0, .most = 2 },
     .{ .field = "clock", .default = 0, .least = 0, .most = 1 },
     .{ .field = "max_connections", .default = 65_536, .least = 1, .most = 1 << 20 },
     .{ .field = "max_listeners", .default = 64, .least = 1, .most = 4096 },
+    .{ .field = "max_watches", .default = 1024, .least = 1, .most = 65_536 },
+    .{ .field = "trigger", .default = 0, .least = 0, .most = 2 },
     .{ .field = "max_timers", .default = 65_536, .least = 1, .most = 1 << 20 },
     .{ .field = "entries", .default = 4096, .least = 64, .most = 65_536, .power_of_two = true },
     .{
@@ -38,6 +41,16 @@ const rules = [_]Rule{
     .{ .field = "quarantine_count", .default = 0, .least = 0, .most = 65_536 },
     .{ .field = "quarantine_ms", .default = 0, .least = 0, .most = 3_600_000 },
     .{ .field = "spin_ceiling_us", .default = 50, .least = 1, .most = 1_000_000 },
+    .{ .field = "sqpoll", .default = no, .least = no, .most = yes },
+    .{ .field = "sqpoll_idle_ms", .default = 1000, .least = 1, .most = 60_000 },
+    .{ .field = "sqpoll_cpu", .default = 0, .least = 0, .most = 4096 },
+    .{ .field = "zero_copy_bytes", .default = 0, .least = 0, .most = 1 << 30 },
+    .{ .field = "min_wait_us", .default = 0, .least = 0, .most = 1_000_000 },
+    .{ .field = "min_wait_count", .default = 32, .least = 1, .most = 4096 },
+    .{ .field = "napi_us", .default = 0, .least = 0, .most = 1_000_000 },
+    .{ .field = "bundles", .default = no, .least = no, .most = yes },
+    .{ .field = "incremental_buffers", .default = no, .least = no, .most = yes },
+    .{ .field = "best_effort", .default = no, .least = no, .most = yes },
 };
 
 const no = @intFromEnum(layout.Wish.no);
@@ -51,11 +64,48 @@ pub fn complete(options: *layout.LoopOptions) bool {
         const in_range = value.* >= rule.least and value.* <= rule.most;
         const shaped = !rule.power_of_two or std.math.isPowerOfTwo(value.*);
         if (!in_range or !shaped) {
-            options.error_detail = comptime std.meta.fieldIndex(layout.LoopOptions, rule.field).?;
+            options.error_detail = index_of_field(rule.field);
             return false;
         }
     }
     return complete_slab(options) and complete_receive(options);
+}
+
+/// What complete options ask of an io_uring backend.
+pub fn wishes(options: *const layout.LoopOptions) Wishes {
+    return .{
+        .sqpoll = options.sqpoll == yes,
+        .sqpoll_idle_ms = options.sqpoll_idle_ms,
+        .sqpoll_cpu = if (options.sqpoll_cpu == 0) null else options.sqpoll_cpu - 1,
+        .zero_copy_bytes = options.zero_copy_bytes,
+        .min_wait_us = options.min_wait_us,
+        .min_wait_count = options.min_wait_count,
+        .napi_us = options.napi_us,
+        .bundles = options.bundles == yes,
+        .incremental = options.incremental_buffers == yes,
+        .best_effort = options.best_effort == yes,
+    };
+}
+
+/// The option that only an io_uring backend can honour, as a field's index; 0 for none, or if it
+/// may be done without.
+pub fn ring_option(options: *const layout.LoopOptions) u32 {
+    if (options.best_effort == yes) return 0;
+    inline for (.{ "sqpoll", "bundles", "incremental_buffers" }) |field| {
+        if (@field(options, field) == yes) return index_of_field(field);
+    }
+    inline for (.{ "zero_copy_bytes", "min_wait_us", "napi_us" }) |field| {
+        if (@field(options, field) != 0) return index_of_field(field);
+    }
+    return 0;
+}
+
+/// The place of a field in `LoopOptions`, as `error_detail` tells it.
+pub fn index_of_field(comptime field: []const u8) u32 {
+    return comptime found: {
+        @setEvalBranchQuota(10_000);
+        break :found std.meta.fieldIndex(layout.LoopOptions, field).?;
+    };
 }
 
 /// A slab holds whole huge pages, and a loop at least one slab.
@@ -100,7 +150,7 @@ const receive_most = 32_768;
 const receive_default = 1024;
 
 fn refuse(options: *layout.LoopOptions, comptime field: []const u8) bool {
-    options.error_detail = comptime std.meta.fieldIndex(layout.LoopOptions, field).?;
+    options.error_detail = index_of_field(field);
     return false;
 }
 
@@ -111,7 +161,7 @@ test "zero means the default, and what is out of range is named" {
     options.entries = 100;
     try std.testing.expect(!complete(&options));
     try std.testing.expectEqual(
-        @as(u32, std.meta.fieldIndex(layout.LoopOptions, "entries").?),
+        index_of_field("entries"),
         options.error_detail,
     );
     try std.testing.expectEqual(@as(u32, 8 << 10), options.slab_kib);
@@ -124,7 +174,7 @@ fn refused(change: layout.LoopOptions) ?u32 {
 }
 
 fn index_of(comptime field: []const u8) ?u32 {
-    return std.meta.fieldIndex(layout.LoopOptions, field).?;
+    return index_of_field(field);
 }
 
 test "slabs, buffers and the whole fit into each other" {

@@ -7,26 +7,18 @@
 const std = @import("std");
 const layout = @import("../layout.zig");
 const contract = @import("../backend/contract.zig");
-const Epoll = @import("../backend/epoll.zig").Epoll;
-const IoUring = @import("../backend/io_uring.zig").IoUring;
 const host = @import("../sys/host.zig");
 const Lock = @import("../sys/lock.zig").Lock;
+const doorbells = @import("../loop/doorbells.zig");
 const waker = @import("../loop/waker.zig");
 const arena = @import("../memory/arena.zig");
-const fixed_slabs = @import("../backend/fixed_slabs.zig");
 const fork = @import("../sys/fork.zig");
 const members = @import("../memory/members.zig");
 const memory = @import("memory.zig");
 const regions = @import("../memory/regions.zig");
 const slabs = @import("../memory/slabs.zig");
-const instance_module = @import("instance.zig");
-const Error = instance_module.Error;
-const Instance = instance_module.Instance;
-
-pub const Any = union(enum) {
-    io_uring: *Instance(IoUring),
-    epoll: *Instance(Epoll),
-};
+const backends = @import("backends.zig");
+const Any = backends.Any;
 
 const Slot = struct {
     /// 0: nobody's. `reserved`: being opened or closed.
@@ -105,7 +97,7 @@ var fresh_process: std.atomic.Value(i32) = .init(0);
 fn start_afresh() void {
     fork.watch();
     if (!fork.is_child()) return;
-    const process = std.os.linux.getpid();
+    const process = host.process_number();
     const before = fresh_process.load(.monotonic);
     const is_first = before != process and
         fresh_process.cmpxchgStrong(before, process, .acq_rel, .monotonic) == null;
@@ -116,29 +108,24 @@ fn start_afresh() void {
     lock = .{};
     for (&slots) |*slot| slot.handle.store(0, .monotonic);
     waker.reset();
+    doorbells.reset();
     regions.reset();
     arena.reset();
     members.reset();
     slabs.reset();
-    fixed_slabs.reset();
+    backends.reset();
     memory.reset();
     fork.adopt();
 }
 
-fn open_backend(options: *layout.LoopOptions) Error!Any {
-    const kind: layout.BackendKind = @enumFromInt(options.backend);
+fn open_backend(options: *layout.LoopOptions) !Any {
     var failure: contract.Failure = .{};
     defer {
         options.error_reason = @intFromEnum(failure.reason);
         options.error_errno = failure.errno;
         options.error_syscall = @intFromEnum(failure.syscall);
     }
-    if (kind != .epoll) {
-        if (Instance(IoUring).open(options, 0, &failure)) |instance| {
-            return .{ .io_uring = instance };
-        } else |err| if (kind == .io_uring or err != error.Unavailable) return err;
-    }
-    return .{ .epoll = try Instance(Epoll).open(options, 0, &failure) };
+    return backends.open(options, &failure);
 }
 
 /// A thread ends, such as that of a terminated Worker: nobody else could close its loops.

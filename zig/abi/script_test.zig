@@ -2,15 +2,50 @@
 
 const std = @import("std");
 const layout = @import("../layout.zig");
+const contract = @import("../backend/contract.zig");
+const uring = @import("../sys/uring.zig");
+const record = @import("../sys/record_test.zig");
 const options_module = @import("options.zig");
 const Instance = @import("instance.zig").Instance;
 
 const testing = std.testing;
 
+/// Skips a test of a backend that did not start; a limit that was reached is no lack of the kernel.
+pub fn skip_backend(
+    kind: layout.BackendKind,
+    failure: contract.Failure,
+) error{ SkipZigTest, OutOfMemory } {
+    const args = .{ @tagName(kind), @tagName(failure.reason), failure.errno };
+    return switch (failure.reason) {
+        .none => error.OutOfMemory,
+        .out_of_resources, .other => record.skip("{s}: {s} (errno {d})", args),
+        else => record.skip("kernel: {s}: {s} (errno {d})", args),
+    };
+}
+
+/// Records which backend a test works with, and what that was granted.
+fn note_backend(kind: layout.BackendKind, grant: contract.Grant) void {
+    var buffer: [256]u8 = undefined;
+    var names: std.Io.Writer = .fixed(&buffer);
+    const prefix = "setup_";
+    inline for (@typeInfo(uring).@"struct".decls) |declaration| {
+        if (comptime !std.mem.startsWith(u8, declaration.name, prefix)) continue;
+        if (grant.flags & @field(uring, declaration.name) != 0) {
+            names.print(" {s}", .{declaration.name[prefix.len..]}) catch {};
+        }
+    }
+    record.note("opened\t{s}\t{d}\t{x}\t{s}", .{
+        @tagName(kind), grant.rung, grant.features, names.buffered(),
+    });
+}
+
 /// Echoes what its listener's connections receive, and counts what its own connections get.
 pub fn Script(comptime Backend: type) type {
     return struct {
         const Self = @This();
+
+        /// Rungs of the backend that were recorded already, by bit.
+        var noted_rungs: u32 = 0;
 
         instance: *Instance(Backend),
         submissions: u32 = 0,
@@ -65,6 +100,10 @@ pub fn Script(comptime Backend: type) type {
         pub fn turn(self: *Self, wait_us: u32) !void {
             const submissions = self.submissions;
             self.submissions = 0;
+            const grant = self.instance.loop.backend.grant();
+            const rung = @as(u32, 1) << @intCast(grant.rung);
+            if (noted_rungs & rung == 0) note_backend(Backend.kind, grant);
+            noted_rungs |= rung;
             const count = self.instance.turn(submissions, wait_us, 0);
             try testing.expect(count >= 0);
             for (self.instance.loop.channel.completions[0..@intCast(count)]) |completion| {
@@ -90,7 +129,7 @@ pub fn Script(comptime Backend: type) type {
                 },
                 .timer => self.timers += 1,
                 .listener_error => self.last_error = completion.result,
-                .listener_closed, .memory_released => {},
+                .listener_closed, .memory_released, .ready, .rung => {},
             }
         }
 
@@ -143,7 +182,7 @@ pub fn Script(comptime Backend: type) type {
         }
 
         pub fn port_of(self: *Self, listener: u32) !u32 {
-            const generation = self.instance.net.listeners.listeners[listener].generation;
+            const generation = self.instance.work.net.listeners.listeners[listener].generation;
             const rc = self.instance.listener_address(listener, generation);
             try testing.expectEqual(@as(i32, 0), rc);
             return self.instance.loop.channel.header.address.port;

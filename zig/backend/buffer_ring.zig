@@ -12,7 +12,6 @@ const uring = @import("../sys/uring.zig");
 const mapped = @import("../memory/mapped.zig");
 const Pool = @import("../memory/pool.zig").Pool;
 const contract = @import("contract.zig");
-const Ring = @import("ring.zig").Ring;
 
 /// Buffers that a ring starts with.
 const target_least = 64;
@@ -26,6 +25,12 @@ pub const BufferRing = struct {
     buffer_size: u32,
     /// By number.
     names: []u32,
+    /// By number: the number that was provided next.
+    followers: []u16,
+    /// The number that was provided last.
+    last: u16,
+    /// By number, where receives share buffers: bytes of it that are filled. Else empty.
+    consumed: []u32,
     /// Numbers that are no buffer's.
     spare: []u32,
     spare_count: u32,
@@ -36,8 +41,9 @@ pub const BufferRing = struct {
     quiet_turns: u32,
 
     pub fn init(
-        ring: *const Ring,
+        ring: anytype,
         pool: *const Pool,
+        shared: bool,
         failure: *contract.Failure,
     ) contract.InitError!BufferRing {
         const length = pool.receive_count;
@@ -47,15 +53,22 @@ pub const BufferRing = struct {
         pages.exclude_from_fork(memory[0 .. entries.len * @sizeOf(uring.BufferRingEntry)]);
         const names = try mapped.allocate(u32, length);
         errdefer mapped.free(u32, names);
+        const followers = try mapped.allocate(u16, length);
+        errdefer mapped.free(u16, followers);
+        const consumed: []u32 = if (shared) try mapped.allocate(u32, length) else &.{};
+        errdefer mapped.free(u32, consumed);
         const spare = try mapped.allocate(u32, length);
         errdefer mapped.free(u32, spare);
         for (spare, 0..) |*number, index| number.* = @intCast(index);
-        try register(ring, entries, failure);
+        try register(ring, entries, shared, failure);
         return .{
             .entries = entries,
             .tail = 0,
             .buffer_size = pool.buffer_size,
             .names = names,
+            .followers = followers,
+            .last = 0,
+            .consumed = consumed,
             .spare = spare,
             .spare_count = length,
             .target = @min(length, target_least),
@@ -65,18 +78,19 @@ pub const BufferRing = struct {
     }
 
     fn register(
-        ring: *const Ring,
+        ring: anytype,
         entries: []uring.BufferRingEntry,
+        shared: bool,
         failure: *contract.Failure,
     ) contract.InitError!void {
         const registration: uring.BufferRingRegistration = .{
             .ring_address = @intFromPtr(entries.ptr),
             .ring_entries = @intCast(entries.len),
             .group = 0,
-            .flags = 0,
+            .flags = if (shared) uring.pbuf_ring_inc else 0,
             .reserved = @splat(0),
         };
-        const rc = uring.register(ring.descriptor, uring.register_pbuf_ring, &registration, 1);
+        const rc = ring.register(uring.register_pbuf_ring, &registration, 1);
         if (rc >= 0) return;
         failure.* = .{
             .reason = if (rc == kernel.negative(.INVAL)) .kernel_too_old else .out_of_resources,
@@ -88,6 +102,8 @@ pub const BufferRing = struct {
 
     pub fn deinit(self: *BufferRing) void {
         mapped.free(u32, self.spare);
+        mapped.free(u32, self.consumed);
+        mapped.free(u16, self.followers);
         mapped.free(u32, self.names);
         mapped.free(uring.BufferRingEntry, self.entries);
         self.* = undefined;
@@ -126,6 +142,9 @@ pub const BufferRing = struct {
         self.spare_count -= 1;
         const number = self.spare[self.spare_count];
         self.names[number] = name;
+        self.followers[self.last] = @intCast(number);
+        self.last = @intCast(number);
+        if (self.is_shared()) self.consumed[number] = 0;
         const mask: u16 = @intCast(self.entries.len - 1);
         const entry = &self.entries[self.tail & mask];
         entry.address = @intFromPtr(pointer);
@@ -134,6 +153,17 @@ pub const BufferRing = struct {
         self.tail +%= 1;
         @atomicStore(u16, &self.entries[0].reserved, self.tail, .release);
         self.filled = self.count();
+    }
+
+    /// Whether a receive may leave the rest of a buffer to others.
+    pub fn is_shared(self: *const BufferRing) bool {
+        return self.consumed.len > 0;
+    }
+
+    /// The number of the buffer that the kernel uses after the one with `number`, which it has used
+    /// and which was not taken yet.
+    pub fn after(self: *const BufferRing, number: u32) u32 {
+        return self.followers[number];
     }
 
     /// The buffer that the kernel has used under a number.
@@ -152,6 +182,9 @@ fn with_length(length: u32) !BufferRing {
         .tail = 0,
         .buffer_size = 512,
         .names = try mapped.allocate(u32, length),
+        .followers = try mapped.allocate(u16, length),
+        .last = 0,
+        .consumed = &.{},
         .spare = spare,
         .spare_count = length,
         .target = @min(length, target_least),

@@ -8,17 +8,82 @@
 //! completion, also after `cancel`. A send may complete with fewer bytes than asked for, even with
 //! none: send again. Receive buffers belong to the backend from `provide` until a completion hands
 //! them out; those that it still has when it ends are the pool's again.
+//!
+//! A port that is polled belongs to somebody else, who does not want it read or written here: it
+//! has no other operation. `poll` may end with every completion; as long as it goes on it tells of
+//! what is ready each time that the kernel is entered, or with `edge` once for each change.
 
 const std = @import("std");
 const layout = @import("../layout.zig");
 const Pool = @import("../memory/pool.zig").Pool;
+const Wishes = @import("ring_wishes.zig").Wishes;
 
-pub const Kind = enum(u8) { accept, receive, send, connect };
+pub const Kind = enum(u8) {
+    accept,
+    receive,
+    receive_message,
+    send,
+    connect,
+    poll,
+    message,
+    /// A buffer of a send that completed before is not used any more.
+    released,
+};
 
-/// What `cancel` ends: everything under way on the port, or its receive.
-pub const Cancel = enum { all, receive };
+/// What a poll waits for. Errors and hang-ups are always told.
+pub const Interest = packed struct(u8) {
+    readable: bool = false,
+    writable: bool = false,
+    padding: u6 = 0,
+
+    pub const both: Interest = .{ .readable = true, .writable = true };
+    pub const none: Interest = .{};
+
+    pub fn includes(self: Interest, other: Interest) bool {
+        return @as(u8, @bitCast(self)) | @as(u8, @bitCast(other)) == @as(u8, @bitCast(self));
+    }
+
+    pub fn with(self: Interest, other: Interest) Interest {
+        return @bitCast(@as(u8, @bitCast(self)) | @as(u8, @bitCast(other)));
+    }
+};
+
+/// Where the parts of a received message are in its buffer: the kernel's header
+/// (`io_uring_recvmsg_out`), the sender's address, control data, and then what was sent.
+pub const message_address_offset = 16;
+pub const message_address_bytes = 32;
+pub const message_control_offset = message_address_offset + message_address_bytes;
+pub const message_control_bytes = 64;
+pub const message_payload_offset = message_control_offset + message_control_bytes;
+/// The four words of the header.
+pub const MessageHeader = extern struct {
+    address_bytes: u32,
+    control_bytes: u32,
+    /// Of the message; more than the buffer has where it was cut short.
+    payload_bytes: u32,
+    /// MSG_TRUNC, MSG_CTRUNC.
+    flags: u32,
+};
+
+comptime {
+    std.debug.assert(@sizeOf(MessageHeader) == message_address_offset);
+}
+
+/// What `cancel` ends: everything under way on the port, or just that. The descriptor of a poll may
+/// be closed as soon as its end was asked for.
+pub const Cancel = enum { all, receive, receive_message, poll };
 
 pub const no_buffer: u32 = std.math.maxInt(u32);
+
+/// What of a buffer a receive filled.
+pub const Share = enum(u8) {
+    /// It from its start; nobody else has the rest.
+    whole,
+    /// A part; the backend keeps the buffer and fills more of it, for anybody.
+    part,
+    /// The last part: the backend does not have the buffer any more.
+    last_part,
+};
 
 pub const Completion = struct {
     kind: Kind,
@@ -26,14 +91,24 @@ pub const Completion = struct {
     more: bool,
     port: u32,
     epoch: u32,
-    /// Accept: a descriptor. Receive: bytes, 0 at the peer's end. Send: bytes. Else a negated
-    /// errno.
+    /// Accept: a descriptor. Receive: bytes, 0 at the peer's end. Receive of a message: its bytes,
+    /// which may be 0. Send: bytes. Poll: `layout.ready_readable` and its like. Else negative: a
+    /// negated errno, or a `layout.Status`.
     result: i32,
-    /// Receive with a positive result: the buffer that was filled, now the caller's.
+    /// Receive with a positive result, or of a message: the buffer that was filled, now the
+    /// caller's. Released: the buffer on which the backend's reference is now the caller's.
     buffer: u32 = no_buffer,
+    /// Receive: where in the buffer the bytes are.
+    offset: u32 = 0,
+    share: Share = .whole,
 };
 
-pub const Segment = struct { pointer: [*]const u8, length: u32 };
+pub const Segment = struct {
+    pointer: [*]const u8,
+    length: u32,
+    /// The buffer that it is part of, on which the backend may take a reference of its own.
+    buffer: u32 = no_buffer,
+};
 
 /// Most segments of one send.
 pub const segments_max = 16;
@@ -44,8 +119,21 @@ pub const Options = struct {
     /// Ports are below this.
     ports: u32,
     pool: *Pool,
+    /// When readiness is told of, on a backend that turns it into completions.
+    trigger: layout.Trigger = .default,
     /// Set-up flags to do without, so that tests reach every rung of the ladder.
     deny_flags: u32 = 0,
+    /// `layout.RingFeature` bits to do without, as on a kernel that lacks them.
+    deny_features: u32 = 0,
+    /// For the io_uring backend only.
+    wishes: Wishes = .{},
+};
+
+/// A ring that takes messages, what to send, and how: from any thread. 0, or a negated errno.
+pub const MessageTarget = struct {
+    descriptor: i32,
+    user_data: u64,
+    send: *const fn (descriptor: i32, user_data: u64) i32,
 };
 
 /// Why `init` failed; the three go into the error that the script sees.
@@ -53,12 +141,44 @@ pub const Failure = struct {
     reason: layout.Reason = .none,
     errno: u32 = 0,
     syscall: layout.Syscall = .none,
+    /// Not granted: the field of `layout.LoopOptions` that asked for it.
+    field: u32 = 0,
 };
 
 /// What `init` was granted.
-pub const Grant = struct { flags: u32 = 0, features: u32 = 0, rung: u32 = 0 };
+pub const Grant = struct {
+    flags: u32 = 0,
+    features: u32 = 0,
+    rung: u32 = 0,
+    /// Bits of `layout.RingFeature`.
+    granted: u32 = 0,
+    /// When readiness is told of; the default where that is not the question.
+    trigger: layout.Trigger = .default,
+};
 
-pub const InitError = error{ Unavailable, OutOfMemory };
+/// `NotGranted`: the kernel refused a wish that was not best effort.
+pub const InitError = error{ Unavailable, OutOfMemory, NotGranted };
+
+/// Buffers on which a backend holds references of its own, and which it will release. Most hold
+/// none and declare no `holding`.
+pub fn holding(backend: anytype) u32 {
+    const Backend = @typeInfo(@TypeOf(backend)).pointer.child;
+    return if (@hasDecl(Backend, "holding")) backend.holding() else 0;
+}
+
+/// Whether receives share buffers, so that completions tell of parts.
+pub fn shares_buffers(backend: anytype) bool {
+    const Backend = @typeInfo(@TypeOf(backend)).pointer.child;
+    return if (@hasDecl(Backend, "shares_buffers")) backend.shares_buffers() else false;
+}
+
+/// Sends whose bytes were not copied, and those whose were after all.
+pub const ZeroCopies = struct { sends: u64 = 0, copied: u64 = 0 };
+
+pub fn zero_copies(backend: anytype) ZeroCopies {
+    const Backend = @typeInfo(@TypeOf(backend)).pointer.child;
+    return if (@hasDecl(Backend, "zero_copies")) backend.zero_copies() else .{};
+}
 
 /// A compile error, with the missing name, unless `Backend` is one.
 pub fn check(comptime Backend: type) void {
@@ -68,6 +188,10 @@ pub fn check(comptime Backend: type) void {
         .{ "kind", layout.BackendKind },
         // Whether its descriptors must be non-blocking.
         .{ "nonblocking", bool },
+        // Descriptors that it can work with are below this.
+        .{ "descriptors_max", i32 },
+        // Whether a poll may tell of changes only.
+        .{ "has_edges", bool },
         // `self` must stay where it is afterwards.
         .{ "init", fn (*Backend, Options, *Failure) InitError!void },
         .{ "deinit", fn (*Backend) void },
@@ -77,8 +201,12 @@ pub fn check(comptime Backend: type) void {
         .{ "accept", fn (*Backend, u32, u32, i32, bool) bool },
         // Receive: whether to go on after the first buffer.
         .{ "receive", fn (*Backend, u32, u32, i32, bool) bool },
+        // For sockets that keep messages apart; goes on, though it may end with any message.
+        .{ "receive_message", fn (*Backend, u32, u32, i32) bool },
         .{ "send", fn (*Backend, u32, u32, i32, []const Segment) bool },
         .{ "connect", fn (*Backend, u32, u32, i32, *const address) bool },
+        // Until cancelled or ended, tells what is ready; with true only of changes.
+        .{ "poll", fn (*Backend, u32, u32, i32, Interest, bool) bool },
         .{ "cancel", fn (*Backend, u32, u32, i32, Cancel) bool },
         // The port's operations have all ended and its descriptor is about to be closed; false when
         // that cannot be noted now.
@@ -101,6 +229,8 @@ pub fn check(comptime Backend: type) void {
         .{ "wake_descriptor", fn (*Backend) i32 },
         .{ "arm", fn (*Backend) void },
         .{ "disarm", fn (*Backend) void },
+        // How another thread makes it complete with `message`, for no port; null where none can.
+        .{ "message_target", fn (*Backend) ?MessageTarget },
         // System calls made so far.
         .{ "system_calls", fn (*const Backend) u64 },
         // The only clock.

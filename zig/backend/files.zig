@@ -11,7 +11,6 @@ const kernel = @import("../sys/kernel.zig");
 const machine = @import("../sys/machine.zig");
 const uring = @import("../sys/uring.zig");
 const mapped = @import("../memory/mapped.zig");
-const Ring = @import("ring.zig").Ring;
 
 /// Most places of the table, whatever the limit on descriptors.
 const places_max = 1 << 16;
@@ -24,9 +23,11 @@ pub const Files = struct {
 
     const absent: i32 = 0;
 
+    pub const empty: Files = .{ .values = &.{} };
+
     /// An empty table where the kernel has none to offer.
-    pub fn init(ring: *const Ring) Files {
-        if (ring.grant.features & uring.feature_rw_attr == 0) return .{ .values = &.{} };
+    pub fn init(ring: anytype) Files {
+        if (ring.grant.features & uring.feature_rw_attr == 0) return .empty;
         const limit = machine.limit(.NOFILE);
         const bounded = limit >= 0 and limit < places_max;
         const places: u32 = if (bounded) @intFromFloat(limit) else places_max;
@@ -38,9 +39,13 @@ pub const Files = struct {
             .tags = 0,
         };
         const size = @sizeOf(uring.TableRegistration);
-        const rc = uring.register(ring.descriptor, uring.register_files2, &registration, size);
-        if (rc < 0) return .{ .values = &.{} };
+        const rc = ring.register(uring.register_files2, &registration, size);
+        if (rc < 0) return .empty;
         return .{ .values = mapped.allocate(i32, places) catch &.{} };
+    }
+
+    pub fn is_there(self: *const Files) bool {
+        return self.values.len > 0;
     }
 
     pub fn deinit(self: *Files) void {

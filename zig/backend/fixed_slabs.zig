@@ -10,7 +10,6 @@ const kernel = @import("../sys/kernel.zig");
 const Lock = @import("../sys/lock.zig").Lock;
 const uring = @import("../sys/uring.zig");
 const slabs = @import("../memory/slabs.zig");
-const Ring = @import("ring.zig").Ring;
 
 const Set = std.StaticBitSet(slabs.slabs_max);
 
@@ -28,7 +27,7 @@ pub const FixedSlabs = struct {
     }
 
     /// The ring is about to be closed, and its table with it.
-    pub fn deinit(self: *FixedSlabs, ring: *const Ring) void {
+    pub fn deinit(self: *FixedSlabs, ring: anytype) void {
         source_lock.acquire();
         defer source_lock.release();
         if (source_descriptor == ring.descriptor) source_descriptor = -1;
@@ -40,7 +39,7 @@ pub const FixedSlabs = struct {
     }
 
     /// 0, or a negated errno: ENOMEM where RLIMIT_MEMLOCK is too low.
-    pub fn register(self: *FixedSlabs, ring: *const Ring, number: u32, memory: []u8) i32 {
+    pub fn register(self: *FixedSlabs, ring: anytype, number: u32, memory: []u8) i32 {
         if (!self.has_table) {
             const rc = self.make_table(ring);
             if (rc < 0) return rc;
@@ -53,7 +52,7 @@ pub const FixedSlabs = struct {
         return 0;
     }
 
-    pub fn unregister(self: *FixedSlabs, ring: *const Ring, number: u32) void {
+    pub fn unregister(self: *FixedSlabs, ring: anytype, number: u32) void {
         if (!self.has(number)) return;
         self.registered.unset(number);
         self.offer(ring);
@@ -61,7 +60,7 @@ pub const FixedSlabs = struct {
         _ = update(ring, number, &nothing);
     }
 
-    fn make_table(self: *FixedSlabs, ring: *const Ring) i32 {
+    fn make_table(self: *FixedSlabs, ring: anytype) i32 {
         if (!self.clone(ring)) {
             const registration: uring.TableRegistration = .{
                 .count = slabs.slabs_max,
@@ -72,14 +71,14 @@ pub const FixedSlabs = struct {
             };
             const size = @sizeOf(uring.TableRegistration);
             const operation = uring.register_buffers2;
-            const rc = uring.register(ring.descriptor, operation, &registration, size);
+            const rc = ring.register(operation, &registration, size);
             if (rc < 0) return rc;
         }
         self.has_table = true;
         return 0;
     }
 
-    fn clone(self: *FixedSlabs, ring: *const Ring) bool {
+    fn clone(self: *FixedSlabs, ring: anytype) bool {
         source_lock.acquire();
         defer source_lock.release();
         if (source_descriptor < 0) return false;
@@ -92,13 +91,13 @@ pub const FixedSlabs = struct {
             .padding = @splat(0),
         };
         const operation = uring.register_clone_buffers;
-        if (uring.register(ring.descriptor, operation, &request, 1) < 0) return false;
+        if (ring.register(operation, &request, 1) < 0) return false;
         self.registered = source_slabs;
         return true;
     }
 
     /// Others may clone this ring if there is none yet.
-    fn offer(self: *const FixedSlabs, ring: *const Ring) void {
+    fn offer(self: *const FixedSlabs, ring: anytype) void {
         source_lock.acquire();
         defer source_lock.release();
         if (source_descriptor >= 0 and source_descriptor != ring.descriptor) return;
@@ -108,7 +107,7 @@ pub const FixedSlabs = struct {
 };
 
 /// Puts memory into a place of the table; none empties the place.
-fn update(ring: *const Ring, number: u32, memory: []u8) i32 {
+fn update(ring: anytype, number: u32, memory: []u8) i32 {
     const address = if (memory.len == 0) 0 else @intFromPtr(memory.ptr);
     const vector = [2]usize{ address, memory.len };
     const request: uring.TableUpdate = .{
@@ -120,7 +119,7 @@ fn update(ring: *const Ring, number: u32, memory: []u8) i32 {
         .reserved_2 = 0,
     };
     const size = @sizeOf(uring.TableUpdate);
-    return @min(0, uring.register(ring.descriptor, uring.register_buffers_update, &request, size));
+    return @min(0, ring.register(uring.register_buffers_update, &request, size));
 }
 
 /// The child of a fork has none of its parent's rings.

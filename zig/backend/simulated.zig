@@ -17,7 +17,8 @@ const Buffers = @import("simulated/buffers.zig").Buffers;
 const Completions = @import("simulated/completions.zig").Completions;
 const network_module = @import("simulated/network.zig");
 const Network = network_module.Network;
-const Operation = @import("simulated/operation.zig").Operation;
+const operation_module = @import("simulated/operation.zig");
+const Operation = operation_module.Operation;
 const sockets_module = @import("simulated/sockets.zig");
 
 const kinds_count: u32 = std.meta.fields(contract.Kind).len;
@@ -29,6 +30,8 @@ const Submission = union(enum) { start: u32, cancel: Cancellation };
 pub const Simulated = struct {
     pub const kind: layout.BackendKind = .auto;
     pub const nonblocking: bool = false;
+    pub const descriptors_max: i32 = std.math.maxInt(i32);
+    pub const has_edges: bool = true;
     pub const sockets = sockets_module;
 
     network: *Network,
@@ -46,6 +49,8 @@ pub const Simulated = struct {
     /// Sends are tried when they start, as on a backend that is told of readiness.
     eager: bool,
     calls: u64,
+    /// Buffers of sends that are over, and not released yet.
+    held: u32,
     /// Operations started, and last completions reaped.
     started: u64,
     finished: u64,
@@ -84,6 +89,7 @@ pub const Simulated = struct {
         };
         self.eager = network.random().boolean();
         self.calls = 0;
+        self.held = 0;
         self.started = 0;
         self.finished = 0;
         network.backends[place] = self;
@@ -94,6 +100,7 @@ pub const Simulated = struct {
             const left = self.started - self.finished;
             self.network.violate("a backend ends under {d} operations", .{left});
         }
+        if (self.held > 0) self.network.violate("a backend ends with {d} buffers", .{self.held});
         for (&self.network.backends) |*backend| {
             if (backend.* == self) backend.* = null;
         }
@@ -118,6 +125,29 @@ pub const Simulated = struct {
         const operation = self.start(.receive, port, epoch, descriptor) orelse return false;
         operation.many = many;
         return true;
+    }
+
+    /// Streams are all that there is.
+    pub fn receive_message(self: *Simulated, port: u32, epoch: u32, descriptor: i32) bool {
+        _ = epoch;
+        self.network.violate("port {d}: messages on descriptor {d}", .{ port, descriptor });
+        return false;
+    }
+
+    /// Descriptors of the application are the machine's own.
+    pub fn poll(
+        self: *Simulated,
+        port: u32,
+        epoch: u32,
+        descriptor: i32,
+        interest: contract.Interest,
+        edge: bool,
+    ) bool {
+        _ = epoch;
+        _ = interest;
+        _ = edge;
+        self.network.violate("port {d}: a poll of descriptor {d}", .{ port, descriptor });
+        return false;
     }
 
     pub fn send(
@@ -237,14 +267,13 @@ pub const Simulated = struct {
 
     pub fn enter(self: *Simulated, wait_ns: u64) i32 {
         const network = self.network;
-        const faults = &network.faults;
         self.calls += 1;
         network.now_ns += network.random().intRangeAtMost(u64, 100, 2000);
-        if (network.hit(faults.clock_jump)) {
+        if (network.hit(network.faults.clock_jump)) {
             network.now_ns += network.random().uintAtMost(u64, 2 * std.time.ns_per_s);
         }
-        if (network.hit(faults.enter_refused)) return kernel.negative(.NOMEM);
-        if (network.hit(faults.enter_interrupted)) return 0;
+        if (network.hit(network.faults.enter_refused)) return kernel.negative(.NOMEM);
+        if (network.hit(network.faults.enter_interrupted)) return 0;
         self.submit(self.submissions_taken());
         network.progress();
         if (wait_ns > 0) network.wait(network.now_ns +| wait_ns, self);
@@ -286,7 +315,11 @@ pub const Simulated = struct {
         const first = cancellation.port * kinds_count;
         for (self.operations[first..][0..kinds_count]) |*operation| {
             if (operation.state != .running or operation.epoch != cancellation.epoch) continue;
-            if (cancellation.what == .receive and operation.kind != .receive) continue;
+            switch (cancellation.what) {
+                .all => {},
+                .receive => if (operation.kind != .receive) continue,
+                .receive_message, .poll => continue,
+            }
             operation.cancelled = true;
             operation.due_ns = self.due_ns();
         }
@@ -314,7 +347,7 @@ pub const Simulated = struct {
         const network = self.network;
         const operation = &self.operations[index];
         if (!more) operation.state = .ended;
-        if (ends_connection(operation.kind, result)) {
+        if (operation_module.ends_connection(operation.kind, result)) {
             operation.socket.errors_given.set(kernel.errno_of(result));
         }
         var ready_ns = network.now_ns;
@@ -342,6 +375,11 @@ pub const Simulated = struct {
         });
     }
 
+    /// Buffers on which it holds references of its own.
+    pub fn holding(self: *const Simulated) u32 {
+        return self.held;
+    }
+
     pub fn next_ns(self: *const Simulated) u64 {
         var next = self.completions.next_ns();
         for (self.running[0..self.running_count]) |index| {
@@ -361,25 +399,28 @@ pub const Simulated = struct {
 
     pub fn reap(self: *Simulated, out: []contract.Completion) u32 {
         const network = self.network;
-        const faults = &network.faults;
         var wanted = out.len;
-        if (network.hit(faults.partial_reap)) {
+        if (network.hit(network.faults.partial_reap)) {
             wanted = network.random().uintAtMost(usize, @min(out.len, 3));
         }
         for (out[0..wanted], 0..) |*completion, count| {
             var skipped: u32 = 0;
-            if (network.hit(faults.reordering)) {
+            if (network.hit(network.faults.reordering)) {
                 const ready_count = self.completions.ready_count(network.now_ns);
                 skipped = network.random().uintLessThan(u32, @max(1, ready_count));
             }
             const waiting = self.completions.take(network.now_ns, skipped) orelse
                 return @intCast(count);
             completion.* = waiting.completion;
+            if (completion.kind == .released) {
+                self.held -= 1;
+                continue;
+            }
             const socket = self.operations[waiting.operation].socket;
             if (completion.buffer != contract.no_buffer) {
                 socket.read_bytes += @intCast(completion.result);
             }
-            if (ends_connection(completion.kind, completion.result)) {
+            if (operation_module.ends_connection(completion.kind, completion.result)) {
                 socket.read_before_error = socket.read_before_error orelse socket.read_bytes;
             }
             if (!completion.more) self.finish(waiting.operation);
@@ -403,6 +444,7 @@ pub const Simulated = struct {
     pub fn buffers_held(self: *const Simulated) u32 {
         var held = self.free.count;
         for (self.completions.waiting[0..self.completions.count]) |waiting| {
+            if (waiting.completion.kind == .released) continue;
             held += @intFromBool(waiting.completion.buffer != contract.no_buffer);
         }
         return held;
@@ -442,6 +484,11 @@ pub const Simulated = struct {
         _ = self;
     }
 
+    pub fn message_target(self: *Simulated) ?contract.MessageTarget {
+        _ = self;
+        return null;
+    }
+
     pub fn system_calls(self: *const Simulated) u64 {
         return self.calls;
     }
@@ -450,12 +497,3 @@ pub const Simulated = struct {
         return self.network.now_ns;
     }
 };
-
-/// Whether the caller may take it for the end of the connection.
-fn ends_connection(what: contract.Kind, result: i32) bool {
-    return switch (result) {
-        kernel.negative(.CANCELED), kernel.negative(.AGAIN), kernel.negative(.INTR) => false,
-        kernel.negative(.NOBUFS) => what != .receive,
-        else => result < 0,
-    };
-}

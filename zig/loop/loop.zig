@@ -223,7 +223,8 @@ pub fn Loop(comptime BackendType: type) type {
             if (entry.slot >= self.script_timers.len) return false;
             const delay_ns = nanoseconds(entry.delay_us) orelse return false;
             const period_ns = nanoseconds(entry.period_us) orelse return false;
-            if (period_ns > 0 and period_ns < std.time.ns_per_us) return false;
+            // Not by nanoseconds: less than one of them would pass for no period.
+            if (entry.period_us > 0 and entry.period_us < 1) return false;
             const deadline_ns = self.clock_ns() +| delay_ns;
             self.script_timers[entry.slot] = .{
                 .generation = entry.generation,
@@ -349,12 +350,25 @@ pub fn Loop(comptime BackendType: type) type {
                 const count = self.backend.reap(self.batch[0..wanted]);
                 if (count == 0) return;
                 for (self.batch[0..count]) |completion| {
+                    if (completion.kind == .released) {
+                        user.release(completion.buffer);
+                        continue;
+                    }
                     if (completion.buffer != contract.no_buffer) {
-                        self.pool.received(completion.buffer, completion.port, completion.epoch);
+                        self.note_received(completion);
                     }
                     user.complete(completion);
                 }
                 if (count == reap_batch) self.refill();
+            }
+        }
+
+        fn note_received(self: *Self, completion: contract.Completion) void {
+            const pool = self.pool;
+            switch (completion.share) {
+                .whole => pool.received(completion.buffer, completion.port, completion.epoch),
+                .part => pool.received_part(completion.buffer, false),
+                .last_part => pool.received_part(completion.buffer, true),
             }
         }
 
@@ -407,6 +421,9 @@ pub fn Loop(comptime BackendType: type) type {
                     @floatFromInt(@field(self.counters, field.name));
             }
             header.counters.transitions = @floatFromInt(self.policy.transitions);
+            const copies = contract.zero_copies(&self.backend);
+            header.counters.zero_copied = @floatFromInt(copies.sends);
+            header.counters.zero_copy_copied = @floatFromInt(copies.copied);
             header.counters.system_calls = @floatFromInt(self.backend.system_calls());
         }
     };

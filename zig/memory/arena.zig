@@ -80,15 +80,23 @@ pub const Arena = struct {
 
     /// A loop less. With the last one the memory of slabs that are wholly free goes back.
     pub fn leave(self: *Arena, max_bytes: u64) void {
+        self.sign_off(max_bytes);
+        // Afterwards: a loop of another arena stocks blocks of ours only while ours has loops.
         self.drain_stock();
+        self.lock.acquire();
+        defer self.lock.release();
+        self.discard_free_when_idle();
+    }
+
+    fn sign_off(self: *Arena, max_bytes: u64) void {
         self.lock.acquire();
         defer self.lock.release();
         self.limit_bytes -= max_bytes;
         self.loops -= 1;
-        if (self.loops == 0 and !self.kind.prefault) self.discard_free();
     }
 
-    fn discard_free(self: *Arena) void {
+    fn discard_free_when_idle(self: *Arena) void {
+        if (self.loops > 0 or self.kind.prefault) return;
         var name = self.buddies.first_whole(self.kind.slab_bytes);
         while (name != slabs.none) : (name = slabs.state(name).next) {
             const base: [*]align(std.heap.page_size_min) u8 = @alignCast(slabs.pointer(name));
@@ -145,16 +153,20 @@ pub const Arena = struct {
         for (names[stocked..]) |name| self.give_back(name);
     }
 
-    /// One block or run that no cache keeps.
+    /// One block or run that no cache keeps, maybe given back by a loop of another arena when there
+    /// is none of this one any more.
     pub fn put_one(self: *Arena, part: u32, name: u32) void {
         const bytes = slabs.state(name).bytes;
-        if (bytes <= classes.bytes_max) {
-            const class = classes.of(bytes);
-            return self.put(part, class, &.{name}, classes.kept(class, self.kind.slab_bytes));
-        }
         self.lock.acquire();
         defer self.lock.release();
+        if (self.loops > 0 and bytes <= classes.bytes_max) {
+            const class = classes.of(bytes);
+            const kept = classes.kept(class, self.kind.slab_bytes);
+            slabs.state(name).set_owner(slabs.Owner.stock);
+            if (self.stock.put(part, class, &.{name}, kept) == 1) return;
+        }
         self.give_back(name);
+        self.discard_free_when_idle();
     }
 
     fn give_back(self: *Arena, name: u32) void {
@@ -265,6 +277,7 @@ pub const Arena = struct {
             if (!self.owns(@intCast(number))) continue;
             self.reclaim_slab(@intCast(number), owner, lost);
         }
+        self.discard_free_when_idle();
     }
 
     fn reclaim_slab(self: *Arena, number: u32, owner: u32, lost: bool) void {
@@ -277,7 +290,7 @@ pub const Arena = struct {
             if (state.owner() != owner) continue;
             state.references = 0;
             state.script_references = 0;
-            state.borrowed = false;
+            state.borrowed = 0;
             state.next_generation();
             if (lost) {
                 self.lost_bytes += state.bytes;

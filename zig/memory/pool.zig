@@ -157,8 +157,8 @@ pub const Pool = struct {
     /// transferred meanwhile.
     pub fn end_borrow(self: *Pool, name: u32) bool {
         const lent = slabs.state(name);
-        if (lent.owner() != self.number() or !lent.borrowed) return false;
-        lent.borrowed = false;
+        if (lent.owner() != self.number() or lent.borrowed == 0) return false;
+        lent.borrowed -= 1;
         return true;
     }
 
@@ -243,6 +243,21 @@ pub const Pool = struct {
         self.buffers_in_use +%= 1;
     }
 
+    /// The backend has filled a part of a buffer, `last` its last one: a reference, for which
+    /// nobody answers. As long as the buffer is the backend's as well it goes back to it, instead
+    /// of becoming free, with the last reference.
+    pub fn received_part(self: *Pool, name: u32, last: bool) void {
+        const filled = slabs.state(name);
+        if (filled.references == 0) {
+            filled.script_references = 0;
+            self.with_backend -= 1;
+            self.received_in_use += 1;
+            self.buffers_in_use +%= 1;
+        }
+        filled.references += 1;
+        filled.use = if (last) .parts else .shared;
+    }
+
     /// Received blocks that may still be in use beside those that are.
     pub fn receive_free(self: *const Pool) u32 {
         return self.receive_limit + self.receive_count -| self.received_in_use;
@@ -315,7 +330,7 @@ pub const Pool = struct {
         self.supply.note_free();
         self.end_use(held);
         held.next_generation();
-        if (self.is_plain and held.use != .adopted) {
+        if (self.is_plain and held.use.is_plain()) {
             self.supply.give_back(name, held.class, false);
         } else {
             self.free_specially(name, held);
@@ -334,7 +349,11 @@ pub const Pool = struct {
     inline fn end_use(self: *Pool, held: *const slabs.State) void {
         switch (held.use) {
             .script => self.script_bytes -= held.bytes,
-            .receive => self.received_in_use -= 1,
+            .receive, .parts => self.received_in_use -= 1,
+            .shared => {
+                self.received_in_use -= 1;
+                self.with_backend += 1;
+            },
             .adopted => return,
             .none => unreachable,
         }
@@ -342,6 +361,7 @@ pub const Pool = struct {
     }
 
     noinline fn free_specially(self: *Pool, name: u32, held: *slabs.State) void {
+        if (held.use == .shared) return;
         if (held.use == .adopted) {
             self.adopted_bytes -= held.bytes;
             held.next = self.released_head;
@@ -381,8 +401,9 @@ pub const Pool = struct {
         if (!self.valid(name, generation)) return error.Stale;
         const held = slabs.state(name);
         if (held.use == .adopted) return error.Adopted;
+        if (held.use == .shared or held.borrowed > 1) return error.Busy;
         if (held.script_references != references) return error.Busy;
-        const all = @as(u64, references) + @intFromBool(held.borrowed);
+        const all = @as(u64, references) + held.borrowed;
         if (held.references != all) return error.Busy;
         if (references > 0) self.leases -= 1;
         const freed = freed_of(held);
@@ -392,7 +413,7 @@ pub const Pool = struct {
         members.put_in_transit(self.number(), held.bytes);
         held.references = 0;
         held.script_references = 0;
-        held.borrowed = false;
+        held.borrowed = 0;
         held.account = self.number();
         held.set_owner(slabs.Owner.transit);
         return freed;

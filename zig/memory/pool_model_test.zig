@@ -3,6 +3,7 @@
 
 const std = @import("std");
 const Lock = @import("../sys/lock.zig").Lock;
+const on_valgrind = @import("../sys/record_test.zig").on_valgrind;
 const pool_module = @import("pool.zig");
 const pool_test = @import("pool_test.zig");
 const Pool = pool_module.Pool;
@@ -256,8 +257,9 @@ fn play(seed: u64, options: pool_module.Options, steps: u32) !void {
 }
 
 test "thousands of random sequences: slots conserved, none handed out twice, accounts true" {
-    var seed: u64 = 0;
-    while (seed < 2000) : (seed += 1) {
+    // Valgrind takes a hundred times as long, and looks at the same accesses for every seed.
+    const seeds: u64 = if (on_valgrind()) 30 else 2000;
+    for (0..seeds) |seed| {
         var options = small(1 << 18, 1 << 19);
         // A kind of memory of its own, which no other test uses.
         options.kind.prefault = true;
@@ -269,7 +271,8 @@ test "thousands of random sequences: slots conserved, none handed out twice, acc
 }
 
 test "long random sequences in a tight pool" {
-    for (0..8) |seed| {
+    const seeds: u64 = if (on_valgrind()) 1 else 8;
+    for (0..seeds) |seed| {
         var options = small(1 << 16, 1 << 17);
         options.kind.prefault = true;
         try play(10_000 + seed, options, 3000);

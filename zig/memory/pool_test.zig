@@ -172,6 +172,23 @@ pub fn free(pool: *Pool, name: u32) !void {
     _ = pool.release(name);
 }
 
+test "a block goes back to an arena whose loops are gone, and its memory to the kernel" {
+    const far = try open(small(1 << 21, 1 << 21));
+    const near = try open(small(1 << 20, 1 << 20));
+    const arena = far.arena();
+    const name = far.take(4096).?;
+    far.pointer(name)[0] = 1;
+    const generation = far.state(name).generation();
+    _ = try far.transfer(name, generation, 1);
+    try testing.expect(near.receive(name, generation));
+    close(far, true);
+    try free(near, name);
+    try testing.expectEqual(@as(u8, 0), near.pointer(name)[0]);
+    try testing.expectEqual(@as(u64, 1 << 21), arena.report().free_bytes);
+    try testing.expectEqual(@as(u64, 1 << 21), arena.buddies.free_bytes);
+    close(near, true);
+}
+
 test "a block that came from another arena goes back there" {
     const kinds = [_]u32{ 1 << 22, 1 << 19 };
     const near = try open(small(kinds[0], kinds[0]));

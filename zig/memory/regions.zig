@@ -44,6 +44,7 @@ fn take_parked(bytes: usize) ?Region {
 /// full the range stays mapped without being used again.
 pub fn give_back(region: Region) void {
     kernel.discard(region);
+    pages.exclude_from_fork(region);
     lock.acquire();
     defer lock.release();
     if (parked_count == parked_max) return;

@@ -38,7 +38,26 @@ pub const Owner = struct {
 };
 
 /// What a block was taken for.
-pub const Use = enum(u8) { none = 0, script, receive, adopted };
+pub const Use = enum(u8) {
+    none = 0,
+    script,
+    /// Filled by one receive.
+    receive,
+    /// Filled by several receives, which are done.
+    parts,
+    adopted,
+    /// Filled by several receives, and the backend goes on with it. It holds no reference.
+    shared,
+
+    /// Whether it just becomes free with its last reference.
+    pub fn is_plain(self: Use) bool {
+        return @intFromEnum(self) < @intFromEnum(Use.adopted);
+    }
+
+    pub fn is_received(self: Use) bool {
+        return self == .receive or self == .parts or self == .shared;
+    }
+};
 
 pub const State = struct {
     /// Generation << 32 | owner. The generation changes when the last reference goes.
@@ -55,8 +74,8 @@ pub const State = struct {
     use: Use,
     /// Size class of a block in use or just freed, or what stands for none.
     class: u8,
-    /// The script may read it until the next turn.
-    borrowed: bool,
+    /// Deliveries that the script may read until the next turn; at most one unless it has parts.
+    borrowed: u16,
     /// Connection that answers for a received buffer, or `none`; in transit the pool that left it.
     account: u32,
     account_generation: u32,

@@ -1,8 +1,8 @@
 //! Socket addresses between the script's form and the kernel's.
 
 const std = @import("std");
-const linux = std.os.linux;
 const layout = @import("../layout.zig");
+const AF = @import("../sys/sockets.zig").AF;
 const SocketAddress = @import("../sys/sockets.zig").SocketAddress;
 
 /// Null when the script's address is not one.
@@ -29,7 +29,7 @@ pub fn to_kernel(address: *const layout.Address) ?SocketAddress {
 /// Null for a family that is not ours.
 pub fn to_script(address: *const SocketAddress) ?layout.Address {
     switch (address.storage.any.family) {
-        linux.AF.INET => {
+        AF.INET => {
             var bytes: [16]u8 = @splat(0);
             bytes[0..4].* = @bitCast(address.storage.in4.addr);
             return .{
@@ -39,7 +39,7 @@ pub fn to_script(address: *const SocketAddress) ?layout.Address {
                 .bytes = bytes,
             };
         },
-        linux.AF.INET6 => return .{
+        AF.INET6 => return .{
             .family = 6,
             .port = std.mem.bigToNative(u16, address.storage.in6.port),
             .scope = address.storage.in6.scope_id,

@@ -2,9 +2,9 @@
 
 const std = @import("std");
 const layout = @import("../layout.zig");
-const Pool = @import("../memory/pool.zig").Pool;
 const SocketAddress = @import("../sys/sockets.zig").SocketAddress;
 const Link = @import("../memory/list.zig").Link;
+const Held = @import("held.zig").Held;
 const SendQueue = @import("send_queue.zig").SendQueue;
 
 pub const State = enum(u8) {
@@ -59,7 +59,8 @@ pub const Connection = struct {
 
     queue: SendQueue,
     held: Held,
-    /// Receive buffers that it answers for: held back, with the script, or on their way on.
+    /// Receive buffers that it answers for: held back, with the script, or on their way on. Parts
+    /// of shared buffers do not count.
     buffers: u32,
     /// Delivered to the script in turn `delivered_turn`.
     delivered_bytes: u32,
@@ -136,12 +137,14 @@ pub const Connection = struct {
     /// Whether to stop taking bytes from the kernel.
     pub fn reading_stopped(self: *const Connection, allowance: u32) bool {
         if (self.paused or self.held_back or self.buffers >= allowance) return true;
+        // Parts of shared buffers, for which nobody answers.
+        if (self.held.count >= self.options.receive_credits) return true;
         return self.held.bytes > self.options.high_water_mark;
     }
 
     /// Whether the script may have one buffer more.
     pub fn may_have_more(self: *const Connection, allowance: u32) bool {
-        return self.buffers - self.held.count < allowance;
+        return self.buffers -| self.held.count < allowance;
     }
 
     /// Whether it is not its own credits that stop it, so that buffers of others may let it go on.
@@ -175,46 +178,6 @@ pub const Connection = struct {
     }
 };
 
-/// Received buffers that the script has not been shown, in order, threaded through the pool.
-pub const Held = struct {
-    head: u32,
-    tail: u32,
-    count: u32,
-    bytes: u32,
-
-    pub const empty: Held = .{ .head = 0, .tail = 0, .count = 0, .bytes = 0 };
-
-    pub fn push(self: *Held, pool: *Pool, buffer: u32, length: u32) void {
-        pool.state(buffer).length = length;
-        if (self.count == 0) {
-            self.head = buffer;
-        } else {
-            pool.state(self.tail).next = buffer;
-        }
-        self.tail = buffer;
-        self.count += 1;
-        self.bytes += length;
-    }
-
-    /// Puts back what `pop` gave.
-    pub fn push_first(self: *Held, pool: *Pool, buffer: u32) void {
-        if (self.count == 0) self.tail = buffer;
-        pool.state(buffer).next = self.head;
-        self.head = buffer;
-        self.count += 1;
-        self.bytes += pool.state(buffer).length;
-    }
-
-    pub fn pop(self: *Held, pool: *Pool) ?u32 {
-        if (self.count == 0) return null;
-        const buffer = self.head;
-        self.head = pool.state(buffer).next;
-        self.count -= 1;
-        self.bytes -= pool.state(buffer).length;
-        return buffer;
-    }
-};
-
 test "a turn delivers at most half the mark, but always something" {
     var connection = std.mem.zeroes(Connection);
     connection.options.high_water_mark = 1000;
@@ -227,6 +190,7 @@ test "a turn delivers at most half the mark, but always something" {
 
 test "the script never has more buffers than it may, and reading stops before" {
     var connection = std.mem.zeroes(Connection);
+    connection.options.receive_credits = 4;
     connection.options.high_water_mark = 1 << 20;
     for ([_]struct { u32, u32, bool, bool }{
         .{ 3, 0, true, false }, .{ 4, 0, false, true },

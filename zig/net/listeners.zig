@@ -8,11 +8,12 @@
 const std = @import("std");
 const layout = @import("../layout.zig");
 const contract = @import("../backend/contract.zig");
+const AF = @import("../sys/sockets.zig").AF;
 const kernel = @import("../sys/kernel.zig");
+const option = @import("../sys/sockets.zig").option;
 const mapped = @import("../memory/mapped.zig");
 const plain = @import("../loop/channel.zig").plain;
 const address_module = @import("address.zig");
-const linux = std.os.linux;
 const Link = @import("../memory/list.zig").Link;
 const List = @import("../memory/list.zig").List;
 
@@ -108,6 +109,10 @@ pub fn Listeners(comptime Loop: type, comptime Streams: type) type {
             const family = address_module.family(&address);
             const descriptor = sockets.open_stream(family, Loop.Backend.nonblocking);
             if (descriptor < 0) return descriptor;
+            if (descriptor >= Loop.Backend.descriptors_max) {
+                sockets.close(descriptor);
+                return @intFromEnum(layout.Status.descriptor_limit);
+            }
             const rc = prepare(descriptor, &address, options, failed);
             if (rc < 0) {
                 sockets.close(descriptor);
@@ -144,17 +149,16 @@ pub fn Listeners(comptime Loop: type, comptime Streams: type) type {
             failed: *layout.Syscall,
         ) i32 {
             failed.* = .setsockopt;
-            const SOL = linux.SOL;
-            const SO = linux.SO;
-            var rc = sockets.set_option(descriptor, SOL.SOCKET, SO.REUSEADDR, 1);
+            const level = option.socket_level;
+            var rc = sockets.set_option(descriptor, level, option.reuse_address, 1);
             if (rc < 0) return rc;
             if (options.reuse_port != 0) {
-                rc = sockets.set_option(descriptor, SOL.SOCKET, SO.REUSEPORT, 1);
+                rc = sockets.set_option(descriptor, level, option.reuse_port, 1);
                 if (rc < 0) return rc;
             }
-            if (address_module.family(address) == linux.AF.INET6) {
+            if (address_module.family(address) == AF.INET6) {
                 const only: u32 = @intFromBool(options.ipv6_only != 0);
-                rc = sockets.set_option(descriptor, SOL.IPV6, linux.IPV6.V6ONLY, only);
+                rc = sockets.set_option(descriptor, option.ipv6_level, option.ipv6_only, only);
                 if (rc < 0) return rc;
             }
             // Accepted sockets inherit it, which saves a system call for each.
@@ -198,6 +202,9 @@ pub fn Listeners(comptime Loop: type, comptime Streams: type) type {
         fn accepted(self: *Self, slot: u32, listener: *Listener, descriptor: i32) void {
             listener.retry_ms = retry_first_ms;
             if (listener.state != .open) return sockets.reset(descriptor);
+            if (descriptor >= Loop.Backend.descriptors_max) {
+                return self.refuse(slot, listener, descriptor);
+            }
             if (self.streams.accepts_more() and self.parked_count == 0) {
                 self.streams.open_accepted(descriptor, slot, listener.stream);
             } else if (!self.park(.{ .descriptor = descriptor, .listener = slot })) {
@@ -205,6 +212,17 @@ pub fn Listeners(comptime Loop: type, comptime Streams: type) type {
                 self.report(slot, listener, @intFromEnum(layout.Status.exhausted));
             }
             if (!self.streams.accepts_more()) self.attention.push(self.listeners, slot);
+        }
+
+        /// The backend cannot use a descriptor so high: others wait until lower ones may be free.
+        fn refuse(self: *Self, slot: u32, listener: *Listener, descriptor: i32) void {
+            sockets.reset(descriptor);
+            self.failed_to_accept(slot, listener, @intFromEnum(layout.Status.descriptor_limit));
+            if (!listener.accepting or listener.cancelled) return;
+            const port = self.first_port + slot;
+            const backend = &self.loop.backend;
+            listener.cancelled =
+                backend.cancel(port, listener.generation, listener.descriptor, .all);
         }
 
         fn park(self: *Self, parked: Parked) bool {

@@ -1,4 +1,4 @@
-//! TCP on a loop: what the loop needs of its user, handed on to connections and listeners.
+//! TCP on a loop: what concerns connections and listeners, handed on to them.
 
 const std = @import("std");
 const layout = @import("../layout.zig");
@@ -7,9 +7,6 @@ const RawSubmission = @import("../loop/channel.zig").RawSubmission;
 const address_module = @import("address.zig");
 const Listeners = @import("listeners.zig").Listeners;
 const Streams = @import("streams.zig").Streams;
-
-/// Longest wait for an operation to end when a loop closes, in passes of a millisecond.
-const close_passes_max = 200;
 
 pub fn Net(comptime Loop: type) type {
     return struct {
@@ -47,23 +44,19 @@ pub fn Net(comptime Loop: type) type {
             self.* = undefined;
         }
 
-        /// Resets every connection, closes every listener, and waits for the kernel to let go of
-        /// their buffers; false when it has not within the time limit.
-        pub fn close_all(self: *Self) bool {
+        /// Resets every connection and closes every listener; their operations end in later turns.
+        pub fn close_all(self: *Self) void {
             self.listeners.close_all();
             self.streams.end_all(@intFromEnum(layout.Status.loop_closed));
-            var idle_passes: u32 = 0;
-            while (idle_passes < close_passes_max) {
-                const before = self.open_count();
-                if (before == 0) return true;
-                self.loop.discard_pass(self);
-                idle_passes = if (self.open_count() < before) 0 else idle_passes + 1;
-            }
-            return false;
         }
 
-        fn open_count(self: *const Self) u32 {
+        pub fn open_count(self: *const Self) u32 {
             return self.streams.open_count + self.listeners.open_count;
+        }
+
+        /// Ports are below it.
+        pub fn ports(self: *const Self) u32 {
+            return self.listeners.first_port + @as(u32, @intCast(self.listeners.listeners.len));
         }
 
         pub fn apply(self: *Self, operation: layout.Operation, raw: *const RawSubmission) bool {

@@ -3,10 +3,15 @@
 //! Invariants: bytes reach the script in order; a buffer is shown, held or given back, never two of
 //! these; the peer's end is reported after everything before it.
 
+const std = @import("std");
 const contract = @import("../backend/contract.zig");
 const kernel = @import("../sys/kernel.zig");
 const plain = @import("../loop/channel.zig").plain;
 const Connection = @import("connection.zig").Connection;
+const Part = @import("held.zig").Part;
+
+/// No place to hold back what arrived.
+const no_buffers = kernel.negative(.NOBUFS);
 
 pub fn Receiving(comptime Streams: type) type {
     return struct {
@@ -23,7 +28,11 @@ pub fn Receiving(comptime Streams: type) type {
             }
             const result = completion.result;
             if (result > 0) {
-                arrived(streams, slot, connection, completion.buffer, @intCast(result));
+                arrived(streams, slot, connection, .{
+                    .buffer = completion.buffer,
+                    .offset = completion.offset,
+                    .length = @intCast(result),
+                });
                 if (completion.more) return;
             } else if (result == 0) {
                 connection.peer_ended = true;
@@ -43,18 +52,24 @@ pub fn Receiving(comptime Streams: type) type {
             streams: *Streams,
             slot: u32,
             connection: *Connection,
-            buffer: u32,
-            length: u32,
+            part: Part,
         ) void {
-            streams.loop.counters.received_bytes += length;
-            if (connection.state != .open) return streams.release(buffer);
+            streams.loop.counters.received_bytes += part.length;
+            if (connection.state != .open or connection.failure == no_buffers) {
+                return streams.release(part.buffer);
+            }
             const wanted = !connection.paused and !connection.held_back;
             const first = connection.held.count == 0;
-            if (wanted and first and deliver(streams, slot, connection, buffer, length)) {
+            if (wanted and first and deliver(streams, slot, connection, part)) {
                 if (connection.buffers < streams.allowance(connection)) return;
             } else {
-                connection.held.push(streams.loop.pool, buffer, length);
-                if (!wanted) return;
+                const nodes = &streams.held_nodes;
+                if (!connection.held.push(streams.loop.pool, nodes, part)) {
+                    streams.release(part.buffer);
+                    connection.fail(no_buffers);
+                } else if (!wanted) {
+                    return;
+                }
             }
             streams.attention.push(streams.connections, slot);
         }
@@ -63,26 +78,27 @@ pub fn Receiving(comptime Streams: type) type {
             streams: *Streams,
             slot: u32,
             connection: *Connection,
-            buffer: u32,
-            length: u32,
+            part: Part,
         ) bool {
             const channel = &streams.loop.channel;
             if (channel.room() < 2) return false;
-            if (connection.buffers - connection.held.count > streams.allowance(connection)) {
+            if (connection.buffers -| connection.held.count > streams.allowance(connection)) {
                 return false;
             }
             const turn = streams.loop.counters.turns;
-            if (!connection.may_deliver(turn, length)) return false;
-            streams.loop.pool.state(buffer).borrowed = true;
+            const state = streams.loop.pool.state(part.buffer);
+            if (state.borrowed == std.math.maxInt(u16)) return false;
+            if (!connection.may_deliver(turn, part.length)) return false;
+            state.borrowed += 1;
             channel.emit_data(.{
                 .event = .data,
                 .slot = slot,
                 .generation = connection.generation,
                 .result = 0,
-                .buffer = buffer,
-                .buffer_generation = streams.loop.pool.state(buffer).generation(),
-                .offset = 0,
-                .length = length,
+                .buffer = part.buffer,
+                .buffer_generation = state.generation(),
+                .offset = part.offset,
+                .length = part.length,
             });
             return true;
         }
@@ -90,10 +106,10 @@ pub fn Receiving(comptime Streams: type) type {
         pub fn deliver_held(streams: *Streams, slot: u32, connection: *Connection) void {
             const pool = streams.loop.pool;
             while (!connection.paused and !connection.held_back) {
-                const buffer = connection.held.pop(pool) orelse return;
-                const length = pool.state(buffer).length;
-                if (deliver(streams, slot, connection, buffer, length)) continue;
-                connection.held.push_first(pool, buffer);
+                const nodes = &streams.held_nodes;
+                const part = connection.held.pop(pool, nodes) orelse return;
+                if (deliver(streams, slot, connection, part)) continue;
+                connection.held.push_first(pool, nodes, part);
                 if (connection.may_have_more(streams.allowance(connection))) {
                     streams.attention.push(streams.connections, slot);
                 }
@@ -102,8 +118,8 @@ pub fn Receiving(comptime Streams: type) type {
         }
 
         pub fn drop_held(streams: *Streams, connection: *Connection) void {
-            while (connection.held.pop(streams.loop.pool)) |buffer| {
-                streams.release(buffer);
+            while (connection.held.pop(streams.loop.pool, &streams.held_nodes)) |part| {
+                streams.release(part.buffer);
             }
         }
 

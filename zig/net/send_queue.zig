@@ -107,6 +107,7 @@ pub const SendQueue = struct {
             out[count] = .{
                 .pointer = pool.pointer(node.buffer) + node.offset,
                 .length = node.length,
+                .buffer = node.buffer,
             };
             index = node.next;
         }

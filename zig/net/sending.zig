@@ -63,7 +63,7 @@ pub fn Sending(comptime Streams: type) type {
         fn copy_out(streams: *Streams, entry: *const layout.SendEntry) ?u32 {
             const pool = streams.loop.pool;
             const state = pool.state(entry.buffer);
-            if (state.use != .receive or entry.length > state.bytes / 8) return null;
+            if (!state.use.is_received() or entry.length > state.bytes / 8) return null;
             if (!pool.receive_is_scarce()) return null;
             const copied = pool.take(entry.length) orelse return null;
             _ = pool.take_from_script(copied);

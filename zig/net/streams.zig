@@ -1,21 +1,23 @@
 //! The connections of a loop: from accept or connect to `closed`. Their bytes are in
 //! `receiving.zig` and `sending.zig`.
 //!
-//! Invariants: each connection is reported closed exactly once, after its last operation ended; its
-//! buffers go back then at the latest; a slot is given out again only afterwards, with another
-//! generation. `advance` takes every step that is possible and is harmless at any time: whatever
-//! changes a connection calls it, or asks for it with `attention`.
+//! Invariants: each connection is reported closed once, after its last operation ended; its buffers
+//! go back then at the latest; a slot is given out again only afterwards, with another generation.
+//! `advance` takes every step that is possible and is harmless at any time: whatever changes a
+//! connection calls it, or asks for it with `attention`.
 
 const std = @import("std");
 const layout = @import("../layout.zig");
 const contract = @import("../backend/contract.zig");
 const kernel = @import("../sys/kernel.zig");
+const unsent_counts_end = @import("../sys/sockets.zig").unsent_counts_end;
 const mapped = @import("../memory/mapped.zig");
 const channel_module = @import("../loop/channel.zig");
 const address_module = @import("address.zig");
 const Connection = @import("connection.zig").Connection;
 const Freed = @import("../memory/pool.zig").Freed;
 const List = @import("../memory/list.zig").List;
+const held = @import("held.zig");
 const Nodes = @import("send_queue.zig").Nodes;
 const Receiving = @import("receiving.zig").Receiving;
 const Sending = @import("sending.zig").Sending;
@@ -29,6 +31,7 @@ const receive_burst = 32;
 const served_at_once = 64;
 
 const aborted = @intFromEnum(layout.Status.aborted);
+const descriptor_limit = @intFromEnum(layout.Status.descriptor_limit);
 const exhausted = @intFromEnum(layout.Status.exhausted);
 const connect_timeout = @intFromEnum(layout.Status.connect_timeout);
 
@@ -43,6 +46,7 @@ pub fn Streams(comptime Loop: type) type {
         loop: *Loop,
         connections: []Connection,
         nodes: Nodes,
+        held_nodes: held.Nodes,
         /// Connections at a time; there are more slots, because a freed one rests until the script
         /// has been told.
         limit: u32,
@@ -82,6 +86,7 @@ pub fn Streams(comptime Loop: type) type {
                 .loop = loop,
                 .connections = connections,
                 .nodes = try Nodes.init(options.sends),
+                .held_nodes = try .of(contract.shares_buffers(&loop.backend)),
                 .limit = options.limit,
                 .free_first = 0,
                 .fresh = 0,
@@ -103,6 +108,7 @@ pub fn Streams(comptime Loop: type) type {
             for (self.connections[0..self.fresh]) |*connection| {
                 if (connection.state != .free) sockets.reset(connection.descriptor);
             }
+            self.held_nodes.deinit();
             self.nodes.deinit();
             mapped.free(u32, self.free);
             mapped.free(Connection, self.connections);
@@ -199,6 +205,10 @@ pub fn Streams(comptime Loop: type) type {
             failed.* = .socket;
             const family = address_module.family(address);
             const descriptor = sockets.open_stream(family, Loop.Backend.nonblocking);
+            if (descriptor >= Loop.Backend.descriptors_max) {
+                sockets.close(descriptor);
+                return descriptor_limit;
+            }
             if (descriptor < 0 or options.stream.no_delay == 0) return descriptor;
             const rc = sockets.set_no_delay(descriptor);
             if (rc >= 0) return descriptor;
@@ -270,12 +280,12 @@ pub fn Streams(comptime Loop: type) type {
                 if (has_buffer) self.release(completion.buffer);
                 return;
             }
-            if (has_buffer) connection.buffers += 1;
+            if (has_buffer and completion.share == .whole) connection.buffers += 1;
             switch (completion.kind) {
                 .receive => Receive.complete(self, slot, connection, completion),
                 .send => Send.complete(self, slot, connection, completion.result),
                 .connect => self.complete_connect(slot, connection, completion.result),
-                .accept => unreachable,
+                .accept, .receive_message, .poll, .message, .released => unreachable,
             }
         }
 
@@ -314,9 +324,9 @@ pub fn Streams(comptime Loop: type) type {
         }
 
         /// Bytes that the peer has not acknowledged, ours and the kernel's. The end that follows
-        /// them counts as one with the kernel, but is nothing that a peer could miss.
+        /// them counts as one with some kernels, but is nothing that a peer could miss.
         fn unsent_bytes(connection: *const Connection) u64 {
-            const end_length: u32 = @intFromBool(connection.shutdown_done);
+            const end_length: u32 = @intFromBool(unsent_counts_end and connection.shutdown_done);
             const in_kernel = sockets.unsent(connection.descriptor) -| end_length;
             return @as(u64, connection.queue.bytes) + in_kernel;
         }

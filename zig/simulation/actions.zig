@@ -120,7 +120,7 @@ pub fn connect(host: *Host) void {
     if (rc < 0) return;
     host.asleep = false;
     const slot: u32 = @intCast(rc);
-    const connection = &host.instance.net.streams.connections[slot];
+    const connection = &host.instance.work.net.streams.connections[slot];
     if (host.links[slot] != null) {
         return host.fail("slot {d} is given out while it is open", .{slot});
     }

@@ -71,7 +71,7 @@ fn walk(owner: u32, number: u32, found: *Found) void {
         found.references += state.references;
         found.leased += @intFromBool(state.script_references > 0);
         switch (state.use) {
-            .receive => found.received += 1,
+            .receive, .parts, .shared => found.received += 1,
             .script => found.script_bytes += state.bytes,
             .none, .adopted => {},
         }
@@ -86,25 +86,27 @@ fn walk_adopted(owner: u32, number: u32, found: *Found) void {
     found.leased += @intFromBool(state.script_references > 0);
 }
 
-/// Those of the script, of what was lent, of what is held back, and of what waits to be sent.
+/// Those of the script, of what was lent, of what is held back, of what waits to be sent, and of
+/// what was sent and is not released yet.
 fn expected_references(host: *Host) u64 {
     const channel = &host.instance.loop.channel;
-    const streams = &host.instance.net.streams;
+    const streams = &host.instance.work.net.streams;
     var references: u64 = 0;
     for (host.leases.items) |lease| references += lease.references;
     for (channel.borrowed[0..channel.borrowed_count]) |name| {
         const state = slabs.state(name);
         const is_ours = state.owner() == host.instance.pool.number();
-        references += @intFromBool(is_ours and state.borrowed);
+        references += @intFromBool(is_ours and state.borrowed > 0);
     }
     for (streams.connections[0..streams.fresh]) |*connection| {
         if (connection.state != .free) references += connection.held.count;
     }
+    references += host.instance.loop.backend.holding();
     return references + streams.nodes.nodes.len - streams.nodes.free_count;
 }
 
 fn check_connections(host: *Host) void {
-    const streams = &host.instance.net.streams;
+    const streams = &host.instance.work.net.streams;
     var open: u32 = 0;
     var nodes: usize = 0;
     for (streams.connections[0..streams.fresh], 0..) |*connection, slot| {
@@ -125,7 +127,7 @@ fn check_connections(host: *Host) void {
 const Counts = struct { nodes: usize, bytes: u64 };
 
 fn count_queue(host: *Host, head: u32) Counts {
-    const nodes = &host.instance.net.streams.nodes;
+    const nodes = &host.instance.work.net.streams.nodes;
     var counts: Counts = .{ .nodes = 0, .bytes = 0 };
     var index = head;
     while (index != none and counts.nodes <= nodes.nodes.len) {
@@ -157,7 +159,7 @@ fn count_credits(host: *Host, slot: u32, generation: u32) u32 {
 /// Operations of the loop and of its kernel are the same ones.
 fn check_kernel(host: *Host) void {
     const backend = &host.instance.loop.backend;
-    const streams = &host.instance.net.streams;
+    const streams = &host.instance.work.net.streams;
     var under_way: u64 = 0;
     for (streams.connections[0..streams.fresh]) |*connection| {
         if (connection.state == .free) continue;
@@ -165,7 +167,7 @@ fn check_kernel(host: *Host) void {
         under_way += @intFromBool(connection.receiving);
         under_way += @intFromBool(connection.sending);
     }
-    for (host.instance.net.listeners.listeners) |listener| {
+    for (host.instance.work.net.listeners.listeners) |listener| {
         under_way += @intFromBool(listener.state != .free and listener.accepting);
     }
     expect(host, "operations", under_way, backend.started - backend.finished);

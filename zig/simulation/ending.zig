@@ -98,7 +98,7 @@ fn untie_if(world: *World, idle_rounds: u32) bool {
     if (idle_rounds < idle_rounds_max) return false;
     var found = false;
     for (world.active_hosts()) |*host| {
-        const streams = &host.instance.net.streams;
+        const streams = &host.instance.work.net.streams;
         for (streams.connections[0..streams.fresh], 0..) |*connection, slot| {
             const link = host.links[slot] orelse continue;
             if (connection.state != .open or link.closing) continue;
@@ -114,7 +114,7 @@ fn untie_if(world: *World, idle_rounds: u32) bool {
 /// What stands still, for the reader of a trace.
 fn describe(host: *Host) void {
     const pool = &host.instance.pool;
-    const streams = &host.instance.net.streams;
+    const streams = &host.instance.work.net.streams;
     host.trace("asleep {}, with the backend {d}, received {d}, short {x}, nodes {d}", .{
         host.asleep,
         pool.with_backend,
@@ -185,10 +185,10 @@ fn delivered(world: *World) ?Stuck {
 /// A listener that does not accept although it could.
 fn unaccepted(host: *Host) ?u32 {
     const network = &host.world.network;
-    if (!host.instance.net.streams.accepts_more()) return null;
+    if (!host.instance.work.net.streams.accepts_more()) return null;
     if (network.descriptors_open >= network.options.descriptors) return null;
     for (host.listeners.items) |listener| {
-        const descriptor = host.instance.net.listeners.listeners[listener.slot].descriptor;
+        const descriptor = host.instance.work.net.listeners.listeners[listener.slot].descriptor;
         if (listener.closing) continue;
         const socket = network.find(descriptor) orelse continue;
         if (socket.backlog.items.len > 0) return listener.slot;
@@ -223,6 +223,8 @@ fn all_closed(world: *World) ?Stuck {
         for (host.listeners.items) |listener| {
             return .{ .host = host.index, .what = "end of listener", .slot = listener.slot };
         }
+        const held = host.instance.loop.backend.holding();
+        if (held > 0) return .{ .host = host.index, .what = "release of buffers", .slot = held };
     }
     return null;
 }
@@ -232,8 +234,8 @@ fn check_idle(host: *Host) void {
     host.asleep = false;
     host.step();
     const pool = &host.instance.pool;
-    const streams = &host.instance.net.streams;
+    const streams = &host.instance.work.net.streams;
     if (pool.buffers_in_use > 0) host.fail("{d} buffers are left in use", .{pool.buffers_in_use});
     if (streams.open_count > 0) host.fail("{d} connections are left", .{streams.open_count});
-    if (host.instance.net.waiting()) host.fail("there is something left to do", .{});
+    if (host.instance.work.net.waiting()) host.fail("there is something left to do", .{});
 }

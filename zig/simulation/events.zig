@@ -18,7 +18,7 @@ pub fn dispatch(host: *Host, event: layout.Completion) void {
         event.length,
     });
     switch (event.event) {
-        .none => host.fail("an event of no kind", .{}),
+        .none, .ready, .rung => host.fail("an event of no kind", .{}),
         .memory_released => memory_released(host, event),
         .open => opened(host, event),
         .data => data(host, event),
@@ -71,7 +71,7 @@ fn opened(host: *Host, event: layout.Completion) void {
     if (host.links[event.slot] != null) {
         return host.fail("slot {d} is given out while it is open", .{event.slot});
     }
-    const connection = &host.instance.net.streams.connections[event.slot];
+    const connection = &host.instance.work.net.streams.connections[event.slot];
     const is_there = connection.generation == event.generation and connection.state != .free;
     const network = &host.world.network;
     const link = host.world.gpa.create(Link) catch @panic("out of memory");

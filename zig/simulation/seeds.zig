@@ -67,8 +67,7 @@ fn share() ?*[jobs_max]Progress {
         .TYPE = .SHARED,
         .ANONYMOUS = true,
     }, -1, 0);
-    if (kernel.result_is_error(rc)) return null;
-    return @ptrFromInt(rc);
+    return if (linux.errno(rc) == .SUCCESS) @ptrFromInt(rc) else null;
 }
 
 /// A worker's share of the seeds: each one that is its own modulo the number of workers.

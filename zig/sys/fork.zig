@@ -2,17 +2,22 @@
 //! loop holds (rings, slabs, threads) does not come along into a child, so there every handle is
 //! stale however valid it looks.
 //!
-//! One page is mapped with MADV_WIPEONFORK (Linux 4.14; madvise(2)): it holds 1 here and reads as 0
-//! in every child that has memory of its own, whichever way it was made. The advice is inherited,
-//! so a child that writes 1 again is watched in turn. A child that shares our memory (vfork,
+//! One page is mapped so that the kernel wipes it in children: it holds 1 here and reads as 0 in
+//! every child that has memory of its own, whichever way it was made. The advice is inherited, so
+//! a child that writes 1 again is watched in turn. A child that shares our memory (vfork,
 //! posix_spawn) is not told apart; all it may do is to call execve.
 //!
 //! Invariants: no lock and no allocation, so a fork in the middle of anything here leaves the child
 //! with either no watch or a whole one; what is published stays mapped. Any thread.
 
 const std = @import("std");
-const linux = std.os.linux;
+const host = @import("host.zig");
 const kernel = @import("kernel.zig");
+
+const system = switch (@import("system.zig").family) {
+    .linux => @import("fork_linux.zig"),
+    .bsd => @import("fork_bsd.zig"),
+};
 
 /// From here on children know. To be called before anything is made that a child must not use;
 /// any number of times. In a child it changes nothing that `adopt` would.
@@ -57,7 +62,7 @@ const Watch = struct {
     /// The fallback, for the price of a system call each time. It takes a child for its ancestor
     /// when that has ended and the child was given its process id.
     fn start_without_wiping(self: *Watch) void {
-        self.process.store(linux.getpid(), .monotonic);
+        self.process.store(host.process_number(), .monotonic);
         _ = self.publish(&undecided);
     }
 
@@ -72,14 +77,14 @@ const Watch = struct {
 
     fn decide(self: *const Watch) bool {
         if (self.word.load(.acquire) != &undecided) return true;
-        return linux.getpid() != self.process.load(.monotonic);
+        return host.process_number() != self.process.load(.monotonic);
     }
 
     /// Also harmless where there is nothing to adopt.
     fn adopt(self: *Watch) void {
         const word = self.word.load(.acquire);
         if (word == &undecided) {
-            self.process.store(linux.getpid(), .monotonic);
+            self.process.store(host.process_number(), .monotonic);
         } else {
             word.store(1, .monotonic);
         }
@@ -88,8 +93,7 @@ const Watch = struct {
 
 fn map_wiped_in_children() ?[]align(std.heap.page_size_min) u8 {
     const page = kernel.map(std.heap.page_size_min) orelse return null;
-    const rc = linux.madvise(page.ptr, page.len, linux.MADV.WIPEONFORK);
-    if (kernel.result(rc) == 0) return page;
+    if (system.wipe_in_children(page)) return page;
     kernel.unmap(page);
     return null;
 }
@@ -97,17 +101,17 @@ fn map_wiped_in_children() ?[]align(std.heap.page_size_min) u8 {
 /// For tests: the exit code of a child of ours that ran `body`. A child has only the thread that
 /// made it, and locks of others may be held for ever: system calls only.
 pub fn exit_code_of_child(context: anytype, comptime body: fn (@TypeOf(context)) u8) !u8 {
-    const child = kernel.result(linux.fork());
-    if (child == 0) linux.exit_group(body(context));
+    const child = system.fork();
+    if (child == 0) system.exit(body(context));
     if (child < 0) return error.ForkFailed;
     var status: u32 = 0;
     while (true) {
-        const waited = kernel.result(linux.waitpid(child, &status, 0));
+        const waited = system.wait(child, &status);
         if (waited == child) break;
         if (waited != kernel.negative(.INTR)) return error.WaitFailed;
     }
-    if (!linux.W.IFEXITED(status)) return error.ChildWasKilled;
-    return linux.W.EXITSTATUS(status);
+    if (!std.posix.W.IFEXITED(status)) return error.ChildWasKilled;
+    return std.posix.W.EXITSTATUS(status);
 }
 
 const Generation = struct {

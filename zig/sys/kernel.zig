@@ -1,16 +1,22 @@
-//! System calls as the rest of the library wants them: raw, without libc, and with one shape of
-//! result: a non-negative value, or a negated errno. No allocation, no state, any thread.
+//! The operating system as the rest of the library wants it: without allocation, and with one shape
+//! of result: a non-negative value, or a negated errno as Linux numbers it. No state, any thread.
 
 const std = @import("std");
-const linux = std.os.linux;
 
-pub const E = linux.E;
+const system = switch (@import("system.zig").family) {
+    .linux => @import("kernel_linux.zig"),
+    .bsd => @import("kernel_bsd.zig"),
+};
 
-/// The value of a system call, or its negated errno.
-pub fn result(rc: usize) i32 {
-    const value: isize = @bitCast(rc);
-    return std.math.cast(i32, value) orelse std.math.maxInt(i32);
-}
+/// The names of error numbers, with the numbers of Linux on every system.
+pub const E = std.os.linux.E;
+
+/// The value of a call of this system, or its negated errno.
+pub const result = system.result;
+
+/// The negated errno that this library uses for an error number of the system, which stands
+/// elsewhere than in a call's result.
+pub const from_system = system.from_system;
 
 /// The negated errno of `code`, for comparison with a result.
 pub fn negative(code: E) i32 {
@@ -22,35 +28,27 @@ pub fn errno_of(value: i32) u32 {
     return if (value < 0 and value > -4096) @intCast(-value) else 0;
 }
 
-pub fn close(descriptor: i32) void {
-    // Linux frees the descriptor even when close answers EINTR, so there is nothing to retry.
-    _ = linux.close(descriptor);
-}
+pub const close = system.close;
+
+/// Whether the number is that of an open descriptor.
+pub const is_open = system.is_open;
+
+/// Whether waiting for a descriptor makes sense: a regular file or a folder is always ready. 0, or
+/// a negated errno: EBADF, or EPERM as epoll has it.
+pub const check_pollable = system.check_pollable;
+
+/// The negated errno of the last call into a libc that failed. Only on systems that are called
+/// through theirs.
+pub const last_error = system.last_error;
 
 /// Private, zeroed, lazily committed memory; null when the kernel has none.
-pub fn map(length: usize) ?[]align(std.heap.page_size_min) u8 {
-    const rc = linux.mmap(null, length, .{ .READ = true, .WRITE = true }, .{
-        .TYPE = .PRIVATE,
-        .ANONYMOUS = true,
-        .NORESERVE = true,
-    }, -1, 0);
-    if (result_is_error(rc)) return null;
-    const pointer: [*]align(std.heap.page_size_min) u8 = @ptrFromInt(rc);
-    return pointer[0..length];
-}
+pub const map = system.map;
 
-pub fn unmap(memory: []align(std.heap.page_size_min) u8) void {
-    _ = linux.munmap(memory.ptr, memory.len);
-}
+pub const unmap = system.unmap;
 
-/// Gives the pages back; they read as zeros afterwards, and the range stays mapped.
-pub fn discard(memory: []align(std.heap.page_size_min) u8) void {
-    _ = linux.madvise(memory.ptr, memory.len, linux.MADV.DONTNEED);
-}
-
-pub fn result_is_error(rc: usize) bool {
-    return rc > std.math.maxInt(usize) - 4096;
-}
+/// Gives the pages back; they read as zeros afterwards, and the range stays mapped. Advice may be
+/// gone with them: `pages.exclude_from_fork` is to be called again.
+pub const discard = system.discard;
 
 pub fn round_to_page(length: usize) usize {
     return std.mem.alignForward(usize, length, std.heap.page_size_min);
@@ -58,10 +56,10 @@ pub fn round_to_page(length: usize) usize {
 
 /// Reads a small file such as one under /proc into `buffer`; what was read, or null.
 pub fn read_file(path: [*:0]const u8, buffer: []u8) ?[]const u8 {
-    const descriptor = result(linux.open(path, .{ .CLOEXEC = true }, 0));
+    const descriptor = system.open(path);
     if (descriptor < 0) return null;
     defer close(descriptor);
-    const count = result(linux.read(descriptor, buffer.ptr, buffer.len));
+    const count = system.read(descriptor, buffer);
     if (count < 0) return null;
     return buffer[0..@intCast(count)];
 }
@@ -76,8 +74,9 @@ pub fn first_number(text: []const u8) ?u32 {
 }
 
 test "results keep values and errno values apart" {
+    var nothing: [1]u8 = undefined;
     try std.testing.expectEqual(@as(i32, 7), result(7));
-    try std.testing.expectEqual(negative(.BADF), result(linux.close(-1)));
+    try std.testing.expectEqual(negative(.BADF), system.read(-1, &nothing));
     try std.testing.expectEqual(@as(u32, 9), errno_of(-9));
     try std.testing.expectEqual(@as(u32, 0), errno_of(-10001));
 }

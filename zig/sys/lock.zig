@@ -2,7 +2,11 @@
 //! table. Never held across a system call that can block for long, never on a hot path.
 
 const std = @import("std");
-const linux = std.os.linux;
+
+const futex = switch (@import("system.zig").family) {
+    .linux => @import("futex_linux.zig"),
+    .bsd => @import("futex_bsd.zig"),
+};
 
 pub const Lock = struct {
     /// 0: free, 1: held, 2: held and somebody waits.
@@ -10,20 +14,11 @@ pub const Lock = struct {
 
     pub fn acquire(self: *Lock) void {
         if (self.state.cmpxchgStrong(0, 1, .acquire, .monotonic) == null) return;
-        while (self.state.swap(2, .acquire) != 0) {
-            _ = linux.futex_4arg(
-                &self.state.raw,
-                .{ .cmd = .WAIT, .private = true },
-                2,
-                null,
-            );
-        }
+        while (self.state.swap(2, .acquire) != 0) futex.wait(&self.state.raw, 2);
     }
 
     pub fn release(self: *Lock) void {
-        if (self.state.swap(0, .release) == 2) {
-            _ = linux.futex_3arg(&self.state.raw, .{ .cmd = .WAKE, .private = true }, 1);
-        }
+        if (self.state.swap(0, .release) == 2) futex.wake_one(&self.state.raw);
     }
 };
 

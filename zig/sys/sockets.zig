@@ -1,67 +1,167 @@
-//! Verbs on sockets that are answered at once. What can wait (accept, receive, send, connect) goes
-//! through a backend. Every function gives a non-negative value or a negated errno.
+//! Verbs on sockets; none of them waits. Loops come to those that may find nothing to do yet
+//! (accept, receive, send, connect) through a backend. Every function gives a non-negative value or
+//! a negated errno. Sockets do not outlive an exec, and none raises SIGPIPE.
 
 const std = @import("std");
-const linux = std.os.linux;
 const kernel = @import("kernel.zig");
+
+const system = switch (@import("system.zig").family) {
+    .linux => @import("sockets_linux.zig"),
+    .bsd => @import("sockets_bsd.zig"),
+};
+/// Calls and constants that have the same shape everywhere.
+const calls = system.calls;
+
+/// Address families as this system numbers them.
+pub const AF = calls.AF;
+
+/// Levels and names for `set_option` as this system numbers them.
+pub const option = struct {
+    pub const socket_level: i32 = calls.SOL.SOCKET;
+    pub const reuse_address: u32 = calls.SO.REUSEADDR;
+    /// Several sockets listen on one port and share what comes; on macOS the last one has it all.
+    pub const reuse_port: u32 = system.option_reuse_port;
+    pub const ipv6_level: i32 = system.option_ipv6_level;
+    pub const ipv6_only: u32 = system.option_ipv6_only;
+    pub const tcp_level: i32 = calls.IPPROTO.TCP;
+    pub const no_delay: u32 = system.option_no_delay;
+};
 
 /// Any socket address of this library's families, as the kernel wants it.
 pub const SocketAddress = extern struct {
     storage: extern union {
-        any: linux.sockaddr,
-        in4: linux.sockaddr.in,
-        in6: linux.sockaddr.in6,
+        any: calls.sockaddr,
+        in4: calls.sockaddr.in,
+        in6: calls.sockaddr.in6,
     } align(4),
 
     pub fn length(self: *const SocketAddress) u32 {
         return switch (self.storage.any.family) {
-            linux.AF.INET => @sizeOf(linux.sockaddr.in),
-            else => @sizeOf(linux.sockaddr.in6),
+            AF.INET => @sizeOf(calls.sockaddr.in),
+            else => @sizeOf(calls.sockaddr.in6),
         };
     }
 
-    pub fn pointer(self: *const SocketAddress) *const linux.sockaddr {
+    pub fn pointer(self: *const SocketAddress) *const calls.sockaddr {
         return &self.storage.any;
     }
 };
 
-/// A stream socket that does not outlive an exec.
+/// A stream socket.
 pub fn open_stream(family: u32, nonblocking: bool) i32 {
-    const blocking_flag: u32 = if (nonblocking) linux.SOCK.NONBLOCK else 0;
-    const kind = linux.SOCK.STREAM | linux.SOCK.CLOEXEC | blocking_flag;
-    return kernel.result(linux.socket(family, kind, 0));
+    return system.open(family, calls.SOCK.STREAM, nonblocking);
+}
+
+/// Two non-blocking stream sockets that are connected to each other.
+pub fn open_pair(pair: *[2]i32) i32 {
+    return system.open_pair(pair);
 }
 
 pub fn set_option(descriptor: i32, level: i32, name: u32, value: u32) i32 {
-    return kernel.result(linux.setsockopt(
-        descriptor,
-        level,
-        name,
-        std.mem.asBytes(&value),
-        @sizeOf(u32),
-    ));
+    const bytes = std.mem.asBytes(&value);
+    return kernel.result(calls.setsockopt(descriptor, level, name, bytes, bytes.len));
 }
 
 pub fn set_no_delay(descriptor: i32) i32 {
-    return set_option(descriptor, linux.IPPROTO.TCP, linux.TCP.NODELAY, 1);
+    return set_option(descriptor, option.tcp_level, option.no_delay, 1);
 }
 
 pub fn bind(descriptor: i32, address: *const SocketAddress) i32 {
-    return kernel.result(linux.bind(descriptor, address.pointer(), address.length()));
+    return kernel.result(calls.bind(descriptor, address.pointer(), address.length()));
 }
 
 pub fn listen(descriptor: i32, backlog: u32) i32 {
-    return kernel.result(linux.listen(descriptor, backlog));
+    return kernel.result(calls.listen(descriptor, backlog));
 }
 
-/// Stops listening at once: the port is free for another listener when this returns.
+/// Stops listening at once: the port is free for another listener when this returns, while the
+/// descriptor is still the caller's to close. Accepting then fails with EINVAL, but does not wait.
 pub fn stop_listening(descriptor: i32) void {
-    _ = linux.shutdown(descriptor, linux.SHUT.RD);
+    system.stop_listening(descriptor);
+}
+
+/// A new non-blocking socket, or EAGAIN where nobody has connected and the listener is
+/// non-blocking.
+pub fn accept(descriptor: i32) i32 {
+    return system.accept(descriptor);
+}
+
+/// EINPROGRESS, or EINTR, where it goes on by itself: the socket becomes writable, and
+/// `connect_outcome` tells.
+pub fn connect(descriptor: i32, address: *const SocketAddress) i32 {
+    return kernel.result(calls.connect(descriptor, address.pointer(), address.length()));
+}
+
+/// Zero or the negated errno with which a connect under way ended (SO_ERROR).
+pub fn connect_outcome(descriptor: i32) i32 {
+    var code: i32 = 0;
+    var length: calls.socklen_t = @sizeOf(i32);
+    const rc = kernel.result(calls.getsockopt(
+        descriptor,
+        calls.SOL.SOCKET,
+        calls.SO.ERROR,
+        std.mem.asBytes(&code),
+        &length,
+    ));
+    return if (rc < 0) rc else kernel.from_system(code);
+}
+
+/// The number of bytes taken, or EAGAIN.
+pub fn send(descriptor: i32, bytes: []const u8) i32 {
+    const flags = system.send_flags;
+    return kernel.result(calls.sendto(descriptor, bytes.ptr, bytes.len, flags, null, 0));
+}
+
+/// The same for bytes that are in several places, at most 1,024.
+pub fn send_vectors(descriptor: i32, vectors: []const std.posix.iovec_const) i32 {
+    const header = std.mem.zeroInit(calls.msghdr_const, .{
+        .iov = vectors.ptr,
+        .iovlen = @as(@FieldType(calls.msghdr_const, "iovlen"), @intCast(vectors.len)),
+    });
+    return kernel.result(calls.sendmsg(descriptor, &header, system.send_flags));
+}
+
+/// The number of bytes received, 0 at the peer's end, or EAGAIN.
+pub fn receive(descriptor: i32, bytes: []u8) i32 {
+    const flags = calls.MSG.DONTWAIT;
+    return kernel.result(calls.recvfrom(descriptor, bytes.ptr, bytes.len, flags, null, null));
+}
+
+/// Where the parts of a message go, and what is told of them.
+pub const Message = struct {
+    /// Room for the sender's address, of alignment 4; cut to what was written.
+    address: []align(4) u8,
+    /// Room for control data, of alignment 8; cut to what was written.
+    control: []align(8) u8,
+    payload: []u8,
+    /// MSG_TRUNC and MSG_CTRUNC, as Linux numbers them.
+    flags: u32 = 0,
+};
+
+/// The length of the message, or EAGAIN. What does not fit is lost; on Linux the length is that of
+/// the whole message all the same, elsewhere only the flag tells.
+pub fn receive_message(descriptor: i32, message: *Message) i32 {
+    const Header = calls.msghdr;
+    var vector = [1]std.posix.iovec{.{ .base = message.payload.ptr, .len = message.payload.len }};
+    var header = std.mem.zeroInit(Header, .{
+        .name = @as(*calls.sockaddr, @ptrCast(message.address.ptr)),
+        .namelen = @as(@FieldType(Header, "namelen"), @intCast(message.address.len)),
+        .iov = &vector,
+        .iovlen = 1,
+        .control = message.control.ptr,
+        .controllen = @as(@FieldType(Header, "controllen"), @intCast(message.control.len)),
+    });
+    const rc = kernel.result(calls.recvmsg(descriptor, &header, system.receive_message_flags));
+    if (rc < 0) return rc;
+    message.address = message.address[0..@min(header.namelen, message.address.len)];
+    message.control = message.control[0..@min(header.controllen, message.control.len)];
+    message.flags = system.message_flags(@bitCast(header.flags));
+    return rc;
 }
 
 /// Ends our direction; the peer reads the end after everything sent.
 pub fn shutdown_send(descriptor: i32) i32 {
-    return kernel.result(linux.shutdown(descriptor, linux.SHUT.WR));
+    return kernel.result(calls.shutdown(descriptor, calls.SHUT.WR));
 }
 
 pub fn close(descriptor: i32) void {
@@ -71,35 +171,54 @@ pub fn close(descriptor: i32) void {
 /// Closes with a reset instead of an orderly end, dropping what is not yet sent.
 pub fn reset(descriptor: i32) void {
     const linger = extern struct { on: i32, seconds: i32 }{ .on = 1, .seconds = 0 };
-    _ = linux.setsockopt(
-        descriptor,
-        linux.SOL.SOCKET,
-        linux.SO.LINGER,
-        std.mem.asBytes(&linger),
-        @sizeOf(@TypeOf(linger)),
-    );
+    const bytes = std.mem.asBytes(&linger);
+    _ = calls.setsockopt(descriptor, calls.SOL.SOCKET, calls.SO.LINGER, bytes, bytes.len);
     kernel.close(descriptor);
 }
 
 /// Bytes that were sent and that the peer has not acknowledged; 0 where the kernel cannot tell.
 pub fn unsent(descriptor: i32) u32 {
-    var count: i32 = 0;
-    const rc = kernel.result(linux.ioctl(descriptor, linux.T.IOCOUTQ, @intFromPtr(&count)));
-    return if (rc < 0 or count < 0) 0 else @intCast(count);
+    return @intCast(@max(system.unsent(descriptor), 0));
 }
 
+/// Whether the end that `shutdown_send` adds counts as one byte of `unsent`.
+pub const unsent_counts_end: bool = system.unsent_counts_end;
+
 pub fn local_address(descriptor: i32, address: *SocketAddress) i32 {
-    var length: linux.socklen_t = @sizeOf(SocketAddress);
-    return kernel.result(linux.getsockname(descriptor, &address.storage.any, &length));
+    var length: calls.socklen_t = @sizeOf(SocketAddress);
+    return kernel.result(calls.getsockname(descriptor, &address.storage.any, &length));
 }
 
 pub fn remote_address(descriptor: i32, address: *SocketAddress) i32 {
-    var length: linux.socklen_t = @sizeOf(SocketAddress);
-    return kernel.result(linux.getpeername(descriptor, &address.storage.any, &length));
+    var length: calls.socklen_t = @sizeOf(SocketAddress);
+    return kernel.result(calls.getpeername(descriptor, &address.storage.any, &length));
+}
+
+/// What poll(2) tells of one descriptor.
+pub const Readiness = struct { readable: bool, writable: bool, failed: bool, hangup: bool };
+
+/// What it is ready for after at most so many milliseconds (-1: whenever it is): nothing at the
+/// latest then, or when the call was refused.
+pub fn ready_within(descriptor: i32, limit_ms: i32, wanted: struct {
+    readable: bool = false,
+    writable: bool = false,
+}) Readiness {
+    const POLL = calls.POLL;
+    const read: i16 = if (wanted.readable) POLL.IN else 0;
+    const write: i16 = if (wanted.writable) POLL.OUT else 0;
+    var entry = [1]calls.pollfd{.{ .fd = descriptor, .events = read | write, .revents = 0 }};
+    const rc = kernel.result(calls.poll(&entry, 1, limit_ms));
+    const told: i16 = if (rc > 0) entry[0].revents else 0;
+    return .{
+        .readable = told & POLL.IN != 0,
+        .writable = told & POLL.OUT != 0,
+        .failed = told & POLL.ERR != 0,
+        .hangup = told & POLL.HUP != 0,
+    };
 }
 
 test "a bound socket tells its address" {
-    const descriptor = open_stream(linux.AF.INET, true);
+    const descriptor = open_stream(AF.INET, true);
     try std.testing.expect(descriptor >= 0);
     defer close(descriptor);
     var address: SocketAddress = undefined;
@@ -108,4 +227,85 @@ test "a bound socket tells its address" {
     var bound: SocketAddress = undefined;
     try std.testing.expectEqual(@as(i32, 0), local_address(descriptor, &bound));
     try std.testing.expect(bound.storage.in4.port != 0);
+}
+
+test "a connection from listening to its end" {
+    const listener = open_stream(AF.INET, true);
+    try std.testing.expect(listener >= 0);
+    defer close(listener);
+    var address: SocketAddress = undefined;
+    address.storage.in4 = .{ .port = 0, .addr = std.mem.nativeToBig(u32, 0x7f00_0001) };
+    try std.testing.expectEqual(@as(i32, 0), bind(listener, &address));
+    try std.testing.expectEqual(@as(i32, 0), listen(listener, 8));
+    try std.testing.expectEqual(kernel.negative(.AGAIN), accept(listener));
+    try std.testing.expectEqual(@as(i32, 0), local_address(listener, &address));
+
+    const near = open_stream(AF.INET, true);
+    defer close(near);
+    const started = connect(near, &address);
+    try std.testing.expect(started == 0 or started == kernel.negative(.INPROGRESS));
+    try std.testing.expect(ready_within(near, 5000, .{ .writable = true }).writable);
+    try std.testing.expectEqual(@as(i32, 0), connect_outcome(near));
+    try std.testing.expect(ready_within(listener, 5000, .{ .readable = true }).readable);
+    const far = accept(listener);
+    try std.testing.expect(far >= 0);
+    defer close(far);
+
+    var bytes: [8]u8 = undefined;
+    try std.testing.expectEqual(kernel.negative(.AGAIN), receive(far, &bytes));
+    const parts = [_]std.posix.iovec_const{
+        .{ .base = "ab", .len = 2 },
+        .{ .base = "c", .len = 1 },
+    };
+    try std.testing.expectEqual(@as(i32, 3), send_vectors(near, &parts));
+    try std.testing.expectEqual(@as(i32, 1), send(near, "d"));
+    try std.testing.expectEqual(@as(i32, 0), shutdown_send(near));
+    try std.testing.expect(ready_within(far, 5000, .{ .readable = true }).readable);
+    try std.testing.expectEqual(@as(i32, 4), receive(far, &bytes));
+    try std.testing.expectEqualStrings("abcd", bytes[0..4]);
+    try std.testing.expectEqual(@as(i32, 0), receive(far, &bytes));
+}
+
+test "what fails is told, without a signal" {
+    var pair: [2]i32 = undefined;
+    try std.testing.expectEqual(@as(i32, 0), open_pair(&pair));
+    close(pair[1]);
+    defer close(pair[0]);
+    try std.testing.expectEqual(kernel.negative(.PIPE), send(pair[0], "x"));
+    try std.testing.expect(ready_within(pair[0], 0, .{}).hangup);
+
+    const listener = open_stream(AF.INET, true);
+    var address: SocketAddress = undefined;
+    address.storage.in4 = .{ .port = 0, .addr = std.mem.nativeToBig(u32, 0x7f00_0001) };
+    try std.testing.expectEqual(@as(i32, 0), bind(listener, &address));
+    try std.testing.expectEqual(@as(i32, 0), listen(listener, 8));
+    try std.testing.expectEqual(@as(i32, 0), local_address(listener, &address));
+    defer close(listener);
+    stop_listening(listener);
+    try std.testing.expectEqual(kernel.negative(.INVAL), accept(listener));
+    const late = open_stream(AF.INET, true);
+    defer close(late);
+    const rc = connect(late, &address);
+    if (rc == kernel.negative(.INPROGRESS)) {
+        _ = ready_within(late, 5000, .{ .writable = true });
+        try std.testing.expectEqual(kernel.negative(.CONNREFUSED), connect_outcome(late));
+    } else {
+        try std.testing.expectEqual(kernel.negative(.CONNREFUSED), rc);
+    }
+}
+
+test "a message that does not fit is cut, and says so" {
+    var pair: [2]i32 = undefined;
+    try std.testing.expectEqual(@as(i32, 0), open_pair(&pair));
+    defer for (pair) |end| close(end);
+    var address: [16]u8 align(4) = undefined;
+    var control: [16]u8 align(8) = undefined;
+    var payload: [4]u8 = undefined;
+    var message: Message = .{ .address = &address, .control = &control, .payload = &payload };
+    try std.testing.expectEqual(kernel.negative(.AGAIN), receive_message(pair[1], &message));
+    try std.testing.expectEqual(@as(i32, 3), send(pair[0], "abc"));
+    try std.testing.expectEqual(@as(i32, 3), receive_message(pair[1], &message));
+    try std.testing.expectEqualStrings("abc", payload[0..3]);
+    try std.testing.expectEqual(@as(usize, 0), message.control.len);
+    try std.testing.expectEqual(@as(u32, 0), message.flags);
 }

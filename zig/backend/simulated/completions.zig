@@ -6,10 +6,12 @@ const contract = @import("../contract.zig");
 const never = @import("pipe.zig").never;
 
 pub const capacity = 256;
+/// Of a buffer that is released: those overtake each other.
+pub const no_operation: u32 = std.math.maxInt(u32);
 
 pub const Waiting = struct {
     completion: contract.Completion,
-    /// Index of its operation.
+    /// Index of its operation, or `no_operation`.
     operation: u32,
     /// From when on it is seen.
     ready_ns: u64,
@@ -27,6 +29,7 @@ pub const Completions = struct {
         var added = waiting;
         for (self.waiting[0..self.count]) |earlier| {
             if (earlier.operation != added.operation) continue;
+            if (added.operation == no_operation) continue;
             added.ready_ns = @max(added.ready_ns, earlier.ready_ns);
         }
         self.waiting[self.count] = added;
@@ -52,16 +55,19 @@ pub const Completions = struct {
         var left = skipped;
         for (self.waiting[0..self.count]) |waiting| {
             if (waiting.ready_ns > now_ns) continue;
-            if (left == 0) return self.take_first_of(waiting.operation);
+            if (left == 0) return self.take_at(self.first_of(waiting.operation, now_ns));
             left -= 1;
         }
         return null;
     }
 
-    fn take_first_of(self: *Completions, operation: u32) Waiting {
-        const index = for (self.waiting[0..self.count], 0..) |waiting, index| {
-            if (waiting.operation == operation) break index;
+    fn first_of(self: *const Completions, operation: u32, now_ns: u64) usize {
+        return for (self.waiting[0..self.count], 0..) |waiting, index| {
+            if (waiting.operation == operation and waiting.ready_ns <= now_ns) break index;
         } else unreachable;
+    }
+
+    fn take_at(self: *Completions, index: usize) Waiting {
         const found = self.waiting[index];
         std.mem.copyForwards(
             Waiting,

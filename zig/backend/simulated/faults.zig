@@ -31,6 +31,8 @@ pub const Faults = struct {
     short_receive: Rate = 0,
     short_send: Rate = 0,
     empty_send: Rate = 0,
+    /// A send keeps its buffers for a while, as one that copies nothing does.
+    late_release: Rate = 0,
     /// A send fails with ENOBUFS.
     failed_send: Rate = 0,
     /// A receive ends with ENOBUFS although there are buffers.

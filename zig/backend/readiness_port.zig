@@ -1,7 +1,8 @@
-//! What the epoll backend knows of one port: the kernel's last word on its readiness, and the
+//! What a readiness backend knows of one port: the poller's last word on its readiness, and the
 //! operations under way.
 
 const contract = @import("contract.zig");
+const Interest = contract.Interest;
 const Link = @import("../memory/list.zig").Link;
 
 pub const Port = struct {
@@ -11,14 +12,19 @@ pub const Port = struct {
     queued: Link,
     /// In the queue of ports whose send has its outcome.
     settled: Link,
-    registered: bool,
-    /// What the kernel's edges said and no EAGAIN has taken back.
+    /// It is this descriptor's port.
+    is_open: bool,
+    /// The poller watches it, for `interest`; events come with changes, or as long as they last.
+    is_watched: bool,
+    interest: Interest,
+    edge: bool,
+    /// What events said and no EAGAIN has taken back.
     readable: bool,
     writable: bool,
-    /// The peer's end or an error was announced: its edge will not come again, so a short read does
-    /// not mean that there is nothing more to read.
+    /// The peer's end or an error was announced: that will not come again, so a short read does not
+    /// mean that there is nothing more to read.
     ending: bool,
-    /// Why the kernel would not watch the descriptor; every operation then ends with it.
+    /// Why the descriptor cannot be watched; every operation then ends with it.
     failure: i32,
     /// Operations under way.
     accepting: bool,
@@ -27,8 +33,13 @@ pub const Port = struct {
     receiving: bool,
     /// The receive ends with the first buffer.
     receiving_one: bool,
+    /// What is received are messages.
+    receiving_messages: bool,
     sending: bool,
     connecting: bool,
+    polling: bool,
+    /// What the poll has to tell.
+    ready: u8,
     /// Every operation is to end, or just the receive.
     cancelled: bool,
     receive_cancelled: bool,
@@ -43,11 +54,21 @@ pub const Port = struct {
         if (self.failure != 0) return self.has_operations();
         if (self.readable and (self.accepting or self.receiving)) return true;
         if (self.sending and self.sent == null and self.writable) return true;
+        if (self.polling) return self.ready != 0;
         return self.connecting and (self.writable or self.connected != null);
     }
 
     pub fn has_operations(self: *const Port) bool {
-        return self.accepting or self.receiving or self.sending or self.connecting;
+        return self.accepting or self.receiving or self.sending or self.connecting or
+            self.polling;
+    }
+
+    /// What the operations under way wait for.
+    pub fn wanted(self: *const Port) Interest {
+        return .{
+            .readable = self.accepting or self.receiving,
+            .writable = self.connecting or (self.sending and self.sent == null),
+        };
     }
 
     /// Ends every operation with `result`; a send that has its outcome keeps it.
@@ -55,15 +76,21 @@ pub const Port = struct {
         if (self.connecting) writer.put(.connect, false, result);
         if (self.sending) writer.put(.send, false, self.sent orelse result);
         if (self.accepting) writer.put(.accept, false, result);
-        if (self.receiving) writer.put(.receive, false, result);
+        if (self.receiving) writer.put(self.receive_kind(), false, result);
+        if (self.polling) writer.put(.poll, false, result);
         self.connected = null;
         self.sent = null;
         self.connecting = false;
         self.sending = false;
         self.accepting = false;
         self.receiving = false;
+        self.polling = false;
         self.cancelled = false;
         self.receive_cancelled = false;
+    }
+
+    pub fn receive_kind(self: *const Port) contract.Kind {
+        return if (self.receiving_messages) .receive_message else .receive;
     }
 };
 

@@ -1,0 +1,496 @@
+//! A backend over a poller (epoll, kqueue, select): readiness turned into completions.
+//!
+//! A descriptor of a socket is watched from its first use on. Edge-triggered, it is watched once
+//! for both directions; level-triggered, for what is waited for, and what nobody waits for any more
+//! is dropped when it is told of. What events said is kept per port until a call answers EAGAIN.
+//! Ports with something to do stand in one queue, each at most once, and are visited about once
+//! between two calls of the kernel, so that a busy one cannot starve the others. Used by the loop's
+//! thread only.
+
+const std = @import("std");
+const layout = @import("../layout.zig");
+const host = @import("../sys/host.zig");
+const kernel = @import("../sys/kernel.zig");
+const sockets_module = @import("../sys/sockets.zig");
+const mapped = @import("../memory/mapped.zig");
+const List = @import("../memory/list.zig").List;
+const Pool = @import("../memory/pool.zig").Pool;
+const calls = @import("readiness_calls.zig");
+const contract = @import("contract.zig");
+const Interest = contract.Interest;
+const poller_contract = @import("poller.zig");
+const Port = @import("readiness_port.zig").Port;
+const Writer = @import("readiness_port.zig").Writer;
+
+/// Connections accepted from one listener per visit.
+const accepts_per_visit = 8;
+/// Most receive buffers that wait to be filled.
+const buffers_max = 256;
+/// Buffers filled from one connection per visit.
+const receives_per_visit = 4;
+/// Most completions of one visit.
+const visit_completions_max = 4 + @max(accepts_per_visit, receives_per_visit);
+
+pub fn Readiness(comptime Poller: type) type {
+    comptime poller_contract.check(Poller);
+    return struct {
+        const Self = @This();
+        pub const kind: layout.BackendKind = Poller.kind;
+        pub const nonblocking: bool = true;
+        pub const descriptors_max: i32 = Poller.descriptors_max;
+        pub const has_edges: bool = Poller.has_edges;
+        pub const sockets = sockets_module;
+
+        poller: Poller,
+        pool: *Pool,
+        /// Whether sockets are watched for changes.
+        edge: bool,
+        ports: []Port,
+        queue: List(Port, "queued"),
+        settled: List(Port, "settled"),
+        /// Ports that may be visited before the kernel is entered again.
+        visits: u32,
+        /// Free receive buffers, the last used on top.
+        free: []u32,
+        free_count: u32,
+        calls: u64,
+
+        pub fn init(
+            self: *Self,
+            options: contract.Options,
+            failure: *contract.Failure,
+        ) contract.InitError!void {
+            if (options.trigger == .edge and !Poller.has_edges) {
+                failure.reason = .no_edges;
+                return error.Unavailable;
+            }
+            try self.poller.init(failure);
+            errdefer self.poller.deinit();
+            self.pool = options.pool;
+            self.edge = Poller.has_edges and options.trigger != .level;
+            self.queue = .{};
+            self.settled = .{};
+            self.visits = 0;
+            self.free_count = 0;
+            self.calls = 0;
+            self.ports = try mapped.allocate(Port, options.ports);
+            errdefer mapped.free(Port, self.ports);
+            self.free = try mapped.allocate(u32, @min(options.pool.receive_count, buffers_max));
+        }
+
+        pub fn deinit(self: *Self) void {
+            mapped.free(u32, self.free);
+            mapped.free(Port, self.ports);
+            self.poller.deinit();
+            self.* = undefined;
+        }
+
+        pub fn grant(self: *const Self) contract.Grant {
+            return .{ .trigger = if (self.edge) .edge else .level };
+        }
+
+        pub fn accept(self: *Self, port: u32, epoch: u32, descriptor: i32, many: bool) bool {
+            const state = self.open(port, epoch, descriptor);
+            std.debug.assert(!state.accepting);
+            state.accepting = true;
+            state.accepting_one = !many;
+            // Connections may have come before, and their event went by unheard.
+            state.readable = true;
+            self.want(port, state);
+            self.enqueue(port);
+            return true;
+        }
+
+        pub fn receive(self: *Self, port: u32, epoch: u32, descriptor: i32, many: bool) bool {
+            return self.start_receive(port, epoch, descriptor, many, false);
+        }
+
+        pub fn receive_message(self: *Self, port: u32, epoch: u32, descriptor: i32) bool {
+            return self.start_receive(port, epoch, descriptor, true, true);
+        }
+
+        fn start_receive(
+            self: *Self,
+            port: u32,
+            epoch: u32,
+            descriptor: i32,
+            many: bool,
+            messages: bool,
+        ) bool {
+            const state = self.open(port, epoch, descriptor);
+            std.debug.assert(!state.receiving);
+            state.receiving = true;
+            state.receiving_one = !many;
+            state.receiving_messages = messages;
+            self.want(port, state);
+            if (state.has_work()) self.enqueue(port);
+            return true;
+        }
+
+        /// Tries at once; what does not fit waits until the port is writable and then completes
+        /// with 0 bytes, so that the caller sends again.
+        pub fn send(
+            self: *Self,
+            port: u32,
+            epoch: u32,
+            descriptor: i32,
+            segments: []const contract.Segment,
+        ) bool {
+            const state = self.open(port, epoch, descriptor);
+            std.debug.assert(!state.sending);
+            state.sending = true;
+            state.sent = null;
+            self.calls += 1;
+            const rc = calls.send(descriptor, segments);
+            if (rc == kernel.negative(.AGAIN)) {
+                state.writable = false;
+                self.want(port, state);
+                return true;
+            }
+            state.sent = if (rc == kernel.negative(.INTR)) 0 else rc;
+            self.settled.push(self.ports, port);
+            return true;
+        }
+
+        pub fn connect(
+            self: *Self,
+            port: u32,
+            epoch: u32,
+            descriptor: i32,
+            address: *const sockets_module.SocketAddress,
+        ) bool {
+            self.calls += 1;
+            const rc = sockets.connect(descriptor, address);
+            const state = self.open(port, epoch, descriptor);
+            state.connecting = true;
+            // An interrupted connect goes on by itself, as one in progress does.
+            const under_way = rc == kernel.negative(.INPROGRESS) or rc == kernel.negative(.INTR);
+            state.connected = if (under_way) null else rc;
+            // What was said of the unconnected socket would be taken for the outcome.
+            state.writable = false;
+            self.want(port, state);
+            if (!under_way) self.enqueue(port);
+            return true;
+        }
+
+        pub fn poll(
+            self: *Self,
+            port: u32,
+            epoch: u32,
+            descriptor: i32,
+            interest: Interest,
+            edge: bool,
+        ) bool {
+            std.debug.assert(Poller.has_edges or !edge);
+            const state = self.open(port, epoch, descriptor);
+            std.debug.assert(!state.has_operations());
+            state.polling = true;
+            state.ready = 0;
+            state.edge = edge;
+            self.watch(port, state, interest);
+            return true;
+        }
+
+        pub fn cancel(
+            self: *Self,
+            port: u32,
+            epoch: u32,
+            descriptor: i32,
+            what: contract.Cancel,
+        ) bool {
+            const state = self.open(port, epoch, descriptor);
+            switch (what) {
+                .all, .poll => state.cancelled = true,
+                .receive, .receive_message => state.receive_cancelled = state.receiving,
+            }
+            // It belongs to somebody else, who may close it now.
+            if (state.polling) self.unwatch(state);
+            self.enqueue(port);
+            return true;
+        }
+
+        pub fn forget(self: *Self, port: u32, epoch: u32, descriptor: i32) bool {
+            _ = epoch;
+            _ = descriptor;
+            const state = &self.ports[port];
+            std.debug.assert(!state.has_operations());
+            // A queued port stays in the queue; a visit finds nothing to do.
+            if (!Poller.forgets_closed) self.unwatch(state);
+            state.is_open = false;
+            return true;
+        }
+
+        /// The port's state. What refused to be watched is tried again once nobody uses it.
+        fn open(self: *Self, port: u32, epoch: u32, descriptor: i32) *Port {
+            const state = &self.ports[port];
+            const refused = state.failure != 0 and !state.has_operations();
+            if (state.is_open and !refused) {
+                std.debug.assert(state.epoch == epoch and state.descriptor == descriptor);
+                return state;
+            }
+            state.* = std.mem.zeroInit(Port, .{
+                .descriptor = descriptor,
+                .epoch = epoch,
+                .queued = state.queued,
+                .settled = state.settled,
+                .is_open = true,
+                .edge = self.edge,
+            });
+            return state;
+        }
+
+        /// Has the port watched for what its operations wait for.
+        fn want(self: *Self, port: u32, state: *Port) void {
+            if (state.is_watched and state.edge) return;
+            self.watch(port, state, if (state.edge) Interest.both else state.wanted());
+        }
+
+        fn watch(self: *Self, port: u32, state: *Port, interest: Interest) void {
+            if (state.is_watched and state.interest.includes(interest)) return;
+            const all = state.interest.with(interest);
+            const rc = if (state.is_watched)
+                self.poller.modify(port, state.epoch, state.descriptor, state.interest, all)
+            else
+                self.poller.add(port, state.epoch, state.descriptor, all, state.edge);
+            if (rc < 0) {
+                state.failure = rc;
+                return self.enqueue(port);
+            }
+            state.interest = all;
+            state.is_watched = true;
+        }
+
+        fn unwatch(self: *Self, state: *Port) void {
+            if (state.is_watched) self.poller.remove(state.descriptor, state.interest);
+            state.is_watched = false;
+            state.interest = .none;
+        }
+
+        /// Drops what nobody waits for any more.
+        fn narrow(self: *Self, port: u32, state: *Port) void {
+            const interest = state.wanted();
+            if (state.interest == interest) return;
+            _ = self.poller.modify(port, state.epoch, state.descriptor, state.interest, interest);
+            state.interest = interest;
+        }
+
+        pub fn enter(self: *Self, wait_ns: u64) i32 {
+            const count = self.poller.wait(if (self.ready()) 0 else wait_ns);
+            if (count < 0) return count;
+            for (0..@intCast(count)) |index| self.note(self.poller.event(@intCast(index)));
+            self.visits = self.queue.length;
+            return 0;
+        }
+
+        fn note(self: *Self, event: poller_contract.Event) void {
+            const state = &self.ports[event.port];
+            if (!state.is_open or !state.is_watched or state.epoch != event.epoch) return;
+            if (state.polling) return self.note_ready(state, event);
+            const failed = event.failed or event.hangup;
+            if (failed or event.readable or event.ending) state.readable = true;
+            if (failed or event.ending) state.ending = true;
+            if (failed or event.writable) state.writable = true;
+            if (state.has_work()) {
+                self.enqueue(event.port);
+            } else if (!state.edge) {
+                // An error is told of again and again, whatever is asked for.
+                if (failed) self.unwatch(state) else self.narrow(event.port, state);
+            }
+        }
+
+        fn note_ready(self: *Self, state: *Port, event: poller_contract.Event) void {
+            var bits: u32 = if (Poller.tells_hangups) 0 else calls.hangups(state.descriptor);
+            if (event.readable or event.ending) bits |= layout.ready_readable;
+            if (event.writable) bits |= layout.ready_writable;
+            if (event.failed) bits |= layout.ready_error;
+            if (event.hangup and Poller.tells_hangups) bits |= layout.ready_hangup;
+            state.ready |= @intCast(bits);
+            if (state.ready != 0) self.enqueue(event.port);
+        }
+
+        fn enqueue(self: *Self, port: u32) void {
+            self.queue.push(self.ports, port);
+        }
+
+        pub fn ready(self: *Self) bool {
+            return self.queue.length > 0 or self.settled.length > 0;
+        }
+
+        pub fn reap(self: *Self, out: []contract.Completion) u32 {
+            var count = self.reap_settled(out);
+            while (self.visits > 0 and out.len - count >= visit_completions_max) {
+                self.visits -= 1;
+                const port = self.queue.pop(self.ports) orelse break;
+                count += self.visit(port, out[count..]);
+                if (self.ports[port].has_work()) self.enqueue(port);
+            }
+            return count;
+        }
+
+        fn reap_settled(self: *Self, out: []contract.Completion) u32 {
+            var writer: Writer = .{ .out = out, .port = 0, .epoch = 0 };
+            while (writer.count < out.len) {
+                const port = self.settled.pop(self.ports) orelse break;
+                const state = &self.ports[port];
+                // A cancelled send has been reported by its visit.
+                const outcome = state.sent orelse continue;
+                writer.port = port;
+                writer.epoch = state.epoch;
+                state.sending = false;
+                state.sent = null;
+                writer.put(.send, false, outcome);
+            }
+            return writer.count;
+        }
+
+        fn visit(self: *Self, port: u32, out: []contract.Completion) u32 {
+            const state = &self.ports[port];
+            var writer: Writer = .{ .out = out, .port = port, .epoch = state.epoch };
+            if (state.cancelled or state.failure != 0) {
+                const cancelled = kernel.negative(.CANCELED);
+                state.end_all(&writer, if (state.cancelled) cancelled else state.failure);
+                return writer.count;
+            }
+            if (state.receive_cancelled) {
+                state.receive_cancelled = false;
+                state.receiving = false;
+                writer.put(state.receive_kind(), false, kernel.negative(.CANCELED));
+            }
+            if (state.polling and state.ready != 0) {
+                writer.put(.poll, true, state.ready);
+                state.ready = 0;
+            }
+            if (state.connecting) self.visit_connect(state, &writer);
+            if (state.sending) visit_send(state, &writer);
+            if (state.accepting and state.readable) self.visit_accept(state, &writer);
+            if (state.receiving and state.readable) self.visit_receive(state, &writer);
+            return writer.count;
+        }
+
+        fn visit_connect(self: *Self, state: *Port, writer: *Writer) void {
+            if (state.connected == null and state.writable) {
+                self.calls += 1;
+                state.connected = sockets.connect_outcome(state.descriptor);
+            }
+            const outcome = state.connected orelse return;
+            state.connecting = false;
+            state.connected = null;
+            writer.put(.connect, false, outcome);
+        }
+
+        /// There is room for a send that did not fit: the caller sends again.
+        fn visit_send(state: *Port, writer: *Writer) void {
+            if (state.sent != null or !state.writable) return;
+            state.sending = false;
+            writer.put(.send, false, 0);
+        }
+
+        fn visit_accept(self: *Self, state: *Port, writer: *Writer) void {
+            for (0..accepts_per_visit) |_| {
+                self.calls += 1;
+                const rc = sockets.accept(state.descriptor);
+                if (rc >= 0) {
+                    state.accepting = !state.accepting_one;
+                    writer.put(.accept, state.accepting, rc);
+                    if (!state.accepting) return;
+                    continue;
+                }
+                if (rc == kernel.negative(.INTR)) continue;
+                if (rc == kernel.negative(.AGAIN)) {
+                    state.readable = false;
+                } else {
+                    state.accepting = false;
+                    writer.put(.accept, false, rc);
+                }
+                return;
+            }
+        }
+
+        fn visit_receive(self: *Self, state: *Port, writer: *Writer) void {
+            for (0..receives_per_visit) |_| {
+                if (self.free_count == 0) {
+                    state.receiving = false;
+                    writer.put(state.receive_kind(), false, kernel.negative(.NOBUFS));
+                    return;
+                }
+                const buffer = self.free[self.free_count - 1];
+                const bytes = self.pool.pointer(buffer)[0..self.pool.buffer_size];
+                self.calls += 1;
+                const rc = if (state.receiving_messages)
+                    calls.receive_message(state.descriptor, @alignCast(bytes))
+                else
+                    sockets.receive(state.descriptor, bytes);
+                if (rc > 0 or (rc == 0 and state.receiving_messages)) {
+                    self.free_count -= 1;
+                    state.receiving = !state.receiving_one;
+                    writer.put_buffer(state.receive_kind(), state.receiving, rc, buffer);
+                    // A stream that filled less than the buffer is empty; more, or the end, will
+                    // be told of (epoll(7), question 9).
+                    const all = rc < bytes.len and !state.ending and !state.receiving_messages;
+                    if (all) state.readable = false;
+                    if (state.receiving and state.readable) continue;
+                } else if (rc == kernel.negative(.AGAIN)) {
+                    state.readable = false;
+                } else if (rc == kernel.negative(.INTR)) {
+                    continue;
+                } else {
+                    state.receiving = false;
+                    writer.put(state.receive_kind(), false, rc);
+                }
+                return;
+            }
+        }
+
+        pub fn buffers(self: *const Self) u32 {
+            return self.free_count;
+        }
+
+        pub fn buffers_wanted(self: *Self) u32 {
+            return @as(u32, @intCast(self.free.len)) - self.free_count;
+        }
+
+        pub fn provide(self: *Self, buffer: u32) void {
+            self.free[self.free_count] = buffer;
+            self.free_count += 1;
+        }
+
+        /// A readiness backend has no use for it.
+        pub fn register_slab(self: *Self, number: u32, memory: []u8) i32 {
+            _ = self;
+            _ = number;
+            _ = memory;
+            return kernel.negative(.OPNOTSUPP);
+        }
+
+        pub fn unregister_slab(self: *Self, number: u32) void {
+            _ = self;
+            _ = number;
+        }
+
+        pub fn wake_descriptor(self: *Self) i32 {
+            return self.poller.wake_descriptor();
+        }
+
+        pub fn arm(self: *Self) void {
+            self.poller.arm();
+        }
+
+        pub fn disarm(self: *Self) void {
+            self.poller.disarm();
+        }
+
+        pub fn message_target(self: *Self) ?contract.MessageTarget {
+            _ = self;
+            return null;
+        }
+
+        pub fn system_calls(self: *const Self) u64 {
+            return self.calls + self.poller.system_calls();
+        }
+
+        pub fn now_ns(self: *const Self) u64 {
+            _ = self;
+            return host.now_ns();
+        }
+    };
+}

@@ -1,0 +1,112 @@
+//! What `sockets.zig` has only on macOS and FreeBSD. macOS knows neither accept4 nor flags that
+//! make a socket non-blocking and private to this program at once, so another thread that forks and
+//! executes between the calls passes the socket on.
+
+const std = @import("std");
+const builtin = @import("builtin");
+const c = std.c;
+const kernel = @import("kernel.zig");
+
+pub const calls = c;
+
+const flags_at_birth = builtin.os.tag != .macos;
+
+pub const send_flags: u32 = c.MSG.DONTWAIT | if (flags_at_birth) c.MSG.NOSIGNAL else 0;
+pub const receive_message_flags: u32 = c.MSG.DONTWAIT;
+
+pub const option_ipv6_level: i32 = c.IPPROTO.IPV6;
+/// IPV6_V6ONLY and TCP_NODELAY, the same on both.
+pub const option_ipv6_only: u32 = 27;
+pub const option_no_delay: u32 = 1;
+/// The option with which listeners share what comes; macOS has none that does.
+pub const option_reuse_port: u32 = switch (builtin.os.tag) {
+    .macos => c.SO.REUSEPORT,
+    else => c.SO.REUSEPORT_LB,
+};
+
+pub fn open(family: u32, kind: u32, nonblocking: bool) i32 {
+    if (flags_at_birth) {
+        const blocking_flag: u32 = if (nonblocking) c.SOCK.NONBLOCK else 0;
+        return kernel.result(c.socket(family, kind | c.SOCK.CLOEXEC | blocking_flag, 0));
+    }
+    return kept_private(kernel.result(c.socket(family, kind, 0)), nonblocking);
+}
+
+pub fn open_pair(pair: *[2]i32) i32 {
+    const kind: u32 = c.SOCK.STREAM | if (flags_at_birth) c.SOCK.NONBLOCK | c.SOCK.CLOEXEC else 0;
+    const rc = kernel.result(c.socketpair(c.AF.UNIX, kind, 0, pair));
+    if (rc < 0 or flags_at_birth) return rc;
+    const first = kept_private(pair[0], true);
+    const second = kept_private(pair[1], true);
+    if (first >= 0 and second >= 0) return 0;
+    if (first >= 0) kernel.close(first);
+    if (second >= 0) kernel.close(second);
+    return @min(first, second);
+}
+
+pub fn accept(descriptor: i32) i32 {
+    if (flags_at_birth) {
+        const flags = c.SOCK.NONBLOCK | c.SOCK.CLOEXEC;
+        return kernel.result(c.accept4(descriptor, null, null, flags));
+    }
+    return kept_private(kernel.result(c.accept(descriptor, null, null)), true);
+}
+
+/// Gives a new socket the flags that it could not be born with, and no SIGPIPE. The socket, or why
+/// not; it is closed then.
+fn kept_private(descriptor: i32, nonblocking: bool) i32 {
+    if (descriptor < 0) return descriptor;
+    var rc = kernel.result(c.fcntl(descriptor, c.F.SETFD, @as(c_int, c.FD_CLOEXEC)));
+    if (rc >= 0 and nonblocking) rc = set_nonblocking(descriptor);
+    if (rc >= 0) {
+        const on: c_int = 1;
+        const bytes = std.mem.asBytes(&on);
+        // A connection that is reset already answers EINVAL; its next call tells of it.
+        _ = c.setsockopt(descriptor, c.SOL.SOCKET, c.SO.NOSIGPIPE, bytes, bytes.len);
+        return descriptor;
+    }
+    kernel.close(descriptor);
+    return rc;
+}
+
+fn set_nonblocking(descriptor: i32) i32 {
+    const nonblocking: u32 = @bitCast(c.O{ .NONBLOCK = true });
+    const flags = kernel.result(c.fcntl(descriptor, c.F.GETFL, @as(c_int, 0)));
+    if (flags < 0) return flags;
+    return kernel.result(c.fcntl(descriptor, c.F.SETFL, @as(c_int, flags | @as(i32, nonblocking))));
+}
+
+/// Only the close of its last descriptor ends a listening socket, and the caller still uses this
+/// one: another socket takes its place, which accepts nothing and is closed in its stead.
+pub fn stop_listening(descriptor: i32) void {
+    const other = open(c.AF.INET, c.SOCK.STREAM, true);
+    if (other < 0) return;
+    defer kernel.close(other);
+    if (kernel.result(c.dup2(other, descriptor)) < 0) return;
+    _ = c.fcntl(descriptor, c.F.SETFD, @as(c_int, c.FD_CLOEXEC));
+}
+
+/// FIONWRITE of FreeBSD: _IOR('f', 119, int).
+const fionwrite: c_int = 0x4004_6677;
+
+pub fn unsent(descriptor: i32) i32 {
+    var count: c_int = 0;
+    var length: c.socklen_t = @sizeOf(c_int);
+    const rc = kernel.result(switch (builtin.os.tag) {
+        .macos => c.getsockopt(descriptor, c.SOL.SOCKET, c.SO.NWRITE, &count, &length),
+        else => c.ioctl(descriptor, fionwrite, &count),
+    });
+    return if (rc < 0) rc else count;
+}
+
+/// It is not in the buffer whose bytes are counted.
+pub const unsent_counts_end = false;
+
+/// The flags of a received message as Linux numbers them.
+pub fn message_flags(flags: u32) u32 {
+    const linux = std.os.linux;
+    var same: u32 = 0;
+    if (flags & c.MSG.TRUNC != 0) same |= linux.MSG.TRUNC;
+    if (flags & c.MSG.CTRUNC != 0) same |= linux.MSG.CTRUNC;
+    return same;
+}
