@@ -14,11 +14,11 @@ const Pool = @import("../memory/pool.zig").Pool;
 const contract = @import("contract.zig");
 const attempts = @import("simulated/attempts.zig");
 const Buffers = @import("simulated/buffers.zig").Buffers;
-const completions_module = @import("simulated/completions.zig");
-const Completions = completions_module.Completions;
+const Completions = @import("simulated/completions.zig").Completions;
 const network_module = @import("simulated/network.zig");
 const Network = network_module.Network;
-const Operation = @import("simulated/operation.zig").Operation;
+const operation_module = @import("simulated/operation.zig");
+const Operation = operation_module.Operation;
 const sockets_module = @import("simulated/sockets.zig");
 const starting = @import("simulated/starting.zig");
 
@@ -228,14 +228,13 @@ pub const Simulated = struct {
 
     pub fn enter(self: *Simulated, wait_ns: u64) i32 {
         const network = self.network;
-        const faults = &network.faults;
         self.calls += 1;
         network.now_ns += network.random().intRangeAtMost(u64, 100, 2000);
-        if (network.hit(faults.clock_jump)) {
+        if (network.hit(network.faults.clock_jump)) {
             network.now_ns += network.random().uintAtMost(u64, 2 * std.time.ns_per_s);
         }
-        if (network.hit(faults.enter_refused)) return kernel.negative(.NOMEM);
-        if (network.hit(faults.enter_interrupted)) return 0;
+        if (network.hit(network.faults.enter_refused)) return kernel.negative(.NOMEM);
+        if (network.hit(network.faults.enter_interrupted)) return 0;
         self.submit(self.submissions_taken());
         network.progress();
         if (wait_ns > 0) network.wait(network.now_ns +| wait_ns, self);
@@ -309,7 +308,7 @@ pub const Simulated = struct {
         const network = self.network;
         const operation = &self.operations[index];
         if (!more) operation.state = .ended;
-        if (ends_connection(operation.kind, result)) {
+        if (operation_module.ends_connection(operation.kind, result)) {
             operation.socket.errors_given.set(kernel.errno_of(result));
         }
         var ready_ns = network.now_ns;
@@ -337,30 +336,6 @@ pub const Simulated = struct {
         });
     }
 
-    /// Keeps the buffers of a send that succeeds for a while longer.
-    pub fn hold(self: *Simulated, operation: *const Operation) void {
-        for (operation.segments[0..operation.segment_count]) |segment| {
-            // Room for the send's own completion is left.
-            if (self.completions.room() < 2 or segment.buffer == contract.no_buffer) return;
-            if (!self.pool.retain(segment.buffer)) return;
-            const network = self.network;
-            const delay_ns = network.random().uintAtMost(u64, 5 * std.time.ns_per_ms);
-            self.completions.push(.{
-                .operation = completions_module.no_operation,
-                .ready_ns = network.now_ns + delay_ns,
-                .completion = .{
-                    .kind = .released,
-                    .more = false,
-                    .port = 0,
-                    .epoch = 0,
-                    .result = 0,
-                    .buffer = segment.buffer,
-                },
-            });
-            self.held += 1;
-        }
-    }
-
     /// Buffers on which it holds references of its own.
     pub fn holding(self: *const Simulated) u32 {
         return self.held;
@@ -385,14 +360,13 @@ pub const Simulated = struct {
 
     pub fn reap(self: *Simulated, out: []contract.Completion) u32 {
         const network = self.network;
-        const faults = &network.faults;
         var wanted = out.len;
-        if (network.hit(faults.partial_reap)) {
+        if (network.hit(network.faults.partial_reap)) {
             wanted = network.random().uintAtMost(usize, @min(out.len, 3));
         }
         for (out[0..wanted], 0..) |*completion, count| {
             var skipped: u32 = 0;
-            if (network.hit(faults.reordering)) {
+            if (network.hit(network.faults.reordering)) {
                 const ready_count = self.completions.ready_count(network.now_ns);
                 skipped = network.random().uintLessThan(u32, @max(1, ready_count));
             }
@@ -407,7 +381,7 @@ pub const Simulated = struct {
             if (completion.buffer != contract.no_buffer) {
                 socket.read_bytes += @intCast(completion.result);
             }
-            if (ends_connection(completion.kind, completion.result)) {
+            if (operation_module.ends_connection(completion.kind, completion.result)) {
                 socket.read_before_error = socket.read_before_error orelse socket.read_bytes;
             }
             if (!completion.more) self.finish(waiting.operation);
@@ -484,12 +458,3 @@ pub const Simulated = struct {
         return self.network.now_ns;
     }
 };
-
-/// Whether the caller may take it for the end of the connection.
-fn ends_connection(what: contract.Kind, result: i32) bool {
-    return switch (result) {
-        kernel.negative(.CANCELED), kernel.negative(.AGAIN), kernel.negative(.INTR) => false,
-        kernel.negative(.NOBUFS) => what != .receive,
-        else => result < 0,
-    };
-}
