@@ -24,6 +24,13 @@ export async function planted(words) {
   const chosen = faults.filter(({ about }) =>
     words.length === 0 || words.some((word) => about.includes(word))
   );
+  const lost = faults.flatMap((fault) => {
+    const places = readFileSync(join(root, fault.file), "utf8").split(fault.text).length - 1;
+    return places === 1
+      ? []
+      : [`${fault.file}: "${fault.about}": its text occurs ${places} times.`];
+  });
+  if (lost.length > 0) throw new TaskError(lost.join("\n"));
   const folder = mkdtempSync(join(tmpdir(), "twinpoll-planted-"));
   try {
     cpSync(join(root, "zig"), join(folder, "zig"), { recursive: true });
@@ -63,10 +70,6 @@ async function expectClean(folder) {
 async function plant(folder, fault) {
   const path = join(folder, fault.file);
   const source = readFileSync(join(root, fault.file), "utf8");
-  const places = source.split(fault.text).length - 1;
-  if (places !== 1) {
-    throw new TaskError(`${fault.file}: "${fault.about}": its text occurs ${places} times.`);
-  }
   writeFileSync(path, source.replace(fault.text, () => fault.instead));
   try {
     const { code, output } = await simulate(folder);
