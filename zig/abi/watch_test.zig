@@ -4,8 +4,10 @@ const std = @import("std");
 const linux = std.os.linux;
 const layout = @import("../layout.zig");
 const kernel = @import("../sys/kernel.zig");
+const sockets = @import("../sys/sockets.zig");
 const open = @import("rows_test.zig").open;
 const over_rows = @import("rows_test.zig").over_rows;
+const Script = @import("script_test.zig").Script;
 const small_options = @import("script_test.zig").small_options;
 
 const testing = std.testing;
@@ -183,4 +185,48 @@ fn check_closed_by_others(comptime Backend: type, trigger: layout.Trigger) !void
 
 test "a watched descriptor that somebody closes does not disturb the others" {
     try over_rows(check_closed_by_others);
+}
+
+/// A connection is accepted under the number of a watch that was removed and has not ended.
+fn check_accepted_under_number(comptime Backend: type, trigger: layout.Trigger) !void {
+    var options = small_options();
+    const instance = try open(Backend, trigger, &options);
+    defer instance.close();
+    var script: Script(Backend) = .{ .instance = instance };
+    const port = try script.port_of(try script.listen());
+    const pair = try socket_pair();
+    defer kernel.close(pair[1]);
+    const client = sockets.open_stream(sockets.AF.INET, false);
+    defer kernel.close(client);
+    const slot = instance.watch(pair[0], readable);
+    try testing.expect(slot >= 0);
+    const generation = instance.loop.channel.header.result_generation;
+    try script.turn(0);
+    const rc = instance.remove_watch(@intCast(slot), generation);
+    try testing.expectEqual(@as(i32, 0), rc);
+    kernel.close(pair[0]);
+    var address: sockets.SocketAddress = undefined;
+    address.storage.in4 = .{
+        .port = std.mem.nativeToBig(u16, @intCast(port)),
+        .addr = std.mem.nativeToBig(u32, 0x7f00_0001),
+    };
+    try testing.expectEqual(@as(i32, 0), sockets.connect(client, &address));
+    script.echo = false;
+    for (0..turns_max) |_| {
+        if (script.opened == 1) break;
+        try script.turn(1000);
+    }
+    const connection = &instance.work.net.streams.connections[script.accepted_slot];
+    try testing.expectEqual(pair[0], connection.descriptor);
+    script.accepted_slot = layout.no_slot;
+    write(client, "x");
+    for (0..turns_max) |_| {
+        if (script.received == 1 or script.closed == 1) break;
+        try script.turn(1000);
+    }
+    try testing.expectEqual(@as(u64, 1), script.received);
+}
+
+test "a connection under the number of a watch that is ending is read" {
+    try over_rows(check_accepted_under_number);
 }

@@ -247,7 +247,8 @@ pub fn Watches(comptime Loop: type) type {
         fn finish(self: *Self, slot: u32, watch: *Watch) void {
             const backend = &self.loop.backend;
             const port = self.first_port + slot;
-            if (!backend.forget(port, watch.generation, watch.descriptor)) {
+            // Its number may be a connection's by now.
+            if (!backend.forget(port, watch.generation, -1)) {
                 return self.attention.push(self.watches, slot);
             }
             watch.state = .free;
