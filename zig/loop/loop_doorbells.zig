@@ -80,7 +80,7 @@ pub fn LoopDoorbells(comptime Loop: type) type {
             if (self.mailbox != null) return 0;
             const ring = self.loop.backend.message_target();
             if (ring == null and !self.notifier.is_open()) {
-                const rc = self.notifier.open();
+                const rc = self.open_notifier();
                 if (rc < 0) return rc;
             }
             const target: doorbells.Target =
@@ -89,6 +89,14 @@ pub fn LoopDoorbells(comptime Loop: type) type {
                 return @intFromEnum(layout.Status.exhausted);
             self.start();
             return 0;
+        }
+
+        fn open_notifier(self: *Self) i32 {
+            const rc = self.notifier.open();
+            if (rc < 0) return rc;
+            if (self.notifier.descriptor < Loop.Backend.descriptors_max) return 0;
+            self.notifier.close();
+            return @intFromEnum(layout.Status.descriptor_limit);
         }
 
         fn start(self: *Self) void {
