@@ -12,6 +12,7 @@ const std = @import("std");
 const contract = @import("../backend/contract.zig");
 const Notifier = @import("../sys/notify.zig").Notifier;
 const Lock = @import("../sys/lock.zig").Lock;
+const on_valgrind = @import("../sys/record_test.zig").on_valgrind;
 
 pub const doorbells_max = 4096;
 const mailboxes_max = 256;
@@ -225,7 +226,7 @@ test "a ring that comes late does not silence the doorbell that has the place no
         late.stopped.store(1, .release);
         thread.join();
     }
-    const rounds: usize = if (std.valgrind.runningOnValgrind() > 0) 500 else 20_000;
+    const rounds: usize = if (on_valgrind()) 500 else 20_000;
     for (0..rounds) |round| {
         var boxes: [2]u32 = undefined;
         for (&boxes, notifiers) |*box, notifier| box.* = open_mailbox(.{ .notifier = notifier }).?;
