@@ -138,6 +138,7 @@ pub const KqueuePoller = struct {
             .readable = reads,
             .writable = !reads,
             .ending = ends and reads,
+            .urgent = false,
             .hangup = ends and !reads,
             .failed = ends and told.fflags != 0,
         };

@@ -172,6 +172,7 @@ pub const SelectPoller = struct {
             .readable = told.readable,
             .writable = told.writable,
             .ending = false,
+            .urgent = false,
             .hangup = false,
             .failed = told.failed,
         };
