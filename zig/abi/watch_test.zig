@@ -230,3 +230,20 @@ fn check_accepted_under_number(comptime Backend: type, trigger: layout.Trigger) 
 test "a connection under the number of a watch that is ending is read" {
     try over_rows(check_accepted_under_number);
 }
+
+/// While a loop closes its turns do not go on.
+fn check_rest_ends(comptime Backend: type, trigger: layout.Trigger) !void {
+    var options = small_options();
+    const instance = try open(Backend, trigger, &options);
+    defer instance.close();
+    const pair = try socket_pair();
+    defer for (pair) |descriptor| kernel.close(descriptor);
+    const slot = instance.watch(pair[0], writable);
+    try testing.expectEqual(@as(?i32, writable), try told(instance, slot));
+    try testing.expect(instance.work.close_all());
+    try testing.expect(!instance.work.watches.waiting());
+}
+
+test "a loop that closes rests for no watch" {
+    try over_rows(check_rest_ends);
+}

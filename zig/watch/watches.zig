@@ -256,7 +256,9 @@ pub fn Watches(comptime Loop: type) type {
             self.open_count -= 1;
         }
 
+        /// Also of those that rest: a loop that closes has no next turn.
         pub fn close_all(self: *Self) void {
+            self.rest_turn = std.math.maxInt(u64);
             for (self.watches, 0..) |*watch, slot| {
                 if (watch.state != .open) continue;
                 _ = self.remove(@intCast(slot), watch.generation);
