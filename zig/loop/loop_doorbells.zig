@@ -116,7 +116,7 @@ pub fn LoopDoorbells(comptime Loop: type) type {
         }
 
         pub fn attend(self: *Self) void {
-            self.start();
+            if (self.mailbox == null) self.close() else self.start();
             if (self.notified) self.tell();
         }
 
@@ -135,7 +135,8 @@ pub fn LoopDoorbells(comptime Loop: type) type {
 
         pub fn waiting(self: *const Self) bool {
             if (self.notified) return true;
-            return self.notifier.is_open() and self.mailbox != null and !self.polling;
+            if (self.mailbox == null) return self.polling and !self.cancelled;
+            return self.notifier.is_open() and !self.polling;
         }
 
         /// From now on nobody rings here; the poll ends in a later turn.
@@ -157,4 +158,49 @@ pub fn LoopDoorbells(comptime Loop: type) type {
             return @intFromBool(self.polling);
         }
     };
+}
+
+/// A backend without messages that may have no room, and a loop over it.
+const Stub = struct {
+    pub const Backend = struct {
+        pub const descriptors_max: i32 = std.math.maxInt(i32);
+
+        has_room: bool = true,
+
+        fn message_target(_: *Backend) ?contract.MessageTarget {
+            return null;
+        }
+
+        fn poll(_: *Backend, _: u32, _: u32, _: i32, _: contract.Interest, _: bool) bool {
+            return true;
+        }
+
+        fn cancel(self: *Backend, _: u32, _: u32, _: i32, _: contract.Cancel) bool {
+            return self.has_room;
+        }
+    };
+
+    backend: Backend = .{},
+    channel: struct {
+        fn room(_: *@This()) u32 {
+            return 1;
+        }
+
+        fn emit(_: *@This(), _: layout.Completion) void {}
+    } = .{},
+};
+
+test "a poll is cancelled once there is room for that" {
+    var loop: Stub = .{};
+    var own: LoopDoorbells(Stub) = try .init(&loop, 0);
+    defer own.deinit();
+    var made: Handle = undefined;
+    try std.testing.expectEqual(@as(i32, 0), own.add(&made));
+    loop.backend.has_room = false;
+    own.close();
+    try std.testing.expect(own.waiting());
+    loop.backend.has_room = true;
+    own.attend();
+    try std.testing.expect(own.cancelled);
+    try std.testing.expect(!own.waiting());
 }
