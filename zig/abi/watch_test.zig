@@ -231,6 +231,41 @@ test "a connection under the number of a watch that is ending is read" {
     try over_rows(check_accepted_under_number);
 }
 
+fn is_readable(descriptor: i32) bool {
+    return sockets.ready_within(descriptor, 0, .{ .readable = true }).readable;
+}
+
+/// Select takes for ready what its loop's other poller does not take at all.
+fn check_armed(comptime Backend: type, trigger: layout.Trigger) !void {
+    var options = small_options();
+    const instance = try open(Backend, trigger, &options);
+    defer instance.close();
+    const wakes = instance.loop.backend.wake_descriptor();
+    try testing.expect(wakes >= 0);
+    const nothing = kernel.result(linux.open("/dev/null", .{ .CLOEXEC = true }, 0));
+    try testing.expect(nothing >= 0);
+    defer kernel.close(nothing);
+    const slot = instance.watch(nothing, readable);
+    try testing.expect(slot >= 0);
+    const generation = instance.loop.channel.header.result_generation;
+    for (0..3) |_| {
+        const result = try told(instance, slot) orelse return error.NothingTold;
+        // Others tell that it cannot be watched, and are done.
+        if (result < 0) return;
+        if (!instance.loop.arm(&instance.work)) continue;
+        try testing.expect(is_readable(wakes));
+    }
+    _ = instance.turn(0, 0, 0);
+    try testing.expectEqual(@as(i32, 0), instance.remove_watch(@intCast(slot), generation));
+    for (0..3) |_| _ = instance.turn(0, 0, 0);
+    try testing.expect(instance.loop.arm(&instance.work));
+    try testing.expect(!is_readable(wakes));
+}
+
+test "a host that sleeps is woken by what is always ready" {
+    try over_rows(check_armed);
+}
+
 /// While a loop closes its turns do not go on.
 fn check_rest_ends(comptime Backend: type, trigger: layout.Trigger) !void {
     var options = small_options();
