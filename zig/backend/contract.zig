@@ -71,7 +71,14 @@ comptime {
 
 /// What `cancel` ends: everything under way on the port, or just that. The descriptor of a poll may
 /// be closed as soon as its end was asked for.
-pub const Cancel = enum { all, receive, receive_message, poll };
+pub const Cancel = enum {
+    all,
+    receive,
+    receive_message,
+    poll,
+    /// The poll's descriptor was closed already: its number may be another's.
+    lost_poll,
+};
 
 pub const no_buffer: u32 = std.math.maxInt(u32);
 

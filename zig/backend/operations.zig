@@ -161,7 +161,7 @@ pub fn cancel(port: u32, epoch: u32, descriptor: i32, what: contract.Cancel) uri
         .all => sqe.operation_flags = uring.cancel_fd | uring.cancel_all,
         .receive => sqe.address = user_data(.receive, port, epoch),
         .receive_message => sqe.address = user_data(.receive_message, port, epoch),
-        .poll => sqe.address = user_data(.poll, port, epoch),
+        .poll, .lost_poll => sqe.address = user_data(.poll, port, epoch),
     }
     return sqe;
 }

@@ -200,11 +200,14 @@ pub fn Readiness(comptime Poller: type) type {
         ) bool {
             const state = self.open(port, epoch, descriptor);
             switch (what) {
-                .all, .poll => state.cancelled = true,
+                .all, .poll, .lost_poll => state.cancelled = true,
                 .receive, .receive_message => state.receive_cancelled = state.receiving,
             }
             // It belongs to somebody else, who may close it now.
-            if (state.polling) self.unwatch(state);
+            if (state.polling) {
+                if (what == .lost_poll and Poller.forgets_closed) state.is_watched = false;
+                self.unwatch(state);
+            }
             self.enqueue(port);
             return true;
         }

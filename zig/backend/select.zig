@@ -87,7 +87,7 @@ pub const SelectPoller = struct {
         if (descriptor < 0) return kernel.negative(.BADF);
         if (descriptor >= descriptors_max) return @intFromEnum(layout.Status.descriptor_limit);
         const place: u32 = @intCast(descriptor);
-        if (self.watched.has(place)) return kernel.negative(.EXIST);
+        // What was watched under the number was closed, or there would not be another one now.
         self.ports[place] = .{ .port = port, .epoch = epoch };
         self.watched.put(place, true);
         self.count = @max(self.count, place + 1);

@@ -279,7 +279,7 @@ pub const Simulated = struct {
             switch (cancellation.what) {
                 .all => {},
                 .receive => if (operation.kind != .receive) continue,
-                .receive_message, .poll => continue,
+                .receive_message, .poll, .lost_poll => continue,
             }
             operation.cancelled = true;
             operation.due_ns = self.due_ns();

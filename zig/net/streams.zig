@@ -82,10 +82,12 @@ pub fn Streams(comptime Loop: type) type {
             errdefer mapped.free(Connection, connections);
             const free = try mapped.allocate(u32, slots);
             errdefer mapped.free(u32, free);
+            var nodes = try Nodes.init(options.sends);
+            errdefer nodes.deinit();
             return .{
                 .loop = loop,
                 .connections = connections,
-                .nodes = try Nodes.init(options.sends),
+                .nodes = nodes,
                 .held_nodes = try .of(contract.shares_buffers(&loop.backend)),
                 .limit = options.limit,
                 .free_first = 0,

@@ -33,6 +33,10 @@ pub const close = system.close;
 /// Whether the number is that of an open descriptor.
 pub const is_open = system.is_open;
 
+/// What a descriptor is of, so that another one of the same number is told from it. Anonymous ones
+/// of Linux (eventfd, timerfd) are all of one thing.
+pub const Identity = struct { device: u64 = 0, inode: u64 = 0 };
+
 /// Whether waiting for a descriptor makes sense: a regular file or a folder is always ready. 0, or
 /// a negated errno: EBADF, or EPERM as epoll has it.
 pub const check_pollable = system.check_pollable;

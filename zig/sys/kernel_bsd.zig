@@ -5,6 +5,7 @@ const builtin = @import("builtin");
 const c = std.c;
 const error_numbers = @import("error_numbers.zig");
 
+const Identity = @import("kernel.zig").Identity;
 const Memory = []align(std.heap.page_size_min) u8;
 
 const numbers = error_numbers.Translation(c.E, switch (builtin.os.tag) {
@@ -37,10 +38,14 @@ pub fn is_open(descriptor: i32) bool {
     return result(c.fcntl(descriptor, c.F.GETFD, @as(c_int, 0))) >= 0;
 }
 
-pub fn check_pollable(descriptor: i32) i32 {
+pub fn check_pollable(descriptor: i32, identity: *Identity) i32 {
     var stat: c.Stat = undefined;
     const rc = result(c.fstat(descriptor, &stat));
     if (rc < 0) return rc;
+    identity.* = .{
+        .device = @truncate(@as(u128, @bitCast(@as(i128, stat.dev)))),
+        .inode = @intCast(stat.ino),
+    };
     return switch (stat.mode & c.S.IFMT) {
         c.S.IFREG, c.S.IFDIR => -@as(i32, @intFromEnum(std.os.linux.E.PERM)),
         else => 0,

@@ -3,6 +3,7 @@
 const std = @import("std");
 const linux = std.os.linux;
 
+const Identity = @import("kernel.zig").Identity;
 const Memory = []align(std.heap.page_size_min) u8;
 
 /// The value of a system call, or its negated errno. An address is a positive value.
@@ -25,11 +26,16 @@ pub fn is_open(descriptor: i32) bool {
     return result(linux.fcntl(descriptor, linux.F.GETFD, 0)) >= 0;
 }
 
-pub fn check_pollable(descriptor: i32) i32 {
+pub fn check_pollable(descriptor: i32, identity: *Identity) i32 {
     var stat: linux.Statx = undefined;
     const flags = linux.AT.EMPTY_PATH;
-    const rc = result(linux.statx(descriptor, "", flags, .{ .TYPE = true }, &stat));
+    const mask: linux.STATX = .{ .TYPE = true, .INO = true };
+    const rc = result(linux.statx(descriptor, "", flags, mask, &stat));
     if (rc < 0) return rc;
+    identity.* = .{
+        .device = @as(u64, stat.dev_major) << 32 | stat.dev_minor,
+        .inode = stat.ino,
+    };
     return switch (stat.mode & linux.S.IFMT) {
         linux.S.IFREG, linux.S.IFDIR => -@as(i32, @intFromEnum(linux.E.PERM)),
         else => 0,

@@ -26,6 +26,7 @@ const State = enum(u8) { free = 0, open, closing };
 const Watch = struct {
     state: State,
     descriptor: i32,
+    identity: kernel.Identity,
     /// Changes when the slot is freed; the epoch of its poll.
     generation: u32,
     interest: u32,
@@ -85,7 +86,8 @@ pub fn Watches(comptime Loop: type) type {
             if (!valid(interest)) return @intFromEnum(layout.Status.bad_argument);
             const edge = interest & layout.watch_edge != 0;
             if (edge and !Loop.Backend.has_edges) return @intFromEnum(layout.Status.unsupported);
-            const rc = check(descriptor);
+            var identity: kernel.Identity = .{};
+            const rc = check(descriptor, &identity);
             if (rc < 0) return rc;
             const place: usize = @intCast(descriptor);
             if (self.slots[place] != 0) return kernel.negative(.EXIST);
@@ -93,6 +95,7 @@ pub fn Watches(comptime Loop: type) type {
             const watch = &self.watches[slot];
             watch.state = .open;
             watch.descriptor = descriptor;
+            watch.identity = identity;
             watch.interest = interest & interest_mask;
             watch.edge = edge;
             self.slots[place] = slot + 1;
@@ -106,9 +109,9 @@ pub fn Watches(comptime Loop: type) type {
                 interest & interest_mask != 0;
         }
 
-        fn check(descriptor: i32) i32 {
+        fn check(descriptor: i32, identity: *kernel.Identity) i32 {
             if (descriptor < 0) return kernel.negative(.BADF);
-            const rc = kernel.check_pollable(descriptor);
+            const rc = kernel.check_pollable(descriptor, identity);
             if (rc < 0) return rc;
             const most = @min(descriptors_max, Loop.Backend.descriptors_max);
             return if (descriptor < most) 0 else @intFromEnum(layout.Status.descriptor_limit);
@@ -135,19 +138,34 @@ pub fn Watches(comptime Loop: type) type {
             if (!valid(interest)) return @intFromEnum(layout.Status.bad_argument);
             const edge = interest & layout.watch_edge != 0;
             if (edge and !Loop.Backend.has_edges) return @intFromEnum(layout.Status.unsupported);
+            if (is_lost(watch)) {
+                self.end(slot, watch, .lost_poll);
+                return kernel.negative(.BADF);
+            }
             watch.interest = interest & interest_mask;
             watch.edge = edge;
-            self.stop(slot, watch);
+            self.stop(slot, watch, .poll);
             return 0;
+        }
+
+        /// Whether its descriptor was closed: nothing may be done to who has the number now.
+        fn is_lost(watch: *const Watch) bool {
+            var identity: kernel.Identity = .{};
+            const rc = kernel.check_pollable(watch.descriptor, &identity);
+            return rc < 0 or !std.meta.eql(identity, watch.identity);
         }
 
         /// 0, or a negative status. The descriptor may be closed afterwards.
         pub fn remove(self: *Self, slot: u32, generation: u32) i32 {
             const watch = self.find(slot, generation) orelse return kernel.negative(.NOENT);
+            self.end(slot, watch, if (is_lost(watch)) .lost_poll else .poll);
+            return 0;
+        }
+
+        fn end(self: *Self, slot: u32, watch: *Watch, how: contract.Cancel) void {
             watch.state = .closing;
             self.slots[@intCast(watch.descriptor)] = 0;
-            self.stop(slot, watch);
-            return 0;
+            self.stop(slot, watch, how);
         }
 
         fn find(self: *Self, slot: u32, generation: u32) ?*Watch {
@@ -175,13 +193,13 @@ pub fn Watches(comptime Loop: type) type {
         }
 
         /// Asks for the end of the poll; what follows that is up to `advance`.
-        fn stop(self: *Self, slot: u32, watch: *Watch) void {
+        fn stop(self: *Self, slot: u32, watch: *Watch, how: contract.Cancel) void {
             if (watch.polling and !watch.cancelled) {
                 watch.cancelled = self.loop.backend.cancel(
                     self.first_port + slot,
                     watch.generation,
                     watch.descriptor,
-                    .poll,
+                    how,
                 );
             }
             if (!watch.polling or !watch.cancelled) self.attention.push(self.watches, slot);
@@ -241,9 +259,13 @@ pub fn Watches(comptime Loop: type) type {
                 .open => if (!watch.polling) {
                     self.start(slot, watch);
                 } else if (watch.polled != watch.interest or watch.polled_edge != watch.edge) {
-                    self.stop(slot, watch);
+                    self.stop(slot, watch, .poll);
                 },
-                .closing => if (watch.polling) self.stop(slot, watch) else self.finish(slot, watch),
+                .closing => if (watch.polling)
+                    // Whoever had the descriptor may have closed it meanwhile.
+                    self.stop(slot, watch, if (is_lost(watch)) .lost_poll else .poll)
+                else
+                    self.finish(slot, watch),
             }
         }
 
