@@ -160,7 +160,7 @@ export class Loop implements Disposable {
    * @param handler Called in each turn that finds it ready.
    * @throws {IoError} `EBADF`, `EEXIST` when this loop watches it already, `EPERM` for a regular
    *   file or a folder, `EXHAUSTED`, `DESCRIPTOR_LIMIT` and `UNSUPPORTED` (edges) with `select`,
-   *   `INVALID_OPTION`, `LOOP_CLOSED`.
+   *   `INVALID_ARGUMENT`, `INVALID_OPTION`, `LOOP_CLOSED`.
    *
    * @example Standard input, without the runtime's streams
    * ```ts no-run

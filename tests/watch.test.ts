@@ -119,6 +119,40 @@ testLoop("a removed watch is not told of, even in the turn that has it", (loop) 
   assert.equal(calls, 1);
 });
 
+testLoop("a watch whose descriptor was closed can be removed", (loop) => {
+  using pipe = new Pipe();
+  const told: number[] = [];
+  const watch = loop.watch(pipe.read, {}, (_, ready) => {
+    told.push(ready);
+    pipe.closeRead();
+  });
+  writeDescriptor(pipe.write, "x");
+  turnUntil(loop, () => told.length > 0, "told");
+  for (let turn = 0; turn < 5; turn++) loop.turn();
+  if (loop.backend === "io_uring") {
+    assert.deepEqual(told, [Ready.readable, Ready.error], "told that it cannot be watched");
+    assert.equal(watch.active, false);
+    assert.equal(watch.error?.code, "EBADF");
+    fails("ENOENT", () => watch.modify({}));
+  }
+  watch.remove();
+  assert.equal(watch.active, false);
+});
+
+testLoop("a watch can be removed in the turn that ends it", (loop) => {
+  using first = new Pipe();
+  using second = new Pipe();
+  let calls = 0;
+  const steps = [(): void => second.closeRead(), (): void => closed.remove()];
+  const watch = loop.watch(first.read, {}, () => steps[calls++]?.());
+  const closed = loop.watch(second.read, {}, () => {});
+  writeDescriptor(first.write, "x");
+  writeDescriptor(second.write, "x");
+  turnUntil(loop, () => calls === 2, "told twice");
+  assert.equal(closed.active, false);
+  watch.remove();
+});
+
 testLoop("a number may be closed and watched again at once", (loop) => {
   for (let round = 0; round < 20; round++) {
     using pipe = new Pipe();
