@@ -1,4 +1,5 @@
-// The tasks of package.json and deno.json: start, test, sanitize, planted, bench, build, check, fmt.
+// The tasks of package.json and deno.json: start, test, sanitize, planted, bench, build, check,
+// fmt.
 //
 // Each does its own set-up, so that a fresh clone needs nothing but Node and npm, or Deno, or Bun.
 // Plain JavaScript over `node:` modules, because it must run before anything is installed or built.

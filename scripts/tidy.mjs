@@ -17,6 +17,9 @@ const whole = new Set(["zig/layout.zig"]);
 /** Spelled so that this file does not complain about itself. */
 const leftovers = new RegExp(["TO" + "DO", "FIX" + "ME"].map((word) => `\\b${word}\\b`).join("|"));
 const exclusive = new RegExp("\\." + "only\\(");
+/** The runner's own way to skip a test, whose reason nobody records. */
+const skipping = /^\s*skip: (?!Skip\b)|\{ skip(:|,| \})/;
+const skipper = "tests/support/record.ts";
 
 /** The rows of the house, from the ground up. A file imports from its own folder and from below. */
 /** @type {Record<string, number>} */
@@ -61,6 +64,9 @@ export function tidy() {
     if (!text.endsWith("\n")) complain(lines.length, "no newline at the end");
     lines.forEach((line, index) => {
       for (const what of complaintsAbout(line)) complain(index + 1, what);
+      if (file.startsWith("tests/") && file !== skipper && skipping.test(line)) {
+        complain(index + 1, `skip a test with testUnless of ${skipper}`);
+      }
     });
     for (const { line, what } of importComplaints(file, lines)) complain(line, what);
   }

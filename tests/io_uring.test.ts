@@ -12,8 +12,9 @@ import {
   type LoopOptions,
   probe,
 } from "../mod.ts";
-import { type Skip, unavailable } from "./support/backends.ts";
+import { unavailable } from "./support/backends.ts";
 import { turnUntil } from "./support/drive.ts";
+import { type Skip, testUnless } from "./support/record.ts";
 import { ContentReader, ContentWriter, openPair } from "./support/streams.ts";
 
 interface Case {
@@ -35,7 +36,7 @@ const cases: readonly Case[] = [
 function missing(feature: IoUringFeature): Skip {
   const { features } = probe().backends.io_uring;
   return unavailable("io_uring") ||
-    (features.includes(feature) ? false : `this kernel does not grant ${feature}`);
+    (features.includes(feature) ? false : `kernel: io_uring: it does not grant ${feature}`);
 }
 
 function loopWith(options: IoUringOptions, pool: LoopOptions["pool"] = {}): Loop {
@@ -73,7 +74,7 @@ function streamThrough(loop: Loop, total: number): void {
 }
 
 for (const { feature, options } of cases) {
-  test(`a stream with ${feature} keeps every byte`, { skip: missing(feature) }, () => {
+  testUnless(missing(feature), `a stream with ${feature} keeps every byte`, () => {
     using loop = loopWith(options, { bufferSize: 4_096 });
     assert.ok(loop.capabilities.features.includes(feature));
     streamThrough(loop, 2_000_000);
@@ -82,33 +83,27 @@ for (const { feature, options } of cases) {
     assert.ok(zeroCopiesCopied <= zeroCopies);
   });
 
-  test(
-    `a loop with ${feature} closes with everything in flight`,
-    { skip: missing(feature) },
-    () => {
-      const loop = loopWith(options, { bufferSize: 4_096 });
-      const lost = loop.pool.stats().lostBytes;
-      const reasons: (string | undefined)[] = [];
-      const { client } = openPair(loop, {
-        server: { data: (conn, lease) => void conn.send(lease) },
-        client: { close: (_conn, error) => void reasons.push(error?.code) },
-      });
-      const writer = new ContentWriter(1_000_000);
-      writer.write(client);
-      loop.turn();
-      writer.write(client);
-      loop.turn();
-      loop.close();
-      assert.deepEqual(reasons, ["LOOP_CLOSED"]);
-      using next = loopWith({});
-      assert.equal(next.pool.stats().lostBytes, lost);
-    },
-  );
+  testUnless(missing(feature), `a loop with ${feature} closes with everything in flight`, () => {
+    const loop = loopWith(options, { bufferSize: 4_096 });
+    const lost = loop.pool.stats().lostBytes;
+    const reasons: (string | undefined)[] = [];
+    const { client } = openPair(loop, {
+      server: { data: (conn, lease) => void conn.send(lease) },
+      client: { close: (_conn, error) => void reasons.push(error?.code) },
+    });
+    const writer = new ContentWriter(1_000_000);
+    writer.write(client);
+    loop.turn();
+    writer.write(client);
+    loop.turn();
+    loop.close();
+    assert.deepEqual(reasons, ["LOOP_CLOSED"]);
+    using next = loopWith({});
+    assert.equal(next.pool.stats().lostBytes, lost);
+  });
 }
 
-test("messages that share a buffer can be kept and sent on", {
-  skip: missing("incrementalBuffers"),
-}, () => {
+testUnless(missing("incrementalBuffers"), "messages that share a buffer can be kept", () => {
   using loop = loopWith({ incrementalBuffers: true }, { bufferSize: 4_096 });
   const count = 8;
   const rounds = 40;
@@ -153,7 +148,7 @@ test("messages that share a buffer can be kept and sent on", {
   turnUntil(loop, () => loop.stats().buffersInUse === 0, "every buffer is back");
 });
 
-test("all options together", { skip: missing("sqpoll") }, () => {
+testUnless(missing("sqpoll"), "all options together", () => {
   using loop = loopWith({
     sqpoll: { idleMs: 5, cpu: 0 },
     zeroCopyBytes: 3_000,
@@ -168,9 +163,7 @@ test("all options together", { skip: missing("sqpoll") }, () => {
   streamThrough(loop, 1_000_000);
 });
 
-test("a CPU that is not there: NOT_GRANTED, with the option and the errno", {
-  skip: missing("sqpoll"),
-}, () => {
+testUnless(missing("sqpoll"), "a CPU that is not there: NOT_GRANTED, and what was not", () => {
   const open = (bestEffort: boolean): Loop => loopWith({ sqpoll: { cpu: 4_095 }, bestEffort });
   assert.throws(() => open(false), (error) => {
     assert.ok(error instanceof IoError);
@@ -223,11 +216,7 @@ test("another backend has no use for the options", () => {
   }
 });
 
-test(
-  "with an option that is not best effort, auto is io_uring",
-  { skip: missing("bundles") },
-  () => {
-    using loop = new Loop({ ioUring: { bundles: true } });
-    assert.equal(loop.backend, "io_uring");
-  },
-);
+testUnless(missing("bundles"), "with an option that is not best effort, auto is io_uring", () => {
+  using loop = new Loop({ ioUring: { bundles: true } });
+  assert.equal(loop.backend, "io_uring");
+});
