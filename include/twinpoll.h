@@ -16,13 +16,14 @@ extern "C" {
 #define TP_ASSERT_SIZE(type, bytes) struct tp_size_is_checked_from_c11_on
 #endif
 
-#define TP_LAYOUT_HASH UINT32_C(0x5c3eb0ff)
+#define TP_LAYOUT_HASH UINT32_C(0xc53624dc)
 #define TP_ABI_VERSION UINT32_C(1)
 #define TP_READY_READABLE UINT32_C(1)
 #define TP_READY_WRITABLE UINT32_C(2)
 #define TP_READY_ERROR UINT32_C(4)
 #define TP_READY_HANGUP UINT32_C(8)
 #define TP_WATCH_EDGE UINT32_C(16)
+#define TP_ANSWER_RESERVE UINT32_C(4)
 #define TP_SEND_FLAG_MOVE UINT32_C(1)
 #define TP_SEND_FLAG_ANSWER UINT32_C(2)
 #define TP_HEADER_BYTES UINT32_C(512)

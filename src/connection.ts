@@ -333,7 +333,7 @@ export class ConnectionHandle implements Connection {
     const length = lease.size;
     const queued = words[this.#queuedAt];
     const overMark = queued > 0 && queued + length > this.highWaterMark;
-    if (overMark || words[Header.free_sends] === 0) return this.#full(1, length, 0);
+    if (overMark || words[Header.free_sends] < this.#placesFor(1)) return this.#full(1, length, 0);
     this.#submitLease(lease);
     return this.#taken(queued);
   }
@@ -354,7 +354,7 @@ export class ConnectionHandle implements Connection {
     if (length === 0) checkAttached(data);
     const overMark = queued > 0 && queued + length > this.highWaterMark;
     if (length === 0 && !overMark) return this.#taken(queued);
-    if (overMark || words[Header.free_sends] === 0) {
+    if (overMark || words[Header.free_sends] < this.#placesFor(1)) {
       return this.#full(1, length, pool.copyBytes(length));
     }
     const buffer = pool.take(length);
@@ -373,7 +373,7 @@ export class ConnectionHandle implements Connection {
     const { length, places, bufferBytes } = message;
     const queued = words[this.#queuedAt];
     const overMark = queued > 0 && queued + length > this.highWaterMark;
-    if (overMark || words[Header.free_sends] < places || !message.take()) {
+    if (overMark || words[Header.free_sends] < this.#placesFor(places) || !message.take()) {
       return this.#full(places, length, bufferBytes);
     }
     message.submit(
@@ -381,6 +381,13 @@ export class ConnectionHandle implements Connection {
       (buffer, generation, bytes) => this.#submit(buffer, generation, 0, bytes, send_flag_move),
     );
     return this.#taken(queued);
+  }
+
+  /** How many places must be free for a message that needs so many. */
+  #placesFor(places: number): number {
+    const { loop } = this;
+    if (loop.answering === this) return places;
+    return Math.min(places + loop.answerPlaces, loop.sendPlaces);
   }
 
   #submitLease(lease: LeaseHandle): void {

@@ -18,6 +18,7 @@ import type { ListenerHandle } from "./listener.ts";
 import type { WatchHandle } from "./watch.ts";
 import type { OpenedLoop } from "./loop_options.ts";
 import {
+  answer_reserve,
   type Functions,
   Header,
   LoopOptions as Layout,
@@ -65,6 +66,9 @@ export class LoopState {
   readonly watches: (WatchHandle | null)[] = [];
   /** By slot, of which other loops have some. */
   readonly doorbells: Map<number, DoorbellHandle> = new Map();
+  /** Sends that can be queued at a time, and those of them that are for answers only. */
+  readonly sendPlaces: number;
+  readonly answerPlaces: number;
   /** Where strings become bytes on their way to a buffer. */
   readonly scratch: Uint8Array;
   driver: Driver | null = null;
@@ -106,6 +110,8 @@ export class LoopState {
     this.words = new Uint32Array(region);
     this.signed = new Int32Array(region);
     this.doubles = new Float64Array(region, 0, region.byteLength >>> 3);
+    this.sendPlaces = this.words[Header.free_sends];
+    this.answerPlaces = Math.floor(this.sendPlaces / answer_reserve);
     this.completionsAt = granted[Layout.completions_offset] / 4;
     this.queuedAt = granted[Layout.queued_offset] / 4;
     this.scratch = new Uint8Array(granted[Layout.buffer_size]);

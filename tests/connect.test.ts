@@ -50,7 +50,7 @@ testLoop(
     assert.match(error.message, /tcp:\/\/\[::1\]:\d+/);
   },
   {},
-  noIpv6,
+  { skip: noIpv6 },
 );
 
 testLoop("an address that no route leads to closes with ENETUNREACH", (loop) => {
@@ -88,7 +88,7 @@ for (
       awaitClosed(loop, client, server);
     },
     {},
-    skip,
+    { skip },
   );
 }
 

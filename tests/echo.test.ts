@@ -45,7 +45,7 @@ testLoop(
     listener.close();
   },
   {},
-  noIpv6,
+  { skip: noIpv6 },
 );
 
 testLoop(
@@ -66,7 +66,7 @@ testLoop(
     only.close();
   },
   {},
-  noIpv6,
+  { skip: noIpv6 },
 );
 
 testLoop("200 connections at once each get their own bytes back", (loop) => {

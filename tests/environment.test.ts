@@ -7,7 +7,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "no
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
-import { probe } from "../mod.ts";
+import { type IoUringOptions, probe } from "../mod.ts";
 import { abi_version, layout_hash } from "../src/native/abi.ts";
 import { testEach } from "./support/backends.ts";
 import { runChild } from "./support/child.ts";
@@ -23,10 +23,16 @@ function tool(name: string): string {
 /** What `tests/programs/open.ts` prints. */
 async function open(
   backend: string,
-  options: { prefix?: string[]; environment?: Record<string, string>; permissions?: string[] } = {},
+  options: {
+    prefix?: string[];
+    environment?: Record<string, string>;
+    permissions?: string[];
+    ioUring?: IoUringOptions;
+  } = {},
 ): Promise<Record<string, unknown>> {
-  const { prefix = [], environment, permissions } = options;
+  const { prefix = [], environment, permissions, ioUring } = options;
   const words = [...prefix, ...command("tests/programs/open.ts", permissions), backend];
+  if (ioUring !== undefined) words.push(JSON.stringify(ioUring));
   const { stdout, stderr } = await runChild(words, environment);
   assert.notEqual(stdout, "", stderr);
   return JSON.parse(stdout);
@@ -56,6 +62,16 @@ for (
     const prefix = [tool("deny-io-uring"), refusal];
     assert.deepEqual(await open("auto", { prefix }), { backend: "epoll", echoed: "hello" });
     assert.deepEqual(await open("epoll", { prefix }), { backend: "epoll", echoed: "hello" });
+  });
+
+  test(`where io_uring is refused with ${refusal}, its options need it or do without`, async () => {
+    const prefix = [tool("deny-io-uring"), refusal];
+    const error = await open("auto", { prefix, ioUring: { sqpoll: true } });
+    assert.equal(error.code, "BACKEND_UNAVAILABLE");
+    assert.match(String(error.message), reason);
+    const ioUring = { sqpoll: true, bestEffort: true };
+    const found = await open("auto", { prefix, ioUring });
+    assert.deepEqual(found, { backend: "epoll", echoed: "hello" });
   });
 
   test(`where io_uring is refused with ${refusal}, info explains it`, async () => {

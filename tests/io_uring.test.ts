@@ -12,9 +12,9 @@ import {
   type LoopOptions,
   probe,
 } from "../mod.ts";
-import { unavailable } from "./support/backends.ts";
+import { unavailable, withoutFeature } from "./support/backends.ts";
+import { testUnless } from "./support/record.ts";
 import { turnUntil } from "./support/drive.ts";
-import { type Skip, testUnless } from "./support/record.ts";
 import { ContentReader, ContentWriter, openPair } from "./support/streams.ts";
 
 interface Case {
@@ -31,13 +31,6 @@ const cases: readonly Case[] = [
   { feature: "bundles", options: { bundles: true } },
   { feature: "incrementalBuffers", options: { incrementalBuffers: true } },
 ];
-
-/** Why a case cannot run here, or false. */
-function missing(feature: IoUringFeature): Skip {
-  const { features } = probe().backends.io_uring;
-  return unavailable("io_uring") ||
-    (features.includes(feature) ? false : `kernel: io_uring: it does not grant ${feature}`);
-}
 
 function loopWith(options: IoUringOptions, pool: LoopOptions["pool"] = {}): Loop {
   return new Loop({ backend: "io_uring", ioUring: options, pool });
@@ -74,7 +67,7 @@ function streamThrough(loop: Loop, total: number): void {
 }
 
 for (const { feature, options } of cases) {
-  testUnless(missing(feature), `a stream with ${feature} keeps every byte`, () => {
+  testUnless(withoutFeature(feature), `a stream with ${feature} keeps every byte`, () => {
     using loop = loopWith(options, { bufferSize: 4_096 });
     assert.ok(loop.capabilities.features.includes(feature));
     streamThrough(loop, 2_000_000);
@@ -83,72 +76,83 @@ for (const { feature, options } of cases) {
     assert.ok(zeroCopiesCopied <= zeroCopies);
   });
 
-  testUnless(missing(feature), `a loop with ${feature} closes with everything in flight`, () => {
-    const loop = loopWith(options, { bufferSize: 4_096 });
-    const lost = loop.pool.stats().lostBytes;
-    const reasons: (string | undefined)[] = [];
-    const { client } = openPair(loop, {
-      server: { data: (conn, lease) => void conn.send(lease) },
-      client: { close: (_conn, error) => void reasons.push(error?.code) },
-    });
-    const writer = new ContentWriter(1_000_000);
-    writer.write(client);
-    loop.turn();
-    writer.write(client);
-    loop.turn();
-    loop.close();
-    assert.deepEqual(reasons, ["LOOP_CLOSED"]);
-    using next = loopWith({});
-    assert.equal(next.pool.stats().lostBytes, lost);
-  });
+  testUnless(
+    withoutFeature(feature),
+    `a loop with ${feature} closes with everything in flight`,
+    () => {
+      const loop = loopWith(options, { bufferSize: 4_096 });
+      const lost = loop.pool.stats().lostBytes;
+      const reasons: (string | undefined)[] = [];
+      const { client } = openPair(loop, {
+        server: { data: (conn, lease) => void conn.send(lease) },
+        client: { close: (_conn, error) => void reasons.push(error?.code) },
+      });
+      const writer = new ContentWriter(1_000_000);
+      writer.write(client);
+      loop.turn();
+      writer.write(client);
+      loop.turn();
+      loop.close();
+      assert.deepEqual(reasons, ["LOOP_CLOSED"]);
+      using next = loopWith({});
+      assert.equal(next.pool.stats().lostBytes, lost);
+    },
+  );
 }
 
-testUnless(missing("incrementalBuffers"), "messages that share a buffer can be kept", () => {
-  using loop = loopWith({ incrementalBuffers: true }, { bufferSize: 4_096 });
-  const count = 8;
-  const rounds = 40;
-  const kept: Lease[] = [];
-  let received = 0;
-  let deliveries = 0;
-  const pairs = Array.from({ length: count }, (_, index) =>
-    openPair(loop, {
-      server: {
-        data(conn, lease): void {
-          received += lease.length;
-          // Every other one is kept, and sent back later.
-          if (deliveries++ % 2 === 0) kept.push(lease.retain());
-          else conn.send(lease);
+testUnless(
+  withoutFeature("incrementalBuffers"),
+  "messages that share a buffer can be kept and sent on",
+  () => {
+    using loop = loopWith({ incrementalBuffers: true }, { bufferSize: 4_096 });
+    const count = 8;
+    const rounds = 40;
+    const kept: Lease[] = [];
+    let received = 0;
+    let deliveries = 0;
+    const pairs = Array.from({ length: count }, (_, index) =>
+      openPair(loop, {
+        server: {
+          data(conn, lease): void {
+            received += lease.length;
+            // Every other one is kept, and sent back later.
+            if (deliveries++ % 2 === 0) kept.push(lease.retain());
+            else conn.send(lease);
+          },
         },
-      },
-      client: {
-        data(_conn, lease): void {
-          echoed += lease.length;
-          for (const byte of lease.bytes) assert.equal(byte, index);
+        client: {
+          data(_conn, lease): void {
+            echoed += lease.length;
+            for (const byte of lease.bytes) assert.equal(byte, index);
+          },
         },
-      },
-    }));
-  let echoed = 0;
-  let sent = 0;
-  for (let round = 1; round <= rounds; round++) {
-    pairs.forEach(({ client }, index) => {
-      client.send(new Uint8Array(30 + index).fill(index));
-      sent += 30 + index;
-    });
-    turnUntil(loop, () => received === sent, "the messages");
-  }
-  assert.ok(kept.length >= rounds * count / 2);
-  const { buffersInUse } = loop.stats();
-  assert.ok(buffersInUse < kept.length / 4, `${buffersInUse} buffers for ${kept.length} messages`);
-  for (const lease of kept.splice(0)) {
-    pairs[lease.bytes[0]].server.send(lease);
-  }
-  turnUntil(loop, () => echoed === sent, "what was kept came back");
-  for (const { client } of pairs) client.close();
-  turnUntil(loop, () => loop.stats().openConnections === 0, "all closed");
-  turnUntil(loop, () => loop.stats().buffersInUse === 0, "every buffer is back");
-});
+      }));
+    let echoed = 0;
+    let sent = 0;
+    for (let round = 1; round <= rounds; round++) {
+      pairs.forEach(({ client }, index) => {
+        client.send(new Uint8Array(30 + index).fill(index));
+        sent += 30 + index;
+      });
+      turnUntil(loop, () => received === sent, "the messages");
+    }
+    assert.ok(kept.length >= rounds * count / 2);
+    const { buffersInUse } = loop.stats();
+    assert.ok(
+      buffersInUse < kept.length / 4,
+      `${buffersInUse} buffers for ${kept.length} messages`,
+    );
+    for (const lease of kept.splice(0)) {
+      pairs[lease.bytes[0]].server.send(lease);
+    }
+    turnUntil(loop, () => echoed === sent, "what was kept came back");
+    for (const { client } of pairs) client.close();
+    turnUntil(loop, () => loop.stats().openConnections === 0, "all closed");
+    turnUntil(loop, () => loop.stats().buffersInUse === 0, "every buffer is back");
+  },
+);
 
-testUnless(missing("sqpoll"), "all options together", () => {
+testUnless(withoutFeature("sqpoll"), "all options together", () => {
   using loop = loopWith({
     sqpoll: { idleMs: 5, cpu: 0 },
     zeroCopyBytes: 3_000,
@@ -163,19 +167,23 @@ testUnless(missing("sqpoll"), "all options together", () => {
   streamThrough(loop, 1_000_000);
 });
 
-testUnless(missing("sqpoll"), "a CPU that is not there: NOT_GRANTED, and what was not", () => {
-  const open = (bestEffort: boolean): Loop => loopWith({ sqpoll: { cpu: 4_095 }, bestEffort });
-  assert.throws(() => open(false), (error) => {
-    assert.ok(error instanceof IoError);
-    assert.equal(error.code, "NOT_GRANTED");
-    assert.match(error.message, /ioUring\.sqpoll/);
-    assert.equal(error.errno, 22);
-    assert.match(error.advice, /bestEffort/);
-    return true;
-  });
-  using loop = open(true);
-  assert.ok(!loop.capabilities.features.includes("sqpoll"));
-});
+testUnless(
+  withoutFeature("sqpoll"),
+  "a CPU that is not there: NOT_GRANTED, with the option and the errno",
+  () => {
+    const open = (bestEffort: boolean): Loop => loopWith({ sqpoll: { cpu: 4_095 }, bestEffort });
+    assert.throws(() => open(false), (error) => {
+      assert.ok(error instanceof IoError);
+      assert.equal(error.code, "NOT_GRANTED");
+      assert.match(error.message, /ioUring\.sqpoll/);
+      assert.equal(error.errno, 22);
+      assert.match(error.advice, /bestEffort/);
+      return true;
+    });
+    using loop = open(true);
+    assert.ok(!loop.capabilities.features.includes("sqpoll"));
+  },
+);
 
 test("options that are out of their range are named", () => {
   const integers: [name: string, make: (value: unknown) => object, wrong: unknown[]][] = [
@@ -216,7 +224,11 @@ test("another backend has no use for the options", () => {
   }
 });
 
-testUnless(missing("bundles"), "with an option that is not best effort, auto is io_uring", () => {
-  using loop = new Loop({ ioUring: { bundles: true } });
-  assert.equal(loop.backend, "io_uring");
-});
+testUnless(
+  withoutFeature("bundles"),
+  "with an option that is not best effort, auto is io_uring",
+  () => {
+    using loop = new Loop({ ioUring: { bundles: true } });
+    assert.equal(loop.backend, "io_uring");
+  },
+);

@@ -41,30 +41,35 @@ testLoop("a lease moves to another loop with its bytes where they are", (loop) =
   assert.throws(() => Lease.receive(other, message), stale, "and after its end");
 });
 
-testLoop("what arrives can be passed on from its handler, and sent by the other loop", (loop) => {
-  using other = new Loop({ backend: loop.backend });
-  const far = openPair(other, {
-    server: { data: (_, lease) => void (text += Buffer.from(lease.bytes).toString()) },
-  });
-  let text = "";
-  let message: LeaseMessage | null = null;
-  const { client, server } = openPair(loop, {
-    server: {
-      data(_, lease): void {
-        message = lease.transfer();
-        assert.equal(lease.released, true);
+testLoop(
+  "what arrives can be passed on from its handler, and sent by the other loop",
+  (loop) => {
+    using other = new Loop({ backend: loop.backend });
+    const far = openPair(other, {
+      server: { data: (_, lease) => void (text += Buffer.from(lease.bytes).toString()) },
+    });
+    let text = "";
+    let message: LeaseMessage | null = null;
+    const { client, server } = openPair(loop, {
+      server: {
+        data(_, lease): void {
+          message = lease.transfer();
+          assert.equal(lease.released, true);
+        },
       },
-    },
-  });
-  client.send("passed on");
-  turnUntil(loop, () => message !== null, "the data");
-  far.client.send(Lease.receive(other, posted(message!)));
-  turnUntil(other, () => text === "passed on", "the bytes at the far end");
-  far.client.close();
-  awaitClosed(other, far.client, far.server);
-  client.close();
-  awaitClosed(loop, client, server);
-});
+    });
+    client.send("passed on");
+    turnUntil(loop, () => message !== null, "the data");
+    far.client.send(Lease.receive(other, posted(message!)));
+    turnUntil(other, () => text === "passed on", "the bytes at the far end");
+    far.client.close();
+    awaitClosed(other, far.client, far.server);
+    client.close();
+    awaitClosed(loop, client, server);
+  },
+  {},
+  { needs: "transfer" },
+);
 
 testLoop("a buffer that somebody else uses too is BUSY and stays", (loop) => {
   const { client, server } = openPair(loop);
@@ -165,32 +170,37 @@ test("what comes from other slabs goes back there", () => {
   assert.equal(slabs, before.slabs);
 });
 
-testLoop("transferring gives the credit back, also to a loop that sleeps", async (loop) => {
-  using other = new Loop({ backend: loop.backend });
-  const kept: Lease[] = [];
-  let received = 0;
-  const { client, server } = openPair(loop, {
-    server: {
-      data(_, lease): void {
-        received += lease.length;
-        kept.push(lease.retain());
+testLoop(
+  "transferring gives the credit back, also to a loop that sleeps",
+  async (loop) => {
+    using other = new Loop({ backend: loop.backend });
+    const kept: Lease[] = [];
+    let received = 0;
+    const { client, server } = openPair(loop, {
+      server: {
+        data(_, lease): void {
+          received += lease.length;
+          kept.push(lease.retain());
+        },
       },
-    },
-    listen: { receiveCredits: 1 },
-  });
-  loop.attach();
-  client.send("x".repeat(100_000));
-  const limit = Date.now() + 20_000;
-  while (received < 100_000) {
-    assert.ok(Date.now() < limit, `${received} bytes, then nothing`);
-    await untilQuiet(loop);
-    for (const lease of kept.splice(0)) Lease.receive(other, lease.transfer()).release();
-  }
-  loop.detach();
-  for (const lease of kept) lease.release();
-  client.close();
-  awaitClosed(loop, client, server);
-});
+      listen: { receiveCredits: 1 },
+    });
+    loop.attach();
+    client.send("x".repeat(100_000));
+    const limit = Date.now() + 20_000;
+    while (received < 100_000) {
+      assert.ok(Date.now() < limit, `${received} bytes, then nothing`);
+      await untilQuiet(loop);
+      for (const lease of kept.splice(0)) Lease.receive(other, lease.transfer()).release();
+    }
+    loop.detach();
+    for (const lease of kept) lease.release();
+    client.close();
+    awaitClosed(loop, client, server);
+  },
+  {},
+  { needs: "transfer" },
+);
 
 testLoop("drain follows when what was in transit is received, however late", async (loop) => {
   const { backend, capabilities } = loop;

@@ -184,6 +184,10 @@ pub const Operation = enum(u8) {
     listener_close = 12,
 };
 
+/// One of so many places for sends is for answers, which find none only when they take all of those
+/// themselves.
+pub const answer_reserve: u32 = 4;
+
 pub const send_flag_move: u8 = 1;
 pub const send_flag_answer: u8 = 2;
 

@@ -5,13 +5,14 @@
 // of an f64. The offset of a nested struct is counted in that struct's alignment.
 // `byte_length` is the size in bytes.
 
-export const layout_hash = 0x5c3eb0ff;
+export const layout_hash = 0xc53624dc;
 export const abi_version = 1;
 export const ready_readable = 1;
 export const ready_writable = 2;
 export const ready_error = 4;
 export const ready_hangup = 8;
 export const watch_edge = 16;
+export const answer_reserve = 4;
 export const send_flag_move = 1;
 export const send_flag_answer = 2;
 export const header_bytes = 512;

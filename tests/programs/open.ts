@@ -1,11 +1,15 @@
-// Opens a loop and serves itself one client: `open BACKEND`. Prints the backend, or the error, as
-// one JSON object.
+// Opens a loop and serves itself one client: `open BACKEND [IO_URING_OPTIONS]`. Prints the backend,
+// or the error, as one JSON object.
 
 import process from "node:process";
 import { type BackendName, IoError, Loop } from "../../mod.ts";
 
 try {
-  const loop = new Loop({ backend: process.argv[2] as BackendName });
+  const [backend, ioUring] = process.argv.slice(2);
+  const loop = new Loop({
+    backend: backend as BackendName,
+    ...(ioUring === undefined ? {} : { ioUring: JSON.parse(ioUring) }),
+  });
   const listener = loop.listen("tcp://127.0.0.1:0", {
     data: (conn, lease) => void conn.send(lease),
   });

@@ -4,7 +4,15 @@
 
 import assert from "node:assert/strict";
 import { networkInterfaces } from "node:os";
-import { type BackendName, Loop, type LoopOptions, type LoopStats, probe } from "../../mod.ts";
+import {
+  type BackendName,
+  type IoUringFeature,
+  type IoUringOptions,
+  Loop,
+  type LoopOptions,
+  type LoopStats,
+  probe,
+} from "../../mod.ts";
 import { explainReason } from "../../src/loop_options.ts";
 import { Reason } from "../../src/native/abi.ts";
 import { turnUntil } from "./drive.ts";
@@ -17,17 +25,35 @@ export const backends: readonly BackendName[] = ["io_uring", "epoll", "kqueue", 
 export interface Row {
   readonly name: string;
   readonly options: LoopOptions & { readonly backend: BackendName };
+  /** What the kernel must grant. */
+  readonly feature?: IoUringFeature;
+  /** What is documented not to be had with it; tests that need that are not made. */
+  readonly lacks?: readonly Need[];
 }
+
+/** Receive credits; leases that can be transferred while more arrives. */
+export type Need = "credits" | "transfer";
 
 /** Every backend with each of its triggers. Another one is another row, not another test. */
 export const rows: readonly Row[] = [
   { name: "io_uring", options: { backend: "io_uring" } },
+  ring("sqpoll", "sqpoll", { sqpoll: { idleMs: 5 } }),
+  ring("zero-copy", "zeroCopy", { zeroCopyBytes: 1 }),
+  ring("bundles", "bundles", { bundles: true, minWaitUs: 20, minWaitCount: 2 }),
+  {
+    ...ring("shared buffers", "incrementalBuffers", { incrementalBuffers: true }),
+    lacks: ["credits", "transfer"],
+  },
   { name: "epoll", options: { backend: "epoll" } },
   { name: "epoll, level", options: { backend: "epoll", trigger: "level" } },
   { name: "kqueue", options: { backend: "kqueue" } },
   { name: "kqueue, level", options: { backend: "kqueue", trigger: "level" } },
   { name: "select", options: { backend: "select" } },
 ];
+
+function ring(name: string, feature: IoUringFeature, ioUring: IoUringOptions): Row {
+  return { name: `io_uring, ${name}`, options: { backend: "io_uring", ioUring }, feature };
+}
 
 /** The best backend of this machine, for what is tested once. */
 export const bestBackend: BackendName = probe().backends.io_uring.available ? "io_uring" : "epoll";
@@ -49,6 +75,13 @@ export function unavailable(backend: BackendName): Skip {
   return `${others.includes(reason!) ? "" : "kernel: "}${backend}: ${reason}`;
 }
 
+/** Why tests of a feature of io_uring are skipped, or false. */
+export function withoutFeature(feature: IoUringFeature): Skip {
+  const isThere = probe().backends.io_uring.features.includes(feature);
+  return unavailable("io_uring") ||
+    (isThere ? false : `kernel: io_uring: it does not grant ${feature}`);
+}
+
 /** Makes a test per backend. */
 export function testEach(
   name: string,
@@ -68,10 +101,13 @@ export function testLoop(
   name: string,
   body: (loop: Loop) => void | Promise<void>,
   options: LoopOptions = {},
-  skip: Skip = false,
+  { skip = false, needs }: { readonly skip?: Skip; readonly needs?: Need } = {},
 ): void {
   for (const row of rows) {
-    const reason = unavailable(row.options.backend) || skip;
+    if (needs !== undefined && row.lacks?.includes(needs)) continue;
+    const { options: { backend }, feature } = row;
+    const missing = feature === undefined ? unavailable(backend) : withoutFeature(feature);
+    const reason = missing || skip;
     testUnless(reason, `${name} (${row.name})`, () => {
       return withLoop({ ...options, ...row.options }, body);
     });
@@ -98,6 +134,10 @@ export function settle(loop: Loop): LoopStats {
     const { openConnections, openListeners, openWatches } = loop.stats();
     return openConnections === 0 && openListeners === 0 && openWatches === 0;
   }, "everything closed");
+  // What was sent without a copy is in use until the kernel says that it is done.
+  if (loop.capabilities.features.includes("zeroCopy")) {
+    turnUntil(loop, () => loop.stats().buffersInUse === 0, "every buffer released");
+  }
   // The buffers of the last deliveries go back with the start of a turn.
   loop.turn();
   const stats = loop.stats();

@@ -177,6 +177,38 @@ fn index_of(comptime field: []const u8) ?u32 {
     return index_of_field(field);
 }
 
+test "options of a ring are checked, and which of them only io_uring can honour is told" {
+    const zeroes = std.mem.zeroes(layout.LoopOptions);
+    inline for (.{
+        .{ "sqpoll", 3 },              .{ "sqpoll_idle_ms", 60_001 },
+        .{ "sqpoll_cpu", 4097 },       .{ "zero_copy_bytes", (1 << 30) + 1 },
+        .{ "min_wait_us", 1_000_001 }, .{ "min_wait_count", 4097 },
+        .{ "napi_us", 1_000_001 },     .{ "bundles", 3 },
+        .{ "incremental_buffers", 3 }, .{ "best_effort", 3 },
+    }) |case| {
+        var options = zeroes;
+        @field(options, case[0]) = case[1];
+        try std.testing.expectEqual(index_of(case[0]), refused(options));
+    }
+    var options = zeroes;
+    try std.testing.expect(complete(&options));
+    try std.testing.expectEqual(Wishes{
+        .sqpoll_idle_ms = 1000,
+        .min_wait_count = 32,
+    }, wishes(&options));
+    try std.testing.expectEqual(@as(u32, 0), ring_option(&options));
+    inline for (.{
+        .{ "sqpoll", yes }, .{ "zero_copy_bytes", 1 }, .{ "min_wait_us", 1 },
+        .{ "napi_us", 1 },  .{ "bundles", yes },       .{ "incremental_buffers", yes },
+    }) |case| {
+        var asking = options;
+        @field(asking, case[0]) = case[1];
+        try std.testing.expectEqual(index_of_field(case[0]), ring_option(&asking));
+        asking.best_effort = yes;
+        try std.testing.expectEqual(@as(u32, 0), ring_option(&asking));
+    }
+}
+
 test "slabs, buffers and the whole fit into each other" {
     const zeroes = std.mem.zeroes(layout.LoopOptions);
     var options = zeroes;

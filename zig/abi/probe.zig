@@ -18,7 +18,7 @@ pub fn fill(report: *layout.MachineReport) void {
     const facts = memory_facts.read();
     report.* = .{
         .size = @sizeOf(layout.MachineReport),
-        .page_bytes = std.heap.page_size_min,
+        .page_bytes = @intCast(machine.page_bytes()),
         .cpus_online = machine.cpus_online(),
         .cpus_allowed = machine.cpus_allowed(),
         .memory_lock_limit = machine.limit(.MEMLOCK),

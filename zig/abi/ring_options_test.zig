@@ -196,6 +196,17 @@ test "a loop with an option closes with everything in flight, and nothing is los
     try check_each(check_close);
 }
 
+test "a loop is not idle while the kernel reads its buffers" {
+    var options = options_of(cases[1]);
+    const instance = try open(&options, .{});
+    defer instance.close();
+    // As if one notification did not come.
+    instance.loop.backend.notices.holding += 1;
+    try testing.expect(!instance.work.close_all());
+    instance.loop.backend.notices.holding -= 1;
+    try testing.expect(instance.work.close_all());
+}
+
 test "a denied option is refused by name, or done without" {
     try check_each(check_denied);
 }

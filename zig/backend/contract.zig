@@ -59,7 +59,7 @@ pub const message_payload_offset = message_control_offset + message_control_byte
 pub const MessageHeader = extern struct {
     address_bytes: u32,
     control_bytes: u32,
-    /// Of the message; more than the buffer has where it was cut short.
+    /// Of the message; on Linux more than the buffer has where it was cut short.
     payload_bytes: u32,
     /// MSG_TRUNC, MSG_CTRUNC.
     flags: u32,

@@ -269,7 +269,6 @@ pub fn IoUringOver(comptime System: type) type {
                 const sqe = self.next_sqe() orelse return false;
                 self.files.remove(descriptor, sqe, operations.user_data(.files, port, epoch));
             }
-            self.notices.forget(port);
             return true;
         }
 

@@ -38,7 +38,7 @@ fn Bench(comptime System: type) type {
             var failure: contract.Failure = .{};
             self.backend.init(.{
                 .entries = 8,
-                .ports = 4,
+                .ports = 16,
                 .pool = &self.pool,
                 .wishes = wishes,
             }, &failure) catch return error.SkipZigTest;
@@ -272,32 +272,44 @@ test "a zero-copy send holds its buffers until it is notified" {
     try testing.expectEqual(counts, bench.backend.zero_copies());
 }
 
+/// What a send on a port became.
+fn sent_as(bench: *Fake, port: u32, epoch: u32, segments: []const contract.Segment) !uring.Opcode {
+    try testing.expect(bench.backend.send(port, epoch, 77, segments));
+    _ = bench.backend.enter(0);
+    return last_submission().opcode;
+}
+
 test "without a notice, or on a socket that cannot, a send is a plain one" {
     var bench: Fake = undefined;
     try bench.open(.{ .zero_copy_bytes = 1 });
     defer bench.close();
     var segments: [1]contract.Segment = undefined;
     segments_of(&bench, &segments);
-    for (0..zero_copy.notices_max) |_| {
-        try testing.expect(bench.backend.send(1, 9, 77, &segments));
-        _ = bench.backend.enter(0);
-        try testing.expectEqual(uring.Opcode.send_zc, last_submission().opcode);
+    const port_count = zero_copy.notices_max / zero_copy.held_per_port;
+    for (0..port_count) |port| {
+        for (0..zero_copy.held_per_port) |_| {
+            const opcode = try sent_as(&bench, @intCast(port), 9, &segments);
+            try testing.expectEqual(uring.Opcode.send_zc, opcode);
+        }
+        // A port has its share, and all of them together have what there is.
+        const opcode = try sent_as(&bench, @intCast(port), 9, &segments);
+        try testing.expectEqual(uring.Opcode.send, opcode);
     }
-    const first = last_submission().user_data;
-    try testing.expect(bench.backend.send(1, 9, 77, &segments));
-    _ = bench.backend.enter(0);
-    try testing.expectEqual(uring.Opcode.send, last_submission().opcode);
+    try testing.expectEqual(uring.Opcode.send, try sent_as(&bench, port_count, 9, &segments));
+}
 
-    fake.complete(first, kernel.negative(.OPNOTSUPP), 0);
+test "a socket that cannot is not asked again, another on its port is" {
+    var bench: Fake = undefined;
+    try bench.open(.{ .zero_copy_bytes = 1 });
+    defer bench.close();
+    var segments: [1]contract.Segment = undefined;
+    segments_of(&bench, &segments);
+    try testing.expectEqual(uring.Opcode.send_zc, try sent_as(&bench, 1, 9, &segments));
+    fake.complete(last_submission().user_data, kernel.negative(.OPNOTSUPP), 0);
     try testing.expectEqual(@as(i32, 0), bench.next().?.result);
     try testing.expectEqual(contract.Kind.released, bench.next().?.kind);
-    for ([_]uring.Opcode{ .send, .send_zc }) |opcode| {
-        try testing.expect(bench.backend.send(1, 9, 77, &segments));
-        _ = bench.backend.enter(0);
-        try testing.expectEqual(opcode, last_submission().opcode);
-        // Another descriptor on the port may be one that can.
-        try testing.expect(bench.backend.forget(1, 9, 77));
-    }
+    try testing.expectEqual(uring.Opcode.send, try sent_as(&bench, 1, 9, &segments));
+    try testing.expectEqual(uring.Opcode.send_zc, try sent_as(&bench, 1, 10, &segments));
 }
 
 const Real = Bench(uring);
@@ -436,4 +448,57 @@ test "bytes that arrive while a receive is cancelled are not lost" {
     try check_cancel(.{ .incremental = true, .best_effort = true });
     try check_cancel(.{ .incremental = true, .bundles = true, .best_effort = true });
     try check_cancel(.{ .sqpoll = true, .sqpoll_idle_ms = 2, .best_effort = true });
+}
+
+/// An abstract Unix address of this process's own.
+fn own_address(address: *linux.sockaddr.un) u32 {
+    address.* = .{ .family = linux.AF.UNIX, .path = @splat(0) };
+    const pid: u32 = @intCast(linux.getpid());
+    const name = std.fmt.bufPrint(address.path[1..], "twinpoll-overflow-{d}", .{pid}) catch
+        unreachable;
+    return @intCast(@offsetOf(linux.sockaddr.un, "path") + 1 + name.len);
+}
+
+test "more connections than the completion queue has room for are all accepted" {
+    var bench: Real = undefined;
+    try bench.open(.{});
+    defer bench.close();
+    const count = 200;
+    try testing.expect(bench.backend.ring.cqes.len < count);
+    const kind = linux.SOCK.STREAM | linux.SOCK.CLOEXEC;
+    const listener = kernel.result(linux.socket(linux.AF.UNIX, kind, 0));
+    try testing.expect(listener >= 0);
+    defer kernel.close(listener);
+    var address: linux.sockaddr.un = undefined;
+    const length = own_address(&address);
+    const bound = kernel.result(linux.bind(listener, @ptrCast(&address), length));
+    try testing.expectEqual(@as(i32, 0), bound);
+    try testing.expectEqual(@as(i32, 0), kernel.result(linux.listen(listener, 2 * count)));
+    try testing.expect(bench.backend.accept(1, 5, listener, true));
+    var connected: u32 = 0;
+    var descriptors: [count]i32 = undefined;
+    defer for (descriptors[0..connected]) |descriptor| kernel.close(descriptor);
+    for (&descriptors) |*descriptor| {
+        descriptor.* = kernel.result(linux.socket(linux.AF.UNIX, kind, 0));
+        try testing.expect(descriptor.* >= 0);
+        connected += 1;
+        const rc = kernel.result(linux.connect(descriptor.*, @ptrCast(&address), length));
+        try testing.expectEqual(@as(i32, 0), rc);
+        // The kernel accepts, and nobody reaps.
+        try testing.expect(bench.backend.enter(0) >= 0);
+    }
+    try testing.expect(bench.backend.ring.kernel_has_work());
+    var accepted: u32 = 0;
+    for (0..1000) |_| {
+        while (bench.next()) |completion| {
+            try testing.expect(completion.result >= 0);
+            kernel.close(completion.result);
+            accepted += 1;
+            if (completion.more) continue;
+            try testing.expect(bench.backend.accept(1, 5, listener, true));
+        }
+        if (accepted == count) break;
+        try testing.expect(bench.backend.enter(std.time.ns_per_ms) >= 0);
+    }
+    try testing.expectEqual(@as(u32, count), accepted);
 }

@@ -19,7 +19,7 @@ pub fn send(descriptor: i32, segments: []const contract.Segment) i32 {
 }
 
 /// A message with its header, address and control data, as `contract.MessageHeader` tells. What
-/// does not fit is cut off: the header then has the message's true length.
+/// does not fit is cut off: the header then says so, and on Linux has the message's true length.
 pub fn receive_message(descriptor: i32, bytes: []align(8) u8) i32 {
     const payload = bytes[contract.message_payload_offset..];
     const address = bytes[contract.message_address_offset..][0..contract.message_address_bytes];

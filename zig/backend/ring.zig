@@ -86,20 +86,18 @@ pub fn Ring(comptime System: type) type {
 
         /// Climbs down the ladder until the kernel accepts a rung.
         pub fn init(options: Options, failure: *contract.Failure) contract.InitError!Self {
-            if (options.wishes.sqpoll) {
-                const denied = options.deny_features & @intFromEnum(layout.RingFeature.sqpoll) != 0;
-                const error_or_self = if (denied)
-                    error.Unavailable
-                else
-                    climb(&sqpoll_ladder, options, failure);
-                if (error_or_self) |self| return self else |err| if (err == error.OutOfMemory) {
-                    return err;
-                }
-                const errno = failure.errno;
-                failure.* = .{};
-                try wishes_module.refuse(&options.wishes, .sqpoll, errno, failure);
+            if (!options.wishes.sqpoll) return climb(&ladder, options, failure);
+            const bit: u32 = @intFromEnum(layout.RingFeature.sqpoll);
+            if (options.deny_features & bit == 0) {
+                if (climb(&sqpoll_ladder, options, failure)) |self| return self else |_| {}
             }
-            return climb(&ladder, options, failure);
+            const errno = failure.errno;
+            failure.* = .{};
+            // Where there is no ring at all that is the error to tell.
+            var self = try climb(&ladder, options, failure);
+            errdefer self.deinit();
+            try wishes_module.refuse(&options.wishes, .sqpoll, errno, failure);
+            return self;
         }
 
         fn climb(
@@ -296,16 +294,20 @@ pub fn Ring(comptime System: type) type {
             return flags & (uring.sq_taskrun | uring.sq_cq_overflow) != 0;
         }
 
-        /// Shows the kernel's thread, if there is one, what there is.
+        /// Shows the kernel what there is. Its thread, if there is one, goes on with that.
         pub fn show(self: *Self) void {
-            if (self.polled) @atomicStore(u32, self.sq_tail, self.sq_local_tail, .seq_cst);
+            if (self.polled) {
+                @atomicStore(u32, self.sq_tail, self.sq_local_tail, .seq_cst);
+            } else {
+                @atomicStore(u32, self.sq_tail, self.sq_local_tail, .release);
+            }
         }
 
         /// Submits everything and runs the kernel's pending work; with `wait` also waits for
         /// completions. Zero, or a negated errno: EBUSY and EAGAIN mean "reap first", ETIME and
         /// EINTR that the wait ended early.
         pub fn enter(self: *Self, wait: bool, timeout_ns: ?u64) i32 {
-            @atomicStore(u32, self.sq_tail, self.sq_local_tail, .seq_cst);
+            self.show();
             self.system_calls += 1;
             var flags = uring.enter_getevents | self.name_flags;
             if (self.polled and self.thread_sleeps()) flags |= uring.enter_sq_wakeup;
@@ -337,7 +339,7 @@ pub fn Ring(comptime System: type) type {
 
         /// Waits until the kernel's thread has taken at least one entry of a full queue.
         pub fn wait_for_room(self: *Self) void {
-            @atomicStore(u32, self.sq_tail, self.sq_local_tail, .seq_cst);
+            self.show();
             self.system_calls += 1;
             const flags = uring.enter_sq_wait | uring.enter_sq_wakeup | self.name_flags;
             _ = System.enter(self.name, 0, 0, flags, null);

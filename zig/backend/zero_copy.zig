@@ -14,6 +14,9 @@ const contract = @import("contract.zig");
 
 /// Sends whose notifications may be outstanding.
 pub const notices_max = 256;
+/// Buffers that one port may hold so, less than one send more: a peer that is slow to acknowledge
+/// leaves something for the others.
+pub const held_per_port = 32;
 
 const none: u32 = std.math.maxInt(u32);
 
@@ -26,11 +29,19 @@ const Notice = struct {
     buffers: [contract.segments_max]u32,
 };
 
+/// What a port's sends hold. It is another one's when the epoch is another.
+const Use = struct {
+    epoch: u32,
+    holding: u32,
+    /// The kernel cannot send so there: all further sends are plain.
+    refused: bool,
+};
+
 pub const Notices = struct {
     /// None where nothing is sent so.
     notices: []Notice,
-    /// By port: 1 where the kernel refused, so that all of its sends are plain.
-    refused: []u8,
+    /// By port.
+    uses: []Use,
     threshold_bytes: u32,
     free_head: u32,
     /// Those whose buffers are to be released.
@@ -41,7 +52,7 @@ pub const Notices = struct {
 
     pub const empty: Notices = .{
         .notices = &.{},
-        .refused = &.{},
+        .uses = &.{},
         .threshold_bytes = 0,
         .free_head = none,
         .released_head = none,
@@ -56,7 +67,7 @@ pub const Notices = struct {
             notice.next = if (next == notices_max) none else @intCast(next);
         }
         var self: Notices = .empty;
-        self.refused = try mapped.allocate(u8, ports);
+        self.uses = try mapped.allocate(Use, ports);
         self.notices = notices;
         self.threshold_bytes = threshold_bytes;
         self.free_head = 0;
@@ -64,7 +75,7 @@ pub const Notices = struct {
     }
 
     pub fn deinit(self: *Notices) void {
-        mapped.free(u8, self.refused);
+        mapped.free(Use, self.uses);
         mapped.free(Notice, self.notices);
         self.* = undefined;
     }
@@ -78,7 +89,9 @@ pub const Notices = struct {
         segments: []const contract.Segment,
     ) ?u32 {
         const index = self.free_head;
-        if (index == none or self.refused[port] != 0) return null;
+        if (index == none or pool.receive_is_scarce()) return null;
+        const use = self.use_of(port, epoch);
+        if (use.refused or use.holding >= held_per_port) return null;
         var bytes: u64 = 0;
         for (segments) |segment| {
             if (segment.buffer == contract.no_buffer) return null;
@@ -99,7 +112,14 @@ pub const Notices = struct {
         notice.epoch = epoch;
         notice.count = @intCast(segments.len);
         self.holding += notice.count;
+        use.holding += notice.count;
         return index;
+    }
+
+    fn use_of(self: *Notices, port: u32, epoch: u32) *Use {
+        const use = &self.uses[port];
+        if (use.epoch != epoch) use.* = .{ .epoch = epoch, .holding = 0, .refused = false };
+        return use;
     }
 
     /// The first completion of a send: what the caller is told. A kernel or a socket that cannot do
@@ -109,7 +129,7 @@ pub const Notices = struct {
         var result = cqe.result;
         switch (result) {
             kernel.negative(.OPNOTSUPP), kernel.negative(.NOMEM), kernel.negative(.NOBUFS) => {
-                self.refused[notice.port] = 1;
+                self.use_of(notice.port, notice.epoch).refused = true;
                 result = 0;
             },
             else => {},
@@ -133,6 +153,9 @@ pub const Notices = struct {
     }
 
     fn release(self: *Notices, index: u32) void {
+        const notice = &self.notices[index];
+        const use = &self.uses[notice.port];
+        if (use.epoch == notice.epoch) use.holding -= notice.count;
         self.notices[index].next = self.released_head;
         self.released_head = index;
     }
@@ -154,10 +177,5 @@ pub const Notices = struct {
             self.free_head = index;
         }
         return notice.buffers[notice.count];
-    }
-
-    /// The port is given to another descriptor.
-    pub fn forget(self: *Notices, port: u32) void {
-        if (self.refused.len > 0) self.refused[port] = 0;
     }
 };

@@ -5,6 +5,7 @@
 //! `answer_bytes` that of answers, which are what a data handler sent on its own connection.
 
 const std = @import("std");
+const layout = @import("../layout.zig");
 const mapped = @import("../memory/mapped.zig");
 const contract = @import("../backend/contract.zig");
 const Pool = @import("../memory/pool.zig").Pool;
@@ -39,6 +40,11 @@ pub const Nodes = struct {
 
     pub fn count(self: *const Nodes) u32 {
         return @intCast(self.nodes.len);
+    }
+
+    /// So many places of nodes are for answers: whoever sends much by itself leaves them free.
+    pub fn reserve(self: *const Nodes) u32 {
+        return self.count() / layout.answer_reserve;
     }
 
     fn take(self: *Nodes, node: Node) ?u32 {

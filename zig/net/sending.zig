@@ -152,7 +152,9 @@ pub fn Sending(comptime Streams: type) type {
             if (!connection.drain_wanted) return;
             if (!has_room(connection)) return;
             const loop = streams.loop;
-            const has_places = streams.nodes.free_count >= @max(1, connection.drain_parts);
+            const nodes = &streams.nodes;
+            const places = @min(@max(1, connection.drain_parts) + nodes.reserve(), nodes.count());
+            const has_places = nodes.free_count >= places;
             if (!has_places or !loop.pool.may_take(connection.drain_buffer_bytes)) {
                 return streams.bufferless.push(streams.connections, slot);
             }

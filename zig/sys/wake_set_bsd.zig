@@ -23,7 +23,7 @@ pub const WakeSet = struct {
     };
 
     pub fn open(self: *WakeSet, failed: *layout.Syscall) i32 {
-        failed.* = .none;
+        failed.* = .kqueue;
         const descriptor = kernel.result(c.kqueue());
         if (descriptor < 0) return descriptor;
         _ = c.fcntl(descriptor, c.F.SETFD, @as(c_int, c.FD_CLOEXEC));
@@ -43,7 +43,7 @@ pub const WakeSet = struct {
 
     /// Nothing to prepare, but a descriptor that the system cannot watch is refused here.
     pub fn add(self: *const WakeSet, descriptor: i32, word: u64, failed: *layout.Syscall) i32 {
-        failed.* = .none;
+        failed.* = .kevent;
         return self.change(.{
             .ident = @intCast(descriptor),
             .filter = c.EVFILT.READ,
@@ -85,7 +85,7 @@ pub const WakeSet = struct {
     ) i32 {
         _ = self;
         _ = word;
-        failed.* = .none;
+        failed.* = .kevent;
         timer.number = number;
         return 0;
     }
