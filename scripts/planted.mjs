@@ -24,6 +24,7 @@ export async function planted(words) {
   const chosen = faults.filter(({ about }) =>
     words.length === 0 || words.some((word) => about.includes(word))
   );
+  if (chosen.length === 0) throw new TaskError(`No fault's description has ${words.join(" or ")}.`);
   const folder = mkdtempSync(join(tmpdir(), "twinpoll-planted-"));
   try {
     cpSync(join(root, "zig"), join(folder, "zig"), { recursive: true });

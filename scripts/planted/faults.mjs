@@ -127,9 +127,9 @@ export const faults = [
   {
     about: "data that arrives during a pause is dropped",
     file: receiving,
-    text: "connection.held.push(streams.loop.pool, buffer, length);",
-    instead: "if (connection.paused) return streams.release(buffer);\n" +
-      "                connection.held.push(streams.loop.pool, buffer, length);",
+    text: "if (!connection.held.push(streams.loop.pool, nodes, part)) {",
+    instead: "if (connection.paused) return streams.release(part.buffer);\n" +
+      "                if (!connection.held.push(streams.loop.pool, nodes, part)) {",
   },
   {
     about: "data overtakes what is held back",
@@ -263,9 +263,9 @@ export const faults = [
   {
     about: "data that nobody wants any more keeps its buffer",
     file: receiving,
-    text: "if (connection.state != .open) return streams.release(buffer);",
+    text: "if (connection.state != .open or connection.failure == no_buffers) {",
     instead: "if (connection.state == .ending) return;\n" +
-      "            if (connection.state != .open) return streams.release(buffer);",
+      "            if (connection.state != .open or connection.failure == no_buffers) {",
   },
   {
     about: "an error overtakes the data that arrived before it",
@@ -275,7 +275,7 @@ export const faults = [
   },
   {
     about: "a loop that closes does not wait for its operations",
-    file: "zig/net/net.zig",
+    file: "zig/abi/work.zig",
     text: "if (before == 0) return true;",
     instead: "if (before <= 1) return true;",
   },
