@@ -68,7 +68,8 @@ export interface LoopOptions {
   backend?: "auto" | BackendName;
   /**
    * For `epoll` and `kqueue`. Default `"edge"`, which costs fewer system calls. `select` only has
-   * `"level"`, `io_uring` neither.
+   * `"level"`, `io_uring` neither: asked for by name that is an error, chosen by `"auto"` it ignores
+   * this.
    */
   trigger?: TriggerName;
   /** Default `"adaptive"`. */

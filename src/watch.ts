@@ -51,7 +51,10 @@ export interface WatchOptions {
   edge?: boolean;
 }
 
-/** Called in each turn that finds the descriptor ready, with the bits of {@linkcode Ready}. */
+/**
+ * Called in each turn that finds the descriptor ready, with the bits of {@linkcode Ready}. If it
+ * can be watched no longer, the last call has `Ready.error`, and `watch.error` tells why.
+ */
 export type WatchHandler = (watch: Watch, ready: number) => void;
 
 /** A descriptor that is watched. It stays the application's: it is neither read nor closed here. */

@@ -145,7 +145,7 @@ test("what is no message of a doorbell is refused, and another process's is not 
 test("a loop has at most 1,024 doorbells, and its end ends them", () => {
   const loop = new Loop({ backend: bestBackend });
   const doorbells = Array.from({ length: 1_024 }, () => loop.doorbell(() => {}));
-  assert.throws(() => loop.doorbell(() => {}), { code: "EXHAUSTED" });
+  assert.throws(() => loop.doorbell(() => {}), { code: "EXHAUSTED", advice: /doorbells/ });
   loop.close();
   assert.ok(doorbells.every((doorbell) => doorbell.closed && !ring(doorbell.message)));
   assert.throws(() => loop.doorbell(() => {}), { code: "LOOP_CLOSED" });

@@ -1,11 +1,14 @@
 // Watched descriptors: the classic readiness interface, on every backend.
 
 import assert from "node:assert/strict";
+import { closeSync, openSync } from "node:fs";
+import { join } from "node:path";
 import { test } from "node:test";
 import { IoError, Loop, Ready, type Watch } from "../mod.ts";
 import { bestBackend, testEach, testLoop } from "./support/backends.ts";
 import { turnUntil } from "./support/drive.ts";
 import { Pipe, readDescriptor, writeDescriptor } from "./support/pipe.ts";
+import { root } from "./support/runtime.ts";
 
 const bytes = new Uint8Array(4096);
 
@@ -101,6 +104,21 @@ testLoop("errors have the names that people know", (loop) => {
   watch[Symbol.dispose]();
 });
 
+testLoop("a regular file and a folder are always ready: EPERM, with what to do", (loop) => {
+  for (const path of [join(root, "build.zig"), root]) {
+    const descriptor = openSync(path, "r");
+    try {
+      assert.throws(() => loop.watch(descriptor, {}, () => {}), {
+        code: "EPERM",
+        errno: 1,
+        advice: /regular file/,
+      });
+    } finally {
+      closeSync(descriptor);
+    }
+  }
+});
+
 testLoop("a removed watch is not told of, even in the turn that has it", (loop) => {
   using first = new Pipe();
   using second = new Pipe();
@@ -128,8 +146,8 @@ testLoop("a watch whose descriptor was closed can be removed", (loop) => {
   });
   writeDescriptor(pipe.write, "x");
   turnUntil(loop, () => told.length > 0, "told");
-  for (let turn = 0; turn < 5; turn++) loop.turn();
   if (loop.backend === "io_uring") {
+    turnUntil(loop, () => !watch.active, "its end");
     assert.deepEqual(told, [Ready.readable, Ready.error], "told that it cannot be watched");
     assert.equal(watch.active, false);
     assert.equal(watch.error?.code, "EBADF");
