@@ -95,6 +95,49 @@ testEach("a sleeping loop is woken from a Worker without a loop", async (backend
   assert.deepEqual([heard, await rung], [1, 1]);
 });
 
+testEach("a doorbell that is unref'd is heard, but keeps nothing going", async (backend) => {
+  using loop = new Loop({ backend });
+  let heard = 0;
+  using doorbell = loop.doorbell(() => void (heard += 1));
+  doorbell.unref();
+  await within(loop.run(), "the end of run()");
+  doorbell.ring();
+  doorbell.ref();
+  using last = loop.doorbell(() => doorbell.unref());
+  last.unref();
+  setTimeout(() => ring(last.message), 1);
+  await within(loop.run(), "the end of run()");
+  assert.equal(heard, 1);
+});
+
+testLoop("what a handler throws leaves its doorbell as it was", (loop) => {
+  let calls = 0;
+  using doorbell = loop.doorbell(() => {
+    calls += 1;
+    if (calls === 1) throw new Error("thrown by a doorbell");
+  });
+  const take = (count: number): void => turnUntil(loop, () => calls === count, "heard");
+  doorbell.ring();
+  assert.throws(() => take(2), /thrown by a doorbell/);
+  doorbell.ring();
+  take(2);
+});
+
+testLoop("a handler may close the loop, and no other is called then", (loop) => {
+  let calls = 0;
+  const handler = (): void => {
+    calls += 1;
+    loop.close();
+  };
+  const doorbells = [loop.doorbell(handler), loop.doorbell(handler)];
+  for (const doorbell of doorbells) doorbell.ring();
+  turnUntil(loop, () => loop.closed, "closed");
+  assert.equal(calls, 1);
+  for (const { closed, message } of doorbells) {
+    assert.deepEqual([closed, ring(message)], [true, false]);
+  }
+});
+
 testEach("an attached loop is woken too", async (backend) => {
   using loop = new Loop({ backend });
   loop.attach();

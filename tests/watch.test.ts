@@ -86,6 +86,14 @@ testLoop("with edges a change is told of once", (loop) => {
   watch.remove();
 });
 
+testLoop("select has no edges to change to", (loop) => {
+  using pipe = new Pipe();
+  const watch = loop.watch(pipe.read, {}, () => {});
+  if (loop.backend === "select") fails("UNSUPPORTED", () => watch.modify({ edge: true }));
+  else watch.modify({ edge: true });
+  watch.remove();
+});
+
 testLoop("errors have the names that people know", (loop) => {
   using pipe = new Pipe();
   const nothing = (): void => {};
@@ -230,6 +238,36 @@ testEach("an attached loop is woken for a watched descriptor", async (backend) =
   loop.detach();
 });
 
+testLoop("what a handler throws leaves its watch as it was", (loop) => {
+  using pipe = new Pipe();
+  let calls = 0;
+  const watch = loop.watch(pipe.read, {}, () => {
+    calls += 1;
+    if (calls === 1) throw new Error("thrown by a watch");
+  });
+  writeDescriptor(pipe.write, "x");
+  const take = (): void => turnUntil(loop, () => calls === 2, "told again");
+  assert.throws(take, /thrown by a watch/);
+  assert.equal(watch.active, true);
+  take();
+  watch.remove();
+});
+
+testLoop("a handler may close the loop, and no other is called then", (loop) => {
+  using first = new Pipe();
+  using second = new Pipe();
+  let calls = 0;
+  const handler = (): void => {
+    calls += 1;
+    loop.close();
+  };
+  const watches = [first, second].map((pipe) => loop.watch(pipe.read, {}, handler));
+  for (const pipe of [first, second]) writeDescriptor(pipe.write, "x");
+  turnUntil(loop, () => loop.closed, "closed");
+  assert.equal(calls, 1);
+  assert.ok(watches.every((watch) => !watch.active));
+});
+
 testLoop("many descriptors at once", (loop) => {
   const pipes = Array.from({ length: 200 }, () => new Pipe());
   const told = new Set<number>();
@@ -252,6 +290,10 @@ test("what is watched ends with its loop", () => {
   loop.close();
   assert.equal(watch.active, false);
   fails("LOOP_CLOSED", () => watch.remove());
+  fails("LOOP_CLOSED", () => watch.modify({}));
+  watch.ref();
+  watch.unref();
+  watch[Symbol.dispose]();
   fails("LOOP_CLOSED", () => loop.watch(pipe.read, {}, () => {}));
   using other = new Loop({ backend: bestBackend });
   using _again = other.watch(pipe.read, {}, () => {});
