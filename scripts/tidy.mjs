@@ -8,7 +8,7 @@ import process from "node:process";
 import { pathToFileURL } from "node:url";
 import { filesIn } from "./lib/bundle.mjs";
 import { root } from "./lib/paths.mjs";
-import { faults } from "./planted/faults.mjs";
+import { misplacedFaults } from "./planted/misplaced.mjs";
 
 const maxLines = 500;
 const maxColumns = 100;
@@ -66,19 +66,7 @@ export function tidy() {
     });
     for (const { line, what } of importComplaints(file, lines)) complain(line, what);
   }
-  return complaints.concat(plantedComplaints());
-}
-
-/**
- * Faults that cannot be planted any more, because what they change has changed.
- * @returns {string[]}
- */
-function plantedComplaints() {
-  return faults.flatMap(({ about, file, text }) => {
-    const places = (read(file) ?? "").split(text).length - 1;
-    if (places === 1) return [];
-    return [`${file}:1: ${places} places for the planted fault "${about}"`];
-  });
+  return complaints.concat(misplacedFaults());
 }
 
 /** @param {string} file */

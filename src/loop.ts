@@ -337,7 +337,8 @@ export class Loop implements Disposable {
 
   /**
    * Resets every connection, whose `close` then gets `LOOP_CLOSED`, closes every listener and
-   * doorbell, removes every watch, stops every timer. Every handle and lease is stale afterwards. Does nothing when closed.
+   * doorbell, removes every watch, stops every timer. Every handle and lease is stale afterwards.
+   * Does nothing when closed.
    */
   close(): void {
     const state = this.#state;

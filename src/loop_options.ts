@@ -68,8 +68,8 @@ export interface LoopOptions {
   backend?: "auto" | BackendName;
   /**
    * For `epoll` and `kqueue`. Default `"edge"`, which costs fewer system calls. `select` only has
-   * `"level"`, `io_uring` neither: asked for by name that is an error, chosen by `"auto"` it ignores
-   * this.
+   * `"level"`, `io_uring` neither: with it asked for by name a trigger is an error, with `"auto"` it
+   * is ignored where io_uring works.
    */
   trigger?: TriggerName;
   /** Default `"adaptive"`. */

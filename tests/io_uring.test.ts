@@ -10,9 +10,8 @@ import {
   type Lease,
   Loop,
   type LoopOptions,
-  probe,
 } from "../mod.ts";
-import { unavailable, withoutFeature } from "./support/backends.ts";
+import { withoutFeature } from "./support/backends.ts";
 import { testUnless } from "./support/record.ts";
 import { turnUntil } from "./support/drive.ts";
 import { ContentReader, ContentWriter, openPair } from "./support/streams.ts";

@@ -22,6 +22,7 @@ test {
     _ = @import("backend/buffer_ring.zig");
     _ = @import("backend/epoll.zig");
     _ = @import("backend/io_uring.zig");
+    _ = @import("backend/io_uring_kernel_test.zig");
     _ = @import("backend/io_uring_test.zig");
     _ = @import("backend/kqueue.zig");
     _ = @import("backend/message_test.zig");

@@ -127,9 +127,10 @@ export const faults = [
   {
     about: "data that arrives during a pause is dropped",
     file: receiving,
-    text: "if (!connection.held.push(streams.loop.pool, nodes, part)) {",
+    text: "const nodes = &streams.held_nodes;\n                if (!connection.held.push(",
     instead: "if (connection.paused) return streams.release(part.buffer);\n" +
-      "                if (!connection.held.push(streams.loop.pool, nodes, part)) {",
+      "                const nodes = &streams.held_nodes;\n" +
+      "                if (!connection.held.push(",
   },
   {
     about: "data overtakes what is held back",
@@ -171,7 +172,7 @@ export const faults = [
     about: "a connection that is accepted without a slot is forgotten",
     file: listeners,
     text: "if (self.parked_count == parked_max) return false;",
-    instead: "if (self.parked_count == 1) return true;",
+    instead: "if (self.open_count > 0) return true;",
   },
   {
     about: "a listener's slot is given out before the script knows of its end",

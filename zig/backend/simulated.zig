@@ -11,20 +11,19 @@ const layout = @import("../layout.zig");
 const kernel = @import("../sys/kernel.zig");
 const mapped = @import("../memory/mapped.zig");
 const Pool = @import("../memory/pool.zig").Pool;
-const slabs = @import("../memory/slabs.zig");
 const contract = @import("contract.zig");
 const attempts = @import("simulated/attempts.zig");
-const completions_module = @import("simulated/completions.zig");
-const Completions = completions_module.Completions;
+const Buffers = @import("simulated/buffers.zig").Buffers;
+const Completions = @import("simulated/completions.zig").Completions;
 const network_module = @import("simulated/network.zig");
 const Network = network_module.Network;
-const Operation = @import("simulated/operation.zig").Operation;
+const operation_module = @import("simulated/operation.zig");
+const Operation = operation_module.Operation;
 const sockets_module = @import("simulated/sockets.zig");
+const starting = @import("simulated/starting.zig");
 
-const kinds_count: u32 = std.meta.fields(contract.Kind).len;
+pub const kinds_count: u32 = std.meta.fields(contract.Kind).len;
 const submissions_max = 256;
-/// Written over a buffer that the kernel may fill: whoever still reads it finds out.
-const scribble = 0xa5;
 
 const Cancellation = struct { port: u32, epoch: u32, what: contract.Cancel };
 const Submission = union(enum) { start: u32, cancel: Cancellation };
@@ -47,10 +46,7 @@ pub const Simulated = struct {
     submission_count: u32,
     submission_limit: u32,
     completions: Completions,
-    /// Free receive buffers. The kernel takes the oldest, or the newest.
-    free: []u32,
-    free_count: u32,
-    newest_first: bool,
+    free: Buffers,
     /// Sends are tried when they start, as on a backend that is told of readiness.
     eager: bool,
     calls: u64,
@@ -78,7 +74,7 @@ pub const Simulated = struct {
         errdefer mapped.free(Operation, operations);
         const running = try mapped.allocate(u32, count);
         errdefer mapped.free(u32, running);
-        const free = try mapped.allocate(u32, options.pool.receive_count);
+        const names = try mapped.allocate(u32, options.pool.receive_count);
         self.network = network;
         self.pool = options.pool;
         self.operations = operations;
@@ -87,9 +83,11 @@ pub const Simulated = struct {
         self.submission_count = 0;
         self.submission_limit = @min(options.entries, submissions_max);
         self.completions = .{};
-        self.free = free;
-        self.free_count = 0;
-        self.newest_first = network.random().boolean();
+        self.free = .{
+            .names = names,
+            .count = 0,
+            .newest_first = network.random().boolean(),
+        };
         self.eager = network.random().boolean();
         self.calls = 0;
         self.held = 0;
@@ -107,7 +105,7 @@ pub const Simulated = struct {
         for (&self.network.backends) |*backend| {
             if (backend.* == self) backend.* = null;
         }
-        mapped.free(u32, self.free);
+        mapped.free(u32, self.free.names);
         mapped.free(u32, self.running);
         mapped.free(Operation, self.operations);
         self.* = undefined;
@@ -119,13 +117,15 @@ pub const Simulated = struct {
     }
 
     pub fn accept(self: *Simulated, port: u32, epoch: u32, descriptor: i32, many: bool) bool {
-        const operation = self.start(.accept, port, epoch, descriptor) orelse return false;
+        const operation = starting.start(self, .accept, port, epoch, descriptor) orelse
+            return false;
         operation.many = many;
         return true;
     }
 
     pub fn receive(self: *Simulated, port: u32, epoch: u32, descriptor: i32, many: bool) bool {
-        const operation = self.start(.receive, port, epoch, descriptor) orelse return false;
+        const operation = starting.start(self, .receive, port, epoch, descriptor) orelse
+            return false;
         operation.many = many;
         return true;
     }
@@ -160,7 +160,8 @@ pub const Simulated = struct {
         descriptor: i32,
         segments: []const contract.Segment,
     ) bool {
-        const operation = self.start(.send, port, epoch, descriptor) orelse return false;
+        const operation = starting.start(self, .send, port, epoch, descriptor) orelse
+            return false;
         @memcpy(operation.segments[0..segments.len], segments);
         operation.segment_count = @intCast(segments.len);
         if (self.eager) self.submit(self.submission_count);
@@ -174,53 +175,10 @@ pub const Simulated = struct {
         descriptor: i32,
         address: *const sockets_module.SocketAddress,
     ) bool {
-        const operation = self.start(.connect, port, epoch, descriptor) orelse return false;
+        const operation = starting.start(self, .connect, port, epoch, descriptor) orelse
+            return false;
         operation.remote_port = std.mem.bigToNative(u16, address.storage.in4.port);
         return true;
-    }
-
-    fn start(
-        self: *Simulated,
-        what: contract.Kind,
-        port: u32,
-        epoch: u32,
-        descriptor: i32,
-    ) ?*Operation {
-        const network = self.network;
-        if (network.hit(network.faults.no_room)) return null;
-        if (!self.has_submission_room()) return null;
-        const socket = network.find(descriptor) orelse {
-            network.violate("port {d}: {t} on descriptor {d}, which is not open", .{
-                port,
-                what,
-                descriptor,
-            });
-            return null;
-        };
-        const first = port * kinds_count;
-        for (self.operations[first..][0..kinds_count]) |other| {
-            if (!other.under_way()) continue;
-            if (other.kind == what) network.violate("port {d}: two times {t}", .{ port, what });
-            if (other.epoch == epoch and other.socket == socket) continue;
-            network.violate("port {d}: operations of two connections", .{port});
-        }
-        const index: u32 = first + @intFromEnum(what);
-        const operation = &self.operations[index];
-        if (operation.under_way()) return null;
-        operation.state = .submitted;
-        operation.kind = what;
-        operation.many = false;
-        operation.cancelled = false;
-        operation.port = port;
-        operation.epoch = epoch;
-        operation.descriptor = descriptor;
-        operation.socket = socket;
-        operation.attempts = 0;
-        operation.segment_count = 0;
-        socket.operations += 1;
-        self.started += 1;
-        self.put_submission(.{ .start = index });
-        return operation;
     }
 
     pub fn cancel(
@@ -244,7 +202,7 @@ pub const Simulated = struct {
     }
 
     /// A full queue is submitted first.
-    fn has_submission_room(self: *Simulated) bool {
+    pub fn has_submission_room(self: *Simulated) bool {
         if (self.submission_count == self.submission_limit) {
             self.calls += 1;
             self.submit(self.submissions_taken());
@@ -252,7 +210,7 @@ pub const Simulated = struct {
         return self.submission_count < self.submission_limit;
     }
 
-    fn put_submission(self: *Simulated, submission: Submission) void {
+    pub fn put_submission(self: *Simulated, submission: Submission) void {
         self.submissions[self.submission_count] = submission;
         self.submission_count += 1;
     }
@@ -270,14 +228,13 @@ pub const Simulated = struct {
 
     pub fn enter(self: *Simulated, wait_ns: u64) i32 {
         const network = self.network;
-        const faults = &network.faults;
         self.calls += 1;
         network.now_ns += network.random().intRangeAtMost(u64, 100, 2000);
-        if (network.hit(faults.clock_jump)) {
+        if (network.hit(network.faults.clock_jump)) {
             network.now_ns += network.random().uintAtMost(u64, 2 * std.time.ns_per_s);
         }
-        if (network.hit(faults.enter_refused)) return kernel.negative(.NOMEM);
-        if (network.hit(faults.enter_interrupted)) return 0;
+        if (network.hit(network.faults.enter_refused)) return kernel.negative(.NOMEM);
+        if (network.hit(network.faults.enter_interrupted)) return 0;
         self.submit(self.submissions_taken());
         network.progress();
         if (wait_ns > 0) network.wait(network.now_ns +| wait_ns, self);
@@ -351,7 +308,7 @@ pub const Simulated = struct {
         const network = self.network;
         const operation = &self.operations[index];
         if (!more) operation.state = .ended;
-        if (ends_connection(operation.kind, result)) {
+        if (operation_module.ends_connection(operation.kind, result)) {
             operation.socket.errors_given.set(kernel.errno_of(result));
         }
         var ready_ns = network.now_ns;
@@ -379,30 +336,6 @@ pub const Simulated = struct {
         });
     }
 
-    /// Keeps the buffers of a send that succeeds for a while longer.
-    pub fn hold(self: *Simulated, operation: *const Operation) void {
-        for (operation.segments[0..operation.segment_count]) |segment| {
-            // Room for the send's own completion is left.
-            if (self.completions.room() < 2 or segment.buffer == contract.no_buffer) return;
-            if (!self.pool.retain(segment.buffer)) return;
-            const network = self.network;
-            const delay_ns = network.random().uintAtMost(u64, 5 * std.time.ns_per_ms);
-            self.completions.push(.{
-                .operation = completions_module.no_operation,
-                .ready_ns = network.now_ns + delay_ns,
-                .completion = .{
-                    .kind = .released,
-                    .more = false,
-                    .port = 0,
-                    .epoch = 0,
-                    .result = 0,
-                    .buffer = segment.buffer,
-                },
-            });
-            self.held += 1;
-        }
-    }
-
     /// Buffers on which it holds references of its own.
     pub fn holding(self: *const Simulated) u32 {
         return self.held;
@@ -427,14 +360,13 @@ pub const Simulated = struct {
 
     pub fn reap(self: *Simulated, out: []contract.Completion) u32 {
         const network = self.network;
-        const faults = &network.faults;
         var wanted = out.len;
-        if (network.hit(faults.partial_reap)) {
+        if (network.hit(network.faults.partial_reap)) {
             wanted = network.random().uintAtMost(usize, @min(out.len, 3));
         }
         for (out[0..wanted], 0..) |*completion, count| {
             var skipped: u32 = 0;
-            if (network.hit(faults.reordering)) {
+            if (network.hit(network.faults.reordering)) {
                 const ready_count = self.completions.ready_count(network.now_ns);
                 skipped = network.random().uintLessThan(u32, @max(1, ready_count));
             }
@@ -449,7 +381,7 @@ pub const Simulated = struct {
             if (completion.buffer != contract.no_buffer) {
                 socket.read_bytes += @intCast(completion.result);
             }
-            if (ends_connection(completion.kind, completion.result)) {
+            if (operation_module.ends_connection(completion.kind, completion.result)) {
                 socket.read_before_error = socket.read_before_error orelse socket.read_bytes;
             }
             if (!completion.more) self.finish(waiting.operation);
@@ -466,12 +398,12 @@ pub const Simulated = struct {
     }
 
     pub fn buffers(self: *const Simulated) u32 {
-        return self.free_count;
+        return self.free.count;
     }
 
     /// Free or filled, and not handed out yet.
     pub fn buffers_held(self: *const Simulated) u32 {
-        var held = self.free_count;
+        var held = self.free.count;
         for (self.completions.waiting[0..self.completions.count]) |waiting| {
             if (waiting.completion.kind == .released) continue;
             held += @intFromBool(waiting.completion.buffer != contract.no_buffer);
@@ -480,33 +412,11 @@ pub const Simulated = struct {
     }
 
     pub fn buffers_wanted(self: *Simulated) u32 {
-        return @as(u32, @intCast(self.free.len)) -| self.buffers_held();
+        return @as(u32, @intCast(self.free.names.len)) -| self.buffers_held();
     }
 
     pub fn provide(self: *Simulated, buffer: u32) void {
-        const state = slabs.state(buffer);
-        if (state.references > 0 or state.owner() != self.pool.number()) {
-            self.network.violate("buffer {d} is given while somebody holds it", .{buffer});
-        }
-        if (std.mem.indexOfScalar(u32, self.free[0..self.free_count], buffer) != null) {
-            self.network.violate("buffer {d} is given twice", .{buffer});
-        }
-        @memset(self.pool.pointer(buffer)[0..self.pool.buffer_size], scribble);
-        self.free[self.free_count] = buffer;
-        self.free_count += 1;
-    }
-
-    /// The next buffer to fill; there is one.
-    pub fn take_buffer(self: *Simulated) u32 {
-        const index = if (self.newest_first) self.free_count - 1 else 0;
-        const buffer = self.free[index];
-        std.mem.copyForwards(
-            u32,
-            self.free[index .. self.free_count - 1],
-            self.free[index + 1 .. self.free_count],
-        );
-        self.free_count -= 1;
-        return buffer;
+        self.free.put(self.network, self.pool, buffer);
     }
 
     pub fn register_slab(self: *Simulated, number: u32, memory: []u8) i32 {
@@ -548,12 +458,3 @@ pub const Simulated = struct {
         return self.network.now_ns;
     }
 };
-
-/// Whether the caller may take it for the end of the connection.
-fn ends_connection(what: contract.Kind, result: i32) bool {
-    return switch (result) {
-        kernel.negative(.CANCELED), kernel.negative(.AGAIN), kernel.negative(.INTR) => false,
-        kernel.negative(.NOBUFS) => what != .receive,
-        else => result < 0,
-    };
-}

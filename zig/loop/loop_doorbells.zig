@@ -95,7 +95,8 @@ pub fn LoopDoorbells(comptime Loop: type) type {
             if (!self.notifier.is_open() or self.polling or self.mailbox == null) return;
             const interest: contract.Interest = .{ .readable = true };
             self.cancelled = false;
-            self.polling = self.loop.backend.poll(self.port, 0, self.notifier.descriptor, interest, false);
+            const descriptor = self.notifier.descriptor;
+            self.polling = self.loop.backend.poll(self.port, 0, descriptor, interest, false);
         }
 
         /// A message came, or the notifier is readable.
@@ -134,7 +135,8 @@ pub fn LoopDoorbells(comptime Loop: type) type {
         pub fn close(self: *Self) void {
             self.forget_all();
             if (!self.polling or self.cancelled) return;
-            self.cancelled = self.loop.backend.cancel(self.port, 0, self.notifier.descriptor, .poll);
+            const descriptor = self.notifier.descriptor;
+            self.cancelled = self.loop.backend.cancel(self.port, 0, descriptor, .poll);
         }
 
         fn forget_all(self: *Self) void {

@@ -274,7 +274,7 @@ pub const Pool = struct {
         if (self.supply.short != 0) return false;
         const wanted = @min(bytes, self.script_limit_bytes);
         if (self.script_bytes + wanted > self.script_limit_bytes) return false;
-        return self.supply.obtainable_bytes() >= wanted;
+        return self.supply.obtainable_bytes(wanted) >= wanted;
     }
 
     /// Leased, borrowed, held back, or waiting to be sent.

@@ -150,6 +150,23 @@ test "what a closed pool still held is another's, but not what the kernel may wr
     try testing.expectEqual(@as(u64, kind_bytes - 1024), arena.report().free_bytes);
 }
 
+test "a quarantine by count and time yields to exhaustion once the time is over" {
+    var options = small(1 << 16, 1 << 16);
+    options.quarantine_count = 65_536;
+    options.quarantine_ms = 10;
+    const pool = try open(options);
+    defer close(pool, true);
+    pool.supply.tick(0);
+    while (pool.take(1024)) |name| try free(pool, name);
+    try testing.expect(!pool.may_take(1024));
+    pool.supply.tick(9 * std.time.ns_per_ms);
+    try testing.expectEqual(@as(?u32, null), pool.take(1024));
+    pool.supply.tick(20 * std.time.ns_per_ms);
+    try testing.expect(pool.may_take(1024));
+    try free(pool, pool.take(1024).?);
+    try testing.expectEqual(@as(u64, 1), pool.supply.released_early);
+}
+
 pub fn free(pool: *Pool, name: u32) !void {
     try testing.expect(pool.take_from_script(name));
     _ = pool.release(name);

@@ -100,7 +100,7 @@ pub const Supply = struct {
     pub fn take_run(self: *Supply, bytes: u32) u32 {
         var run = self.take_affordable_run(bytes);
         while (run == null) {
-            const oldest = self.quarantine.pop_early() orelse break;
+            const oldest = self.quarantine.pop_early(self.now_ms) orelse break;
             self.released_early += 1;
             self.put_back(oldest, slabs.state(oldest).class);
             run = self.take_affordable_run(bytes);
@@ -160,9 +160,9 @@ pub const Supply = struct {
         return if (self.afford(bytes)) self.arena.take_run(bytes) else null;
     }
 
-    /// Bytes that can be had without anything becoming free.
-    pub fn obtainable_bytes(self: *const Supply) u64 {
-        const yielding = if (self.quarantine.time_wanted_ms == 0) self.quarantine.bytes else 0;
+    /// Bytes that can be had without anything becoming free, counted until they are `enough`.
+    pub fn obtainable_bytes(self: *const Supply, enough: u64) u64 {
+        const yielding = self.quarantine.yielding_bytes(self.now_ms, enough);
         return self.left_bytes() + self.cache.bytes() + yielding;
     }
 
@@ -224,7 +224,7 @@ pub const Supply = struct {
 
     /// There is nothing else: the oldest blocks in quarantine, until one of the class is free.
     fn release_oldest(self: *Supply, class: u32) bool {
-        while (self.quarantine.pop_early()) |name| {
+        while (self.quarantine.pop_early(self.now_ms)) |name| {
             self.released_early += 1;
             const found = slabs.state(name).class;
             self.put_back(name, found);

@@ -28,12 +28,12 @@ pub fn act(host: *Host) void {
             6, 7 => if (host.pick_link()) |link| unpause(host, link),
             8 => if (host.pick_link()) |link| shutdown(host, link),
             9 => if (host.pick_link()) |link| close(host, link),
-            10 => if (world.one_in(4)) if (host.pick_link()) |link| abort(host, link),
+            10 => if (world.one_in(2)) if (host.pick_link()) |link| abort(host, link),
             11, 12 => start_timer(host),
             13 => stop_timer(host),
             14 => if (world.one_in(3)) close_listener(host),
-            15 => leases.take(host),
-            16, 17 => leases.release_one(host),
+            15, 16 => leases.take(host),
+            17 => leases.release_one(host),
             18 => leases.transfer(host),
             19, 20 => stale.submit(host),
             21 => leases.adopt(host),
@@ -135,6 +135,10 @@ pub fn connect(host: *Host) void {
     };
     host.links[slot] = link;
     host.trace("connects to {d}, slot {d}/{d}", .{ port, slot, link.generation });
+    if (!world.one_in(6)) return;
+    // Called off before anybody has answered.
+    sends.send(host, link);
+    close(host, link);
 }
 
 fn on_link(host: *Host, link: *const Link, operation: layout.Operation) void {

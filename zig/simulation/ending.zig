@@ -122,6 +122,13 @@ fn describe(host: *Host) void {
         pool.supply.short,
         streams.nodes.free_count,
     });
+    host.trace("  held {d} of {d} bytes, cached {d}, in quarantine {d}, free in the arena {d}", .{
+        pool.supply.held_bytes,
+        pool.supply.max_bytes,
+        pool.supply.cache.bytes(),
+        pool.supply.quarantine.bytes,
+        pool.arena().report().free_bytes,
+    });
     for (streams.connections[0..streams.fresh], 0..) |*connection, slot| {
         if (connection.state == .free) continue;
         host.trace("connection {d}: {t}, receiving {}, sending {}, held back {}, ended {}", .{
@@ -139,6 +146,10 @@ fn describe(host: *Host) void {
             connection.attention.linked,
             connection.starved.linked,
             connection.squeezed.linked,
+        });
+        if (connection.drain_wanted) host.trace("  drain of {d} bytes, {d} of buffers", .{
+            connection.drain_bytes,
+            connection.drain_buffer_bytes,
         });
     }
 }

@@ -193,7 +193,7 @@ fn closed(host: *Host, event: layout.Completion) void {
 /// What was read before an error is delivered before it, unless the script does not want it.
 fn check_read(host: *Host, link: *const Link) void {
     const socket = link.socket orelse return;
-    if (link.closing or link.is_paused) return;
+    if (link.closing or link.is_paused or link.failed_paused) return;
     if (link.received >= socket.read_before_error orelse 0) return;
     host.fail("connection {d} (socket {d}) is closed at {d} of {d} bytes that were read", .{
         link.slot,

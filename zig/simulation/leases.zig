@@ -43,11 +43,21 @@ pub fn release_borrowed(host: *Host, borrow: Borrow) void {
     }
 }
 
-/// Takes a buffer to keep.
+/// Takes a buffer to keep, or all that there are.
 pub fn take(host: *Host) void {
     const random = host.world.random();
+    if (host.world.one_in(4)) {
+        for (0..leases_max) |_| take_one(host, 512);
+    } else {
+        take_one(host, random.intRangeAtMost(u32, 1, @as(u32, 64) << random.uintAtMost(u5, 8)));
+    }
+}
+
+fn take_one(host: *Host, least: u32) void {
+    const random = host.world.random();
     if (host.leases.items.len >= leases_max) return;
-    const length = random.intRangeAtMost(u32, 1, @as(u32, 64) << random.uintAtMost(u5, 8));
+    const most = if (host.world.one_in(2)) least else 64 * 1024;
+    const length = random.intRangeAtMost(u32, least, most);
     const name = host.instance.take_buffer(length);
     if (name < 0) return;
     const bytes = host.instance.pool.pointer(@intCast(name))[0..length];

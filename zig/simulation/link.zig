@@ -18,6 +18,8 @@ pub const Link = struct {
     /// Asked for, and in force since the last turn began.
     paused: bool = false,
     is_paused: bool = false,
+    /// An error came during a pause, which ends the connection without what was held back.
+    failed_paused: bool = false,
     shutdown: bool = false,
     /// Once it is in force no event but `closed` may come any more.
     closing: bool = false,
@@ -33,6 +35,9 @@ pub const Link = struct {
 
     /// A turn begins, which takes what was asked for.
     pub fn begin_turn(self: *Link) void {
+        if (self.socket) |socket| {
+            if (self.is_paused and socket.read_before_error != null) self.failed_paused = true;
+        }
         self.is_paused = self.paused;
         self.is_closing = self.closing;
         self.has_unread = false;

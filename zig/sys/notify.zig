@@ -1,5 +1,5 @@
-//! How one thread tells another one's loop that there is something for it: a descriptor that becomes
-//! readable. Any thread may signal; the loop forgets.
+//! How one thread tells another one's loop that there is something for it: a descriptor that
+//! becomes readable. Any thread may signal; the loop forgets.
 
 const std = @import("std");
 const kernel = @import("kernel.zig");

@@ -4,6 +4,7 @@ const std = @import("std");
 const kernel = @import("../../sys/kernel.zig");
 const slabs = @import("../../memory/slabs.zig");
 const contract = @import("../contract.zig");
+const no_operation = @import("completions.zig").no_operation;
 const Operation = @import("operation.zig").Operation;
 const Simulated = @import("../simulated.zig").Simulated;
 const Socket = @import("socket.zig").Socket;
@@ -95,10 +96,8 @@ fn step_receive(backend: *Simulated, index: u32) bool {
         end(backend, index, failure);
         return true;
     }
-    if (backend.free_count == 0 or network.hit(network.faults.no_buffers)) {
-        return end_with(backend, index, .NOBUFS);
-    }
-    const buffer = backend.take_buffer();
+    if (network.hit(network.faults.no_buffers)) return end_with(backend, index, .NOBUFS);
+    const buffer = backend.free.take() orelse return end_with(backend, index, .NOBUFS);
     var most = backend.pool.buffer_size;
     if (network.hit(network.faults.short_receive)) {
         most = network.random().intRangeAtMost(u32, 1, most);
@@ -135,10 +134,34 @@ fn step_send(backend: *Simulated, index: u32) bool {
         most = network.random().intRangeAtMost(u32, 1, most);
     }
     const sent = write(backend, operation, peer, most);
-    if (network.hit(network.faults.late_release)) backend.hold(operation);
+    if (network.hit(network.faults.late_release)) hold(backend, operation);
     end(backend, index, @intCast(sent));
     network.schedule(peer);
     return true;
+}
+
+/// Keeps the buffers of a send that succeeds for a while longer.
+fn hold(backend: *Simulated, operation: *const Operation) void {
+    const network = backend.network;
+    for (operation.segments[0..operation.segment_count]) |segment| {
+        // Room for the send's own completion is left.
+        if (backend.completions.room() < 2 or segment.buffer == contract.no_buffer) return;
+        if (!backend.pool.retain(segment.buffer)) return;
+        const delay_ns = network.random().uintAtMost(u64, 5 * std.time.ns_per_ms);
+        backend.completions.push(.{
+            .operation = no_operation,
+            .ready_ns = network.now_ns + delay_ns,
+            .completion = .{
+                .kind = .released,
+                .more = false,
+                .port = 0,
+                .epoch = 0,
+                .result = 0,
+                .buffer = segment.buffer,
+            },
+        });
+        backend.held += 1;
+    }
 }
 
 /// Reads the caller's memory only now: whoever gave it up too early finds other bytes sent.

@@ -65,6 +65,8 @@ pub const Faults = struct {
                 @field(faults, field.name) = rates[random.uintLessThan(usize, rates.len)];
             }
         }
+        // Most of what is refused is asked for again by the way: what is not must be met often.
+        if (faults.no_room > 0) faults.no_room = @max(faults.no_room, 64);
         // These end connections or whole turns: more often, nothing else would happen.
         faults.reset = @min(faults.reset, 4);
         faults.failed_send = @min(faults.failed_send, 8);

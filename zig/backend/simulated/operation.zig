@@ -1,5 +1,6 @@
 //! One operation of a simulated backend: from its start until its last completion is reaped.
 
+const kernel = @import("../../sys/kernel.zig");
 const contract = @import("../contract.zig");
 const Socket = @import("socket.zig").Socket;
 
@@ -37,3 +38,12 @@ pub const Operation = struct {
         return self.state != .idle;
     }
 };
+
+/// Whether the caller may take a result for the end of the connection.
+pub fn ends_connection(what: contract.Kind, result: i32) bool {
+    return switch (result) {
+        kernel.negative(.CANCELED), kernel.negative(.AGAIN), kernel.negative(.INTR) => false,
+        kernel.negative(.NOBUFS) => what != .receive,
+        else => result < 0,
+    };
+}
