@@ -189,7 +189,7 @@ export class Loop implements Disposable {
    *
    * @param handler Called in the turn after it was rung, once for all rings that came together.
    * @throws {IoError} `INVALID_ARGUMENT`, `EXHAUSTED` (1,024 per loop, 4,096 per process),
-   *   `LOOP_CLOSED`.
+   *   `DESCRIPTOR_LIMIT` with `select`, `LOOP_CLOSED`.
    */
   doorbell(handler: DoorbellHandler): Doorbell {
     return makeDoorbell(this.#state, handler);

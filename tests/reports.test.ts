@@ -112,8 +112,8 @@ const lines = [
   "kernel\t6.18.44",
   "offers\tio_uring",
   "offers\tepoll",
-  "opened\tio_uring\t2\t3ffff\t clamp coop_taskrun",
-  "opened\tio_uring\t0\t3ffff\t clamp defer_taskrun",
+  "opened\tio_uring\t2\tminWait napi\t clamp coop_taskrun",
+  "opened\tio_uring\t0\tnapi sqpoll\t clamp defer_taskrun",
   "skipped\t\tkernel: no seccomp filters",
   "skipped\tover IPv6\tkernel: IPv6: no address",
   "opened\tepoll\t0\t\t",
@@ -131,7 +131,7 @@ test("a record tells backends, rungs and reasons", () => {
   assert.deepEqual(neverOpened(record), []);
   assert.equal(
     describe(record),
-    "io_uring (rungs 0, 2; features 3ffff; CLAMP COOP_TASKRUN DEFER_TASKRUN), epoll " +
+    "io_uring (rungs 0, 2; minWait napi sqpoll; CLAMP COOP_TASKRUN DEFER_TASKRUN), epoll " +
       "on Linux 6.18.44",
   );
   const stage = outcome("a native test", "over IPv6");

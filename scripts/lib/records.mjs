@@ -10,7 +10,7 @@
 /**
  * @typedef {object} Opened
  * @property {Set<number>} rungs
- * @property {Set<string>} features The kernel's feature bits, in hexadecimal.
+ * @property {Set<string>} features Names of the features that were granted.
  * @property {Set<string>} flags Names of the set-up flags that were granted.
  */
 
@@ -57,7 +57,9 @@ function addOpened(opened, [backend, rung, features, flags]) {
     opened.set(backend, entry = { rungs: new Set(), features: new Set(), flags: new Set() });
   }
   entry.rungs.add(Number(rung));
-  if (features && features !== "0") entry.features.add(features);
+  for (const feature of (features ?? "").split(" ")) {
+    if (feature !== "") entry.features.add(feature);
+  }
   for (const flag of (flags ?? "").split(" ")) {
     if (flag !== "") entry.flags.add(flag.toUpperCase());
   }
@@ -80,7 +82,7 @@ export function describe(record) {
     if (flags.size === 0) return backend;
     const numbers = [...rungs].sort((one, other) => one - other);
     const parts = [`${numbers.length > 1 ? "rungs" : "rung"} ${numbers.join(", ")}`];
-    if (features.size > 0) parts.push(`features ${[...features].join(", ")}`);
+    if (features.size > 0) parts.push([...features].join(" "));
     parts.push([...flags].join(" "));
     return `${backend} (${parts.join("; ")})`;
   });

@@ -8,6 +8,7 @@ import { test } from "node:test";
 import { probe } from "../../mod.ts";
 import { flagNames } from "../../src/loop_options.ts";
 import { BackendKind, LoopOptions } from "../../src/native/abi.ts";
+import { ringFeatures } from "../../src/ring_options.ts";
 import { loadLibrary } from "../../src/native/library.ts";
 
 /**
@@ -48,7 +49,8 @@ function noteOpenings(): void {
     const kind = words[LoopOptions.backend];
     const backend = Object.entries(BackendKind).find(([, value]) => value === kind)?.[0] ?? "";
     const flags = flagNames(words[LoopOptions.granted_flags]).join(" ");
-    const fields = ["opened", backend, words[LoopOptions.rung], "", flags];
+    const features = ringFeatures(words[LoopOptions.granted_features]).join(" ");
+    const fields = ["opened", backend, words[LoopOptions.rung], features, flags];
     if (!known.has(fields.join())) note(...fields);
     known.add(fields.join());
     return handle;

@@ -2,9 +2,11 @@
 //! io_uring ladder.
 
 const std = @import("std");
+const linux = std.os.linux;
 const layout = @import("../layout.zig");
 const contract = @import("../backend/contract.zig");
 const kernel = @import("../sys/kernel.zig");
+const sockets = @import("../sys/sockets.zig");
 const Epoll = @import("../backend/epoll.zig").Epoll;
 const IoUring = @import("../backend/io_uring.zig").IoUring;
 const uring = @import("../sys/uring.zig");
@@ -280,4 +282,73 @@ fn check_copy_out(comptime Backend: type, trigger: layout.Trigger) !void {
 
 test "while receive buffers are scarce a short answer does not keep one" {
     try over_rows(check_copy_out);
+}
+
+/// A plain socket that is connected to the script's listener, which has accepted it.
+fn connect_to(script: anytype) !i32 {
+    const port = try script.port_of(try script.listen());
+    const client = sockets.open_stream(sockets.AF.INET, false);
+    errdefer kernel.close(client);
+    var address: sockets.SocketAddress = undefined;
+    address.storage.in4 = .{
+        .port = std.mem.nativeToBig(u16, @intCast(port)),
+        .addr = std.mem.nativeToBig(u32, 0x7f00_0001),
+    };
+    try testing.expectEqual(@as(i32, 0), sockets.connect(client, &address));
+    for (0..turns_max) |_| {
+        if (script.opened == 1) break;
+        try script.turn(1000);
+    }
+    try testing.expectEqual(@as(u32, 1), script.opened);
+    return client;
+}
+
+test "a connection that ended and that another process has too keeps no loop awake" {
+    for ([_]layout.Trigger{ .edge, .level }) |trigger| {
+        var options = small_options();
+        const instance = try open(Epoll, trigger, &options);
+        defer instance.close();
+        var script: Script(Epoll) = .{ .instance = instance };
+        const client = try connect_to(&script);
+        defer kernel.close(client);
+        const slot = script.accepted_slot;
+        // As after a fork.
+        const other = kernel.result(linux.dup(
+            instance.work.net.streams.connections[slot].descriptor,
+        ));
+        try testing.expect(other >= 0);
+        defer kernel.close(other);
+        script.handle(.abort, slot, script.accepted_generation);
+        for (0..turns_max) |_| {
+            if (script.closed == 1) break;
+            try script.turn(1000);
+        }
+        try testing.expectEqual(@as(i32, 1), sockets.send(client, "x"));
+        try script.turn(0);
+        try testing.expectEqual(@as(i32, 0), instance.loop.backend.poller.wait(0));
+    }
+}
+
+/// The kernel ends a receive before a byte of urgent data, however much follows.
+fn check_urgent(comptime Backend: type, trigger: layout.Trigger) !void {
+    // It does not tell of urgent data.
+    if (Backend.kind == .kqueue and trigger == .edge) return;
+    var options = small_options();
+    const instance = try open(Backend, trigger, &options);
+    defer instance.close();
+    var script: Script(Backend) = .{ .instance = instance, .echo = false };
+    const client = try connect_to(&script);
+    defer kernel.close(client);
+    try testing.expectEqual(@as(i32, 3), sockets.send(client, "abc"));
+    try testing.expectEqual(@as(usize, 1), linux.sendto(client, "!", 1, linux.MSG.OOB, null, 0));
+    try testing.expectEqual(@as(i32, 3), sockets.send(client, "def"));
+    for (0..200) |_| {
+        if (script.received == 6) break;
+        try script.turn(1000);
+    }
+    try testing.expectEqual(@as(u64, 6), script.received);
+}
+
+test "urgent data holds nothing back" {
+    try over_rows(check_urgent);
 }

@@ -34,8 +34,16 @@ fn note_backend(kind: layout.BackendKind, grant: contract.Grant) void {
             names.print(" {s}", .{declaration.name[prefix.len..]}) catch {};
         }
     }
-    record.note("opened\t{s}\t{d}\t{x}\t{s}", .{
-        @tagName(kind), grant.rung, grant.features, names.buffered(),
+    var granted_buffer: [256]u8 = undefined;
+    var granted: std.Io.Writer = .fixed(&granted_buffer);
+    for (std.enums.values(layout.RingFeature)) |feature| {
+        if (grant.granted & @intFromEnum(feature) == 0) continue;
+        granted.print(" {t}", .{feature}) catch {};
+    }
+    // The simulated backend is of no kind that a loop can ask for.
+    const name = if (kind == .auto) "simulated" else @tagName(kind);
+    record.note("opened\t{s}\t{d}\t{s}\t{s}", .{
+        name, grant.rung, granted.buffered(), names.buffered(),
     });
 }
 

@@ -4,8 +4,10 @@ const std = @import("std");
 const linux = std.os.linux;
 const layout = @import("../layout.zig");
 const kernel = @import("../sys/kernel.zig");
+const sockets = @import("../sys/sockets.zig");
 const open = @import("rows_test.zig").open;
 const over_rows = @import("rows_test.zig").over_rows;
+const Script = @import("script_test.zig").Script;
 const small_options = @import("script_test.zig").small_options;
 
 const testing = std.testing;
@@ -183,4 +185,100 @@ fn check_closed_by_others(comptime Backend: type, trigger: layout.Trigger) !void
 
 test "a watched descriptor that somebody closes does not disturb the others" {
     try over_rows(check_closed_by_others);
+}
+
+/// A connection is accepted under the number of a watch that was removed and has not ended.
+fn check_accepted_under_number(comptime Backend: type, trigger: layout.Trigger) !void {
+    var options = small_options();
+    const instance = try open(Backend, trigger, &options);
+    defer instance.close();
+    var script: Script(Backend) = .{ .instance = instance };
+    const port = try script.port_of(try script.listen());
+    const pair = try socket_pair();
+    defer kernel.close(pair[1]);
+    const client = sockets.open_stream(sockets.AF.INET, false);
+    defer kernel.close(client);
+    const slot = instance.watch(pair[0], readable);
+    try testing.expect(slot >= 0);
+    const generation = instance.loop.channel.header.result_generation;
+    try script.turn(0);
+    const rc = instance.remove_watch(@intCast(slot), generation);
+    try testing.expectEqual(@as(i32, 0), rc);
+    kernel.close(pair[0]);
+    var address: sockets.SocketAddress = undefined;
+    address.storage.in4 = .{
+        .port = std.mem.nativeToBig(u16, @intCast(port)),
+        .addr = std.mem.nativeToBig(u32, 0x7f00_0001),
+    };
+    try testing.expectEqual(@as(i32, 0), sockets.connect(client, &address));
+    script.echo = false;
+    for (0..turns_max) |_| {
+        if (script.opened == 1) break;
+        try script.turn(1000);
+    }
+    const connection = &instance.work.net.streams.connections[script.accepted_slot];
+    try testing.expectEqual(pair[0], connection.descriptor);
+    script.accepted_slot = layout.no_slot;
+    write(client, "x");
+    for (0..turns_max) |_| {
+        if (script.received == 1 or script.closed == 1) break;
+        try script.turn(1000);
+    }
+    try testing.expectEqual(@as(u64, 1), script.received);
+}
+
+test "a connection under the number of a watch that is ending is read" {
+    try over_rows(check_accepted_under_number);
+}
+
+fn is_readable(descriptor: i32) bool {
+    return sockets.ready_within(descriptor, 0, .{ .readable = true }).readable;
+}
+
+/// Select takes for ready what its loop's other poller does not take at all.
+fn check_armed(comptime Backend: type, trigger: layout.Trigger) !void {
+    var options = small_options();
+    const instance = try open(Backend, trigger, &options);
+    defer instance.close();
+    const wakes = instance.loop.backend.wake_descriptor();
+    try testing.expect(wakes >= 0);
+    const nothing = kernel.result(linux.open("/dev/null", .{ .CLOEXEC = true }, 0));
+    try testing.expect(nothing >= 0);
+    defer kernel.close(nothing);
+    const slot = instance.watch(nothing, readable);
+    try testing.expect(slot >= 0);
+    const generation = instance.loop.channel.header.result_generation;
+    for (0..3) |_| {
+        const result = try told(instance, slot) orelse return error.NothingTold;
+        // Others tell that it cannot be watched, and are done.
+        if (result < 0) return;
+        if (!instance.loop.arm(&instance.work)) continue;
+        try testing.expect(is_readable(wakes));
+    }
+    _ = instance.turn(0, 0, 0);
+    try testing.expectEqual(@as(i32, 0), instance.remove_watch(@intCast(slot), generation));
+    for (0..3) |_| _ = instance.turn(0, 0, 0);
+    try testing.expect(instance.loop.arm(&instance.work));
+    try testing.expect(!is_readable(wakes));
+}
+
+test "a host that sleeps is woken by what is always ready" {
+    try over_rows(check_armed);
+}
+
+/// While a loop closes its turns do not go on.
+fn check_rest_ends(comptime Backend: type, trigger: layout.Trigger) !void {
+    var options = small_options();
+    const instance = try open(Backend, trigger, &options);
+    defer instance.close();
+    const pair = try socket_pair();
+    defer for (pair) |descriptor| kernel.close(descriptor);
+    const slot = instance.watch(pair[0], writable);
+    try testing.expectEqual(@as(?i32, writable), try told(instance, slot));
+    try testing.expect(instance.work.close_all());
+    try testing.expect(!instance.work.watches.waiting());
+}
+
+test "a loop that closes rests for no watch" {
+    try over_rows(check_rest_ends);
 }

@@ -208,8 +208,9 @@ pub fn check(comptime Backend: type) void {
         // Until cancelled or ended, tells what is ready; with true only of changes.
         .{ "poll", fn (*Backend, u32, u32, i32, Interest, bool) bool },
         .{ "cancel", fn (*Backend, u32, u32, i32, Cancel) bool },
-        // The port's operations have all ended and its descriptor is about to be closed; false when
-        // that cannot be noted now.
+        // The port's operations have all ended and its descriptor is about to be closed, or is -1
+        // because it belongs to others, who may have closed it; false when that cannot be noted
+        // now.
         .{ "forget", fn (*Backend, u32, u32, i32) bool },
         // Submits and waits until something completes, at most so many nanoseconds; 0 only looks.
         // A negated errno when the kernel refused; an interrupted or timed-out wait is 0.

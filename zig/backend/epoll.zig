@@ -138,6 +138,7 @@ pub const EpollPoller = struct {
             .readable = told.events & linux.EPOLL.IN != 0,
             .writable = told.events & linux.EPOLL.OUT != 0,
             .ending = told.events & linux.EPOLL.RDHUP != 0,
+            .urgent = told.events & linux.EPOLL.PRI != 0,
             .hangup = told.events & linux.EPOLL.HUP != 0,
             .failed = told.events & linux.EPOLL.ERR != 0,
         };
@@ -165,6 +166,8 @@ fn bits(interest: Interest, edge: bool) u32 {
     var events: u32 = 0;
     if (interest.readable) events |= linux.EPOLL.IN | linux.EPOLL.RDHUP;
     if (interest.writable) events |= linux.EPOLL.OUT;
+    // As long as it lasts it would be told of again and again.
+    if (interest.readable and edge) events |= linux.EPOLL.PRI;
     if (edge) events |= linux.EPOLL.ET;
     return events;
 }

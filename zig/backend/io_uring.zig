@@ -433,8 +433,10 @@ pub fn IoUringOver(comptime System: type) type {
             self.ring.signal_events(false);
         }
 
-        /// Tried out: sending without a ring of one's own is new in Linux 6.13.
+        /// Tried out, since what the kernel can do may be forbidden: sending without a ring of
+        /// one's own is new in Linux 6.13.
         pub fn message_target(self: *Self) ?contract.MessageTarget {
+            if (!self.ring.has(.send_message)) return null;
             const target: contract.MessageTarget = .{
                 .descriptor = self.ring.descriptor,
                 .user_data = operations.user_data(.message, 0, 0),

@@ -81,7 +81,7 @@ pub const KqueuePoller = struct {
         _ = self.change(0, 0, descriptor, interest, .none, 0);
     }
 
-    /// A filter for each direction comes or goes. 0, or the first error.
+    /// A filter for each direction comes or goes. 0, or the first error; then none has come.
     fn change(
         self: *KqueuePoller,
         port: u32,
@@ -114,12 +114,26 @@ pub const KqueuePoller = struct {
         var outcomes: [2]kqueue.Event = undefined;
         const rc = self.library.kevent(self.queue, changes[0..count], outcomes[0..count], 0);
         if (rc < 0) return rc;
-        for (outcomes[0..@intCast(rc)]) |outcome| {
+        const refused = first_error(outcomes[0..@intCast(rc)]);
+        if (refused < 0 and to != Interest.none) self.take_back(changes[0..count]);
+        return refused;
+    }
+
+    fn first_error(outcomes: []const kqueue.Event) i32 {
+        for (outcomes) |outcome| {
             if (outcome.flags & kqueue.flag_error != 0 and outcome.data != 0) {
                 return kernel.from_system(@intCast(outcome.data));
             }
         }
         return 0;
+    }
+
+    /// A filter that nobody knows of would keep the loop awake.
+    fn take_back(self: *KqueuePoller, changes: []kqueue.Event) void {
+        for (changes) |*made| made.flags = kqueue.flag_receipt | kqueue.flag_delete;
+        self.calls += 1;
+        var outcomes: [2]kqueue.Event = undefined;
+        _ = self.library.kevent(self.queue, changes, outcomes[0..changes.len], 0);
     }
 
     pub fn wait(self: *KqueuePoller, wait_ns: u64) i32 {
@@ -138,6 +152,7 @@ pub const KqueuePoller = struct {
             .readable = reads,
             .writable = !reads,
             .ending = ends and reads,
+            .urgent = false,
             .hangup = ends and !reads,
             .failed = ends and told.fflags != 0,
         };
@@ -160,3 +175,47 @@ pub const KqueuePoller = struct {
         return self.calls;
     }
 };
+
+/// A kqueue that refuses to watch for writing, as one does whose pipe has no reader.
+const Refusing = struct {
+    var readers: i32 = 0;
+
+    fn open() callconv(.c) c_int {
+        return -1;
+    }
+
+    fn exchange(
+        _: c_int,
+        changes: ?[*]const kqueue.Event,
+        change_count: c_int,
+        events: ?[*]kqueue.Event,
+        _: c_int,
+        _: ?*const std.c.timespec,
+    ) callconv(.c) c_int {
+        for (0..@intCast(change_count)) |index| {
+            const change = changes.?[index];
+            const told = &events.?[index];
+            told.* = change;
+            told.flags |= kqueue.flag_error;
+            if (change.filter == kqueue.filter_write) {
+                told.data = @intFromEnum(std.posix.E.PIPE);
+            } else {
+                told.data = 0;
+                readers += if (change.flags & kqueue.flag_delete != 0) -1 else 1;
+            }
+        }
+        return change_count;
+    }
+};
+
+test "a descriptor that cannot be watched in one direction is not watched in the other" {
+    var refusing: KqueuePoller = .{
+        .library = .{ .open = &Refusing.open, .exchange = &Refusing.exchange },
+        .queue = -1,
+        .calls = 0,
+        .events = &.{},
+    };
+    const refused = kernel.negative(.PIPE);
+    try std.testing.expectEqual(refused, refusing.add(1, 0, 5, .both, false));
+    try std.testing.expectEqual(@as(i32, 0), Refusing.readers);
+}

@@ -18,6 +18,8 @@ pub const Event = struct {
     writable: bool,
     /// The peer ended its direction.
     ending: bool,
+    /// There is urgent data, before which a receive ends. Only with `edge`, and where it is told.
+    urgent: bool,
     /// Nothing will be sent or received any more.
     hangup: bool,
     /// An error is pending.

@@ -214,8 +214,9 @@ pub fn Readiness(comptime Poller: type) type {
             _ = descriptor;
             const state = &self.ports[port];
             std.debug.assert(!state.has_operations());
-            // A queued port stays in the queue; a visit finds nothing to do.
-            if (!Poller.forgets_closed) self.unwatch(state);
+            // A queued port stays in the queue; a visit finds nothing to do. A socket that another
+            // process has too would stay watched, and as long as it is ready, keep us awake.
+            if (!Poller.forgets_closed or !state.edge) self.unwatch(state);
             state.is_open = false;
             return true;
         }
@@ -287,8 +288,9 @@ pub fn Readiness(comptime Poller: type) type {
             if (!state.is_open or !state.is_watched or state.epoch != event.epoch) return;
             if (state.polling) return self.note_ready(state, event);
             const failed = event.failed or event.hangup;
-            if (failed or event.readable or event.ending) state.readable = true;
-            if (failed or event.ending) state.ending = true;
+            const more = event.ending or event.urgent;
+            if (failed or event.readable or more) state.readable = true;
+            if (failed or more) state.ending = true;
             if (failed or event.writable) state.writable = true;
             if (state.has_work()) {
                 self.enqueue(event.port);

@@ -21,8 +21,8 @@ pub const Port = struct {
     /// What events said and no EAGAIN has taken back.
     readable: bool,
     writable: bool,
-    /// The peer's end or an error was announced: that will not come again, so a short read does not
-    /// mean that there is nothing more to read.
+    /// The peer's end or an error was announced, which will not come again, or urgent data: a short
+    /// read does not mean that there is nothing more to read.
     ending: bool,
     /// Why the descriptor cannot be watched; every operation then ends with it.
     failure: i32,

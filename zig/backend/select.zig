@@ -7,6 +7,7 @@
 const std = @import("std");
 const layout = @import("../layout.zig");
 const kernel = @import("../sys/kernel.zig");
+const Notifier = @import("../sys/notify.zig").Notifier;
 const select = @import("../sys/select.zig");
 const mapped = @import("../memory/mapped.zig");
 const contract = @import("contract.zig");
@@ -45,6 +46,8 @@ pub const SelectPoller = struct {
     events: []Ready,
     alarm: ?Alarm,
     is_armed: bool,
+    /// Always readable: in the alarm where that cannot watch what select can.
+    always: Notifier,
 
     pub fn init(self: *SelectPoller, failure: *contract.Failure) contract.InitError!void {
         _ = failure;
@@ -60,11 +63,13 @@ pub const SelectPoller = struct {
             .events = try mapped.allocate(Ready, select.descriptors_max),
             .alarm = null,
             .is_armed = false,
+            .always = .{},
         };
     }
 
     pub fn deinit(self: *SelectPoller) void {
         if (self.alarm) |*alarm| alarm.deinit();
+        if (self.always.is_open()) self.always.close();
         mapped.free(Ready, self.events);
         mapped.free(Watched, self.ports);
         self.* = undefined;
@@ -172,6 +177,7 @@ pub const SelectPoller = struct {
             .readable = told.readable,
             .writable = told.writable,
             .ending = false,
+            .urgent = false,
             .hangup = false,
             .failed = told.failed,
         };
@@ -202,6 +208,7 @@ pub const SelectPoller = struct {
     fn set_alarm(self: *SelectPoller, on: bool) void {
         const alarm = if (self.alarm) |*alarm| alarm else return;
         self.is_armed = on;
+        var watches_all = true;
         for (0..self.count) |index| {
             const place: u32 = @intCast(index);
             const interest: Interest = .{
@@ -210,11 +217,25 @@ pub const SelectPoller = struct {
             };
             if (interest == Interest.none) continue;
             if (on) {
-                _ = alarm.add(0, 0, @intCast(place), interest, false);
+                const rc = alarm.add(0, 0, @intCast(place), interest, false);
+                watches_all = watches_all and rc >= 0;
             } else {
                 alarm.remove(@intCast(place), interest);
             }
         }
+        if (!on and self.always.is_open()) {
+            alarm.remove(self.always.descriptor, .{ .readable = true });
+        }
+        if (!watches_all) self.go_off(alarm);
+    }
+
+    /// Select takes for ready what a better poller may refuse, such as a device that never waits.
+    fn go_off(self: *SelectPoller, alarm: *Alarm) void {
+        if (!self.always.is_open()) {
+            if (self.always.open() < 0) return;
+            self.always.signal();
+        }
+        _ = alarm.add(0, 0, self.always.descriptor, .{ .readable = true }, false);
     }
 
     pub fn system_calls(self: *const SelectPoller) u64 {

@@ -3,13 +3,16 @@
 //! A loop that has doorbells has a *mailbox*, which is how it is woken: a message that the kernel
 //! puts into its ring, or a descriptor that it polls. Rings come together: a doorbell that has been
 //! rung and not been answered is not rung again, and a mailbox is notified once until its loop
-//! looks. Invariant: `rung` is set before `notified`, and the loop clears `notified` before it
-//! looks at `rung`, so that no ring is lost. A mailbox's descriptor is only used under its lock.
+//! looks. Invariants: a doorbell is rung in the same atomic step that finds it to be its handle's,
+//! so that one that comes late does not mark another that has its place; it is marked before
+//! `notified` is set, and the loop clears `notified` before it looks for marks, so that no ring is
+//! lost. A mailbox's target is only used and changed under its lock.
 
 const std = @import("std");
 const contract = @import("../backend/contract.zig");
 const Notifier = @import("../sys/notify.zig").Notifier;
 const Lock = @import("../sys/lock.zig").Lock;
+const on_valgrind = @import("../sys/record_test.zig").on_valgrind;
 
 pub const doorbells_max = 4096;
 const mailboxes_max = 256;
@@ -28,10 +31,13 @@ const Mailbox = struct {
 };
 
 const Doorbell = struct {
-    /// Generation << 32 | 1 + mailbox; the lower half is 0 where the doorbell is nobody's.
+    /// Generation << 32 | `rung_bit` | 1 + mailbox; the lower half is 0 where the doorbell is
+    /// nobody's.
     tag: std.atomic.Value(u64) = .init(0),
-    rung: std.atomic.Value(u32) = .init(0),
 };
+
+/// It was rung since its loop last looked.
+const rung_bit: u64 = 1 << 31;
 
 var lock: Lock = .{};
 var mailboxes: [mailboxes_max]Mailbox = @splat(.{});
@@ -53,6 +59,8 @@ pub fn open_mailbox(target: Target) ?u32 {
     defer lock.release();
     for (&mailboxes, 0..) |*mailbox, number| {
         if (mailbox.target != null) continue;
+        mailbox.lock.acquire();
+        defer mailbox.lock.release();
         mailbox.notified.store(0, .monotonic);
         mailbox.target = target;
         return @intCast(number);
@@ -79,7 +87,6 @@ pub fn add(mailbox: u32) ?Handle {
     for (&doorbells, 0..) |*doorbell, slot| {
         const tag = doorbell.tag.load(.monotonic);
         if (tag & std.math.maxInt(u32) != 0) continue;
-        doorbell.rung.store(0, .monotonic);
         doorbell.tag.store(tag | (mailbox + 1), .release);
         return .{ .slot = @intCast(slot), .generation = @intCast(tag >> 32) };
     }
@@ -97,11 +104,17 @@ pub fn remove(slot: u32) void {
 pub fn ring(slot: u32, generation: u32) bool {
     if (slot >= doorbells_max) return false;
     const doorbell = &doorbells[slot];
-    const tag = doorbell.tag.load(.acquire);
-    const owner: u32 = @truncate(tag);
-    if (owner == 0 or tag >> 32 != generation) return false;
-    if (doorbell.rung.swap(1, .acq_rel) == 1) return true;
-    const mailbox = &mailboxes[owner - 1];
+    var tag = doorbell.tag.load(.acquire);
+    while (true) {
+        if (tag & std.math.maxInt(u32) == 0 or tag >> 32 != generation) return false;
+        if (tag & rung_bit != 0) return true;
+        tag = doorbell.tag.cmpxchgWeak(tag, tag | rung_bit, .acq_rel, .acquire) orelse break;
+    }
+    return notify(@as(u32, @truncate(tag)) - 1);
+}
+
+fn notify(number: u32) bool {
+    const mailbox = &mailboxes[number];
     if (mailbox.notified.swap(1, .acq_rel) == 1) return true;
     mailbox.lock.acquire();
     defer mailbox.lock.release();
@@ -119,7 +132,7 @@ pub fn answer(mailbox: u32) void {
 
 /// Whether a doorbell was rung since it was last asked.
 pub fn take(slot: u32) bool {
-    return doorbells[slot].rung.swap(0, .acq_rel) == 1;
+    return doorbells[slot].tag.fetchAnd(~rung_bit, .acq_rel) & rung_bit != 0;
 }
 
 test "rings come together, and none is lost" {
@@ -184,4 +197,51 @@ test "threads that ring while the loop answers lose nothing" {
     }
     for (threads) |thread| thread.join();
     for (ringers) |ringer| remove(ringer.handle.slot);
+}
+
+/// Rings whatever handle it was told last, which may be nobody's by then.
+const Late = struct {
+    handle: std.atomic.Value(u64) = .init(0),
+    stopped: std.atomic.Value(u32) = .init(0),
+
+    fn run(self: *Late) void {
+        while (self.stopped.load(.acquire) == 0) {
+            const told = self.handle.load(.acquire);
+            _ = ring(@truncate(told), @truncate(told >> 32));
+        }
+    }
+
+    fn tell(self: *Late, handle: Handle) void {
+        self.handle.store(@as(u64, handle.generation) << 32 | handle.slot, .release);
+    }
+};
+
+test "a ring that comes late does not silence the doorbell that has the place now" {
+    var notifiers: [2]Notifier = @splat(.{});
+    for (&notifiers) |*notifier| try std.testing.expectEqual(@as(i32, 0), notifier.open());
+    defer for (&notifiers) |*notifier| notifier.close();
+    var late: Late = .{};
+    const thread = try std.Thread.spawn(.{}, Late.run, .{&late});
+    defer {
+        late.stopped.store(1, .release);
+        thread.join();
+    }
+    const rounds: usize = if (on_valgrind()) 500 else 20_000;
+    for (0..rounds) |round| {
+        var boxes: [2]u32 = undefined;
+        for (&boxes, notifiers) |*box, notifier| box.* = open_mailbox(.{ .notifier = notifier }).?;
+        defer for (boxes) |box| close_mailbox(box);
+        const first = add(boxes[0]).?;
+        late.tell(first);
+        // So that its end comes at all sorts of moments.
+        for (0..round % 256) |_| std.atomic.spinLoopHint();
+        remove(first.slot);
+        const second = add(boxes[1]).?;
+        defer remove(second.slot);
+        try std.testing.expectEqual(first.slot, second.slot);
+        for (0..round / 256) |_| std.atomic.spinLoopHint();
+        try std.testing.expect(ring(second.slot, second.generation));
+        try std.testing.expect(notifiers[1].wait(0));
+        for (&notifiers) |*notifier| notifier.forget();
+    }
 }

@@ -80,7 +80,7 @@ pub fn LoopDoorbells(comptime Loop: type) type {
             if (self.mailbox != null) return 0;
             const ring = self.loop.backend.message_target();
             if (ring == null and !self.notifier.is_open()) {
-                const rc = self.notifier.open();
+                const rc = self.open_notifier();
                 if (rc < 0) return rc;
             }
             const target: doorbells.Target =
@@ -89,6 +89,14 @@ pub fn LoopDoorbells(comptime Loop: type) type {
                 return @intFromEnum(layout.Status.exhausted);
             self.start();
             return 0;
+        }
+
+        fn open_notifier(self: *Self) i32 {
+            const rc = self.notifier.open();
+            if (rc < 0) return rc;
+            if (self.notifier.descriptor < Loop.Backend.descriptors_max) return 0;
+            self.notifier.close();
+            return @intFromEnum(layout.Status.descriptor_limit);
         }
 
         fn start(self: *Self) void {
@@ -109,7 +117,7 @@ pub fn LoopDoorbells(comptime Loop: type) type {
         }
 
         pub fn attend(self: *Self) void {
-            self.start();
+            if (self.mailbox == null) self.close() else self.start();
             if (self.notified) self.tell();
         }
 
@@ -128,7 +136,8 @@ pub fn LoopDoorbells(comptime Loop: type) type {
 
         pub fn waiting(self: *const Self) bool {
             if (self.notified) return true;
-            return self.notifier.is_open() and self.mailbox != null and !self.polling;
+            if (self.mailbox == null) return self.polling and !self.cancelled;
+            return self.notifier.is_open() and !self.polling;
         }
 
         /// From now on nobody rings here; the poll ends in a later turn.
@@ -151,4 +160,49 @@ pub fn LoopDoorbells(comptime Loop: type) type {
             return @intFromBool(self.polling);
         }
     };
+}
+
+/// A backend without messages that may have no room, and a loop over it.
+const Stub = struct {
+    pub const Backend = struct {
+        pub const descriptors_max: i32 = std.math.maxInt(i32);
+
+        has_room: bool = true,
+
+        fn message_target(_: *Backend) ?contract.MessageTarget {
+            return null;
+        }
+
+        fn poll(_: *Backend, _: u32, _: u32, _: i32, _: contract.Interest, _: bool) bool {
+            return true;
+        }
+
+        fn cancel(self: *Backend, _: u32, _: u32, _: i32, _: contract.Cancel) bool {
+            return self.has_room;
+        }
+    };
+
+    backend: Backend = .{},
+    channel: struct {
+        fn room(_: *@This()) u32 {
+            return 1;
+        }
+
+        fn emit(_: *@This(), _: layout.Completion) void {}
+    } = .{},
+};
+
+test "a poll is cancelled once there is room for that" {
+    var loop: Stub = .{};
+    var own: LoopDoorbells(Stub) = try .init(&loop, 0);
+    defer own.deinit();
+    var made: Handle = undefined;
+    try std.testing.expectEqual(@as(i32, 0), own.add(&made));
+    loop.backend.has_room = false;
+    own.close();
+    try std.testing.expect(own.waiting());
+    loop.backend.has_room = true;
+    own.attend();
+    try std.testing.expect(own.cancelled);
+    try std.testing.expect(!own.waiting());
 }

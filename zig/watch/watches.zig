@@ -9,6 +9,7 @@ const std = @import("std");
 const layout = @import("../layout.zig");
 const contract = @import("../backend/contract.zig");
 const kernel = @import("../sys/kernel.zig");
+const sockets = @import("../sys/sockets.zig");
 const mapped = @import("../memory/mapped.zig");
 const plain = @import("../loop/channel.zig").plain;
 const Link = @import("../memory/list.zig").Link;
@@ -34,6 +35,7 @@ const Watch = struct {
     cancelled: bool,
     /// What the poll under way waits for.
     polled: u32,
+    polled_edge: bool,
     /// Told of in this turn and not polled any more: goes on with the next turn.
     resting: Link,
     attention: Link,
@@ -157,6 +159,7 @@ pub fn Watches(comptime Loop: type) type {
 
         fn start(self: *Self, slot: u32, watch: *Watch) void {
             watch.polled = watch.interest;
+            watch.polled_edge = watch.edge;
             watch.cancelled = false;
             watch.polling = self.loop.backend.poll(
                 self.first_port + slot,
@@ -237,7 +240,7 @@ pub fn Watches(comptime Loop: type) type {
                 .free => {},
                 .open => if (!watch.polling) {
                     self.start(slot, watch);
-                } else if (watch.polled != watch.interest) {
+                } else if (watch.polled != watch.interest or watch.polled_edge != watch.edge) {
                     self.stop(slot, watch);
                 },
                 .closing => if (watch.polling) self.stop(slot, watch) else self.finish(slot, watch),
@@ -247,7 +250,8 @@ pub fn Watches(comptime Loop: type) type {
         fn finish(self: *Self, slot: u32, watch: *Watch) void {
             const backend = &self.loop.backend;
             const port = self.first_port + slot;
-            if (!backend.forget(port, watch.generation, watch.descriptor)) {
+            // Its number may be a connection's by now.
+            if (!backend.forget(port, watch.generation, -1)) {
                 return self.attention.push(self.watches, slot);
             }
             watch.state = .free;
@@ -255,11 +259,79 @@ pub fn Watches(comptime Loop: type) type {
             self.open_count -= 1;
         }
 
+        /// Also of those that rest: a loop that closes has no next turn.
         pub fn close_all(self: *Self) void {
+            self.rest_turn = std.math.maxInt(u64);
             for (self.watches, 0..) |*watch, slot| {
                 if (watch.state != .open) continue;
                 _ = self.remove(@intCast(slot), watch.generation);
             }
         }
     };
+}
+
+/// A backend that may have no room, and a loop over it.
+const Stub = struct {
+    pub const Backend = struct {
+        pub const has_edges: bool = true;
+        pub const descriptors_max: i32 = std.math.maxInt(i32);
+
+        has_room: bool = true,
+        edge: ?bool = null,
+        cancelled: bool = false,
+
+        fn poll(
+            self: *Backend,
+            _: u32,
+            _: u32,
+            _: i32,
+            _: contract.Interest,
+            edge: bool,
+        ) bool {
+            if (self.has_room) self.edge = edge;
+            return self.has_room;
+        }
+
+        fn cancel(self: *Backend, _: u32, _: u32, _: i32, _: contract.Cancel) bool {
+            self.cancelled = self.has_room;
+            return self.has_room;
+        }
+
+        fn forget(self: *Backend, _: u32, _: u32, _: i32) bool {
+            return self.has_room;
+        }
+    };
+
+    backend: Backend = .{},
+    counters: struct { turns: u64 = 0 } = .{},
+    channel: struct {
+        fn emit(_: *@This(), _: layout.Completion) void {}
+    } = .{},
+};
+
+test "a change for which there is no room is made once there is" {
+    var pair: [2]i32 = undefined;
+    try std.testing.expectEqual(@as(i32, 0), sockets.open_pair(&pair));
+    defer for (pair) |descriptor| kernel.close(descriptor);
+    var loop: Stub = .{};
+    var watches: Watches(Stub) = try .init(&loop, 0, 1);
+    defer watches.deinit();
+    try std.testing.expectEqual(@as(i32, 0), watches.add(pair[0], layout.ready_readable));
+    loop.backend.has_room = false;
+    const changed = layout.ready_readable | layout.watch_edge;
+    try std.testing.expectEqual(@as(i32, 0), watches.modify(0, 0, changed));
+    watches.attend();
+    loop.backend.has_room = true;
+    watches.attend();
+    try std.testing.expect(loop.backend.cancelled);
+    watches.complete(.{
+        .kind = .poll,
+        .more = false,
+        .port = 0,
+        .epoch = 0,
+        .result = kernel.negative(.CANCELED),
+    });
+    watches.attend();
+    try std.testing.expectEqual(@as(?bool, true), loop.backend.edge);
+    try std.testing.expect(!watches.waiting());
 }
