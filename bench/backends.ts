@@ -9,12 +9,14 @@ import type { Absent, Contestant, Way } from "./lib/contestant.ts";
 import { buildPrograms } from "./lib/load.ts";
 import { place } from "./lib/machine.ts";
 import { Progress } from "./lib/progress.ts";
+import { jsonLines } from "./lib/report.ts";
 import { table } from "./lib/table.ts";
+import type { Runtime } from "../scripts/lib/tools.mjs";
 
 export interface BackendsOptions {
   /** Connections, one group of rows each. */
   readonly counts: readonly number[];
-  readonly runtime: string;
+  readonly runtime: Runtime;
   readonly rounds: number;
   /** Length of a visit's measured window. */
   readonly seconds: number;
@@ -137,18 +139,9 @@ function text(groups: readonly Group[], options: BackendsOptions): string {
   return `${lines.join("\n")}\n`;
 }
 
-function lines(groups: readonly Group[], { runtime, rounds, seconds }: BackendsOptions): string {
-  return groups.flatMap((group) =>
-    group.figures.map((one) => ({
-      bench: "backends",
-      contestant: one.contestant.name,
-      runtime,
-      params: { connections: group.connections, size, rounds, seconds },
-      rate: one.rate,
-      cpu_us_per_op: one.cpu_us_per_op,
-      syscalls_per_op: one.syscalls_per_op,
-      of_epoll: callsOfEpoll(group, one) ?? null,
-      vs: one.vs,
-    }))
-  ).map((line) => `${JSON.stringify(line)}\n`).join("");
+function lines(groups: readonly Group[], { rounds, seconds }: BackendsOptions): string {
+  return groups.map(({ connections, figures, absent }) => {
+    const parameters = { connections, size, depth: 1, rounds, seconds };
+    return jsonLines("backends", parameters, { figures, absent }, []);
+  }).join("");
 }

@@ -2,6 +2,7 @@
 
 import process from "node:process";
 import { parseArgs } from "node:util";
+import { type Runtime, runtimes } from "../scripts/lib/tools.mjs";
 import { backends } from "./backends.ts";
 import { echo } from "./echo.ts";
 import { jsonLines, text } from "./lib/report.ts";
@@ -92,7 +93,7 @@ async function runBackends(args: readonly string[]): Promise<void> {
   process.stdout.write(
     await backends({
       counts,
-      runtime: values.runtime,
+      runtime: runtimeNamed(values.runtime),
       seconds: positive("seconds", values.seconds, false),
       rounds: positive("rounds", values.rounds, true),
       json: values.json,
@@ -110,6 +111,12 @@ async function runMemory(args: readonly string[]): Promise<void> {
   });
   const seconds = positive("seconds", values.seconds, false);
   process.stdout.write(await memory({ seconds, json: values.json }));
+}
+
+function runtimeNamed(text: string): Runtime {
+  const found = runtimes.find((name) => name === text);
+  if (found !== undefined) return found;
+  throw new Error(`--runtime must be one of ${runtimes.join(", ")}, not ${text}`);
 }
 
 function positive(name: string, text: string, whole: boolean): number {

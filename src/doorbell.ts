@@ -4,7 +4,7 @@
  * @module
  */
 
-import { errorOfStatus, IoError } from "./io_error.ts";
+import { errorOfStatus, IoError, type IoErrorOptions } from "./io_error.ts";
 import type { LoopState } from "./loop_state.ts";
 import { Header, Status } from "./native/abi.ts";
 import { loadLibrary } from "./native/library.ts";
@@ -50,8 +50,9 @@ const numbers = ["process", "slot", "generation"] as const;
  * loop is woken if it sleeps; rings that it has not answered yet come together.
  *
  * @param message What `doorbell.message` was on the loop's side.
- * @returns False when the doorbell or its loop is closed.
- * @throws {IoError} `INVALID_ARGUMENT` when it is no such message.
+ * @returns False when the doorbell or its loop is closed, or is another process's.
+ * @throws {IoError} `INVALID_ARGUMENT` when it is no such message, `FORKED`, or why the library
+ *   cannot be loaded, as for `new Loop`.
  *
  * @example Tell a Worker's loop that there is work
  * ```ts no-run
@@ -93,12 +94,20 @@ export function makeDoorbell(loop: LoopState, handler: DoorbellHandler): Doorbel
     throw new IoError("INVALID_ARGUMENT", "the handler of a doorbell must be a function");
   }
   const slot = loop.functions.tp_doorbell(loop.handle);
-  if (slot < 0) throw errorOfStatus(slot, "make a doorbell", loop.words[Header.error_syscall]);
+  if (slot < 0) throw makeError(loop, slot);
   const doorbell = new DoorbellHandle(loop, slot, loop.words[Header.result_generation], handler);
   loop.doorbells.set(slot, doorbell);
   loop.addRef();
   loop.wakeSoon();
   return doorbell;
+}
+
+function makeError(loop: LoopState, status: number): IoError {
+  const details: IoErrorOptions = {};
+  if (status === Status.exhausted) {
+    details.advice = "Close doorbells that nobody rings; one can stand for many sources.";
+  }
+  return errorOfStatus(status, "make a doorbell", loop.words[Header.error_syscall], details);
 }
 
 /** The class behind every {@linkcode Doorbell}. */

@@ -122,8 +122,8 @@ const explanations: Readonly<Record<string, readonly [meaning: string, advice: s
     "Check address and firewall, or raise timeoutMs.",
   ],
   DESCRIPTOR_LIMIT: [
-    "select works with descriptors below 1,024 only",
-    "Close descriptors, or use another backend, which has no such limit.",
+    "select works with descriptors below 1,024 only, and a watch with those below 1,048,576",
+    "Close descriptors, or use another backend than select.",
   ],
   EXHAUSTED: [
     "all slots are in use",

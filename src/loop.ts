@@ -87,7 +87,8 @@ export class Loop implements Disposable {
    * Opens a loop. The first one of a thread loads the native library.
    *
    * @param options What is asked for; what is left out has a default.
-   * @throws {IoError} `INVALID_OPTION`, `BACKEND_UNAVAILABLE` with the reason, `EXHAUSTED`,
+   * @throws {IoError} `INVALID_ARGUMENT` unless `options` is an object, `INVALID_OPTION`,
+   *   `BACKEND_UNAVAILABLE` with the reason, `EXHAUSTED`,
    *   `NOT_GRANTED` for an option of `ioUring` or with `pool.strict`, or
    *   `LIBRARY_NOT_FOUND`, `ABI_MISMATCH`, `PERMISSION_DENIED`, `UNSUPPORTED_RUNTIME` when the
    *   library cannot be loaded.
@@ -159,7 +160,8 @@ export class Loop implements Disposable {
    * @param options What to watch for; by default that it can be read.
    * @param handler Called in each turn that finds it ready.
    * @throws {IoError} `EBADF`, `EEXIST` when this loop watches it already, `EPERM` for a regular
-   *   file or a folder, `EXHAUSTED`, `DESCRIPTOR_LIMIT` and `UNSUPPORTED` (edges) with `select`,
+   *   file or a folder, `EXHAUSTED`, `DESCRIPTOR_LIMIT` from descriptor 1,048,576 on,
+   *   with `select` from 1,024 on, `UNSUPPORTED` for edges with `select`, `INVALID_ARGUMENT`,
    *   `INVALID_OPTION`, `LOOP_CLOSED`.
    *
    * @example Standard input, without the runtime's streams
@@ -334,8 +336,9 @@ export class Loop implements Disposable {
   }
 
   /**
-   * Resets every connection, whose `close` then gets `LOOP_CLOSED`, closes every listener, stops
-   * every timer. Every handle and lease is stale afterwards. Does nothing when closed.
+   * Resets every connection, whose `close` then gets `LOOP_CLOSED`, closes every listener and
+   * doorbell, removes every watch, stops every timer. Every handle and lease is stale afterwards.
+   * Does nothing when closed.
    */
   close(): void {
     const state = this.#state;

@@ -68,7 +68,8 @@ export interface LoopOptions {
   backend?: "auto" | BackendName;
   /**
    * For `epoll` and `kqueue`. Default `"edge"`, which costs fewer system calls. `select` only has
-   * `"level"`, `io_uring` neither.
+   * `"level"`, `io_uring` neither: a trigger for it is an error, except that with `"auto"` it is
+   * ignored where io_uring works.
    */
   trigger?: TriggerName;
   /** Default `"adaptive"`. */

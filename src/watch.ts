@@ -34,6 +34,10 @@ export const Ready: {
   hangup: ready_hangup,
 };
 
+/** Error numbers that native code answers with, negated: EPERM and ENOENT. */
+const alwaysReady = -1;
+const noSuchWatch = -2;
+
 /** What to watch a descriptor for. Errors and hang-ups are told of in any case. */
 export interface WatchOptions {
   /** Tell when it can be read. Default true unless `writable` is given. */
@@ -47,7 +51,10 @@ export interface WatchOptions {
   edge?: boolean;
 }
 
-/** Called in each turn that finds the descriptor ready, with the bits of {@linkcode Ready}. */
+/**
+ * Called in each turn that finds the descriptor ready, with the bits of {@linkcode Ready}. If it
+ * can be watched no longer, the last call has `Ready.error`, and `watch.error` tells why.
+ */
 export type WatchHandler = (watch: Watch, ready: number) => void;
 
 /** A descriptor that is watched. It stays the application's: it is neither read nor closed here. */
@@ -61,12 +68,13 @@ export interface Watch extends Disposable {
   /**
    * Watches for something else from the next turn on.
    *
-   * @throws {IoError} `ENOENT` once removed, `INVALID_OPTION`, `UNSUPPORTED`, `LOOP_CLOSED`.
+   * @throws {IoError} `ENOENT` once it is not active, `INVALID_ARGUMENT`, `INVALID_OPTION`,
+   *   `UNSUPPORTED` (edges) with `select`, `LOOP_CLOSED`.
    */
   modify(options: WatchOptions): void;
   /**
    * Ends the watch: its handler is not called any more, and the descriptor may be closed. Always
-   * remove a watch before its descriptor is closed.
+   * remove a watch before its descriptor is closed. Does nothing when it has ended with an `error`.
    *
    * @throws {IoError} `ENOENT` when it was removed before, `LOOP_CLOSED`.
    */
@@ -139,9 +147,12 @@ export class WatchHandle implements Watch {
   remove(): void {
     const { loop, slot, generation } = this;
     loop.checkOpen("remove a watch");
+    if (this.error !== null) return;
     this.#checkActive("remove");
     this.ended(null);
     const rc = loop.functions.tp_watch_remove(loop.handle, slot, generation);
+    // Its end may be among the completions that are not dispatched yet.
+    if (rc === noSuchWatch) return;
     if (rc < 0) throw watchError(loop, rc, `remove the watch of descriptor ${this.fd}`);
     loop.wakeSoon();
   }
@@ -205,7 +216,7 @@ function flag(name: string, value: boolean | undefined, byDefault: boolean): boo
 
 function watchError(loop: LoopState, status: number, attempt: string): IoError {
   const details: IoErrorOptions = {};
-  if (status === -1) {
+  if (status === alwaysReady) {
     details.advice = "A regular file is always ready: read and write it without waiting.";
   }
   return errorOfStatus(status, attempt, loop.words[Header.error_syscall] || Syscall.none, details);

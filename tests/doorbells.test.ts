@@ -8,10 +8,14 @@ import { bestBackend, testEach, testLoop } from "./support/backends.ts";
 import { turnUntil, within } from "./support/drive.ts";
 import { program } from "./support/runtime.ts";
 
-/** Rings from a Worker; how often that was heard of, and what came to the loop. */
-function ringFromWorker(message: DoorbellMessage, times: number): Promise<number> {
+/** Rings from a Worker (`tests/programs/ringer.ts`); how many rings found the doorbell open. */
+function ringFromWorker(
+  message: DoorbellMessage,
+  times: number,
+  counts = new Int32Array(new SharedArrayBuffer(8)),
+): Promise<number> {
   const url = new URL(`file://${program("tests/programs/ringer.ts")}`);
-  const worker = new Worker(url, { workerData: { message, times } });
+  const worker = new Worker(url, { workerData: { message, times, counts } });
   return within(
     new Promise<number>((resolve, reject) => {
       worker.once("message", resolve);
@@ -95,6 +99,49 @@ testEach("a sleeping loop is woken from a Worker without a loop", async (backend
   assert.deepEqual([heard, await rung], [1, 1]);
 });
 
+testEach("a doorbell that is unref'd is heard, but keeps nothing going", async (backend) => {
+  using loop = new Loop({ backend });
+  let heard = 0;
+  using doorbell = loop.doorbell(() => void (heard += 1));
+  doorbell.unref();
+  await within(loop.run(), "the end of run()");
+  doorbell.ring();
+  doorbell.ref();
+  using last = loop.doorbell(() => doorbell.unref());
+  last.unref();
+  setTimeout(() => ring(last.message), 1);
+  await within(loop.run(), "the end of run()");
+  assert.equal(heard, 1);
+});
+
+testLoop("what a handler throws leaves its doorbell as it was", (loop) => {
+  let calls = 0;
+  using doorbell = loop.doorbell(() => {
+    calls += 1;
+    if (calls === 1) throw new Error("thrown by a doorbell");
+  });
+  const take = (count: number): void => turnUntil(loop, () => calls === count, "heard");
+  doorbell.ring();
+  assert.throws(() => take(2), /thrown by a doorbell/);
+  doorbell.ring();
+  take(2);
+});
+
+testLoop("a handler may close the loop, and no other is called then", (loop) => {
+  let calls = 0;
+  const handler = (): void => {
+    calls += 1;
+    loop.close();
+  };
+  const doorbells = [loop.doorbell(handler), loop.doorbell(handler)];
+  for (const doorbell of doorbells) doorbell.ring();
+  turnUntil(loop, () => loop.closed, "closed");
+  assert.equal(calls, 1);
+  for (const { closed, message } of doorbells) {
+    assert.deepEqual([closed, ring(message)], [true, false]);
+  }
+});
+
 testEach("an attached loop is woken too", async (backend) => {
   using loop = new Loop({ backend });
   loop.attach();
@@ -113,17 +160,20 @@ testEach("an attached loop is woken too", async (backend) => {
 
 testEach("no ring of a storm is lost", async (backend) => {
   using loop = new Loop({ backend });
+  const counts = new Int32Array(new SharedArrayBuffer(8));
   let heard = 0;
-  const storm = loop.doorbell(() => void (heard += 1));
-  const last = loop.doorbell((same) => {
-    storm.close();
-    same.close();
+  const storm = loop.doorbell(() => {
+    heard += 1;
+    const count = Atomics.load(counts, 0);
+    Atomics.store(counts, 1, count);
+    Atomics.notify(counts, 1);
+    if (count === 4_000) storm.unref();
   });
-  const counts = [ringFromWorker(storm.message, 2_000), ringFromWorker(storm.message, 2_000)];
-  void Promise.all(counts).then(() => ring(last.message));
+  const rings = [1, 2].map(() => ringFromWorker(storm.message, 2_000, counts));
   await within(loop.run(), "the storm's end");
-  assert.deepEqual(await Promise.all(counts), [2_000, 2_000]);
+  assert.deepEqual(await Promise.all(rings), [2_000, 2_000]);
   assert.ok(heard >= 1 && heard <= 4_000, `${heard} heard`);
+  storm.close();
 });
 
 test("what is no message of a doorbell is refused, and another process's is not rung", () => {
@@ -145,7 +195,7 @@ test("what is no message of a doorbell is refused, and another process's is not 
 test("a loop has at most 1,024 doorbells, and its end ends them", () => {
   const loop = new Loop({ backend: bestBackend });
   const doorbells = Array.from({ length: 1_024 }, () => loop.doorbell(() => {}));
-  assert.throws(() => loop.doorbell(() => {}), { code: "EXHAUSTED" });
+  assert.throws(() => loop.doorbell(() => {}), { code: "EXHAUSTED", advice: /doorbells/ });
   loop.close();
   assert.ok(doorbells.every((doorbell) => doorbell.closed && !ring(doorbell.message)));
   assert.throws(() => loop.doorbell(() => {}), { code: "LOOP_CLOSED" });

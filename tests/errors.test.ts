@@ -10,6 +10,7 @@ import { errnoName } from "../src/error_numbers.ts";
 import { errorOfStatus } from "../src/io_error.ts";
 import { Status, Syscall } from "../src/native/abi.ts";
 import { testLoop } from "./support/backends.ts";
+import { testUnless } from "./support/record.ts";
 import { anyPort, openPair } from "./support/streams.ts";
 
 /** Every code of the library; the type makes sure that none is missing. */
@@ -88,9 +89,9 @@ test("every status of native code becomes an error with a code of the library", 
   assert.equal(errorOfStatus(-2_000_000, "attempt").code, "INVALID_ARGUMENT");
 });
 
-const otherNumbers = process.platform !== "linux" && "this system numbers errors otherwise";
+const otherNumbers = process.platform !== "linux" && "kernel: it numbers errors otherwise";
 
-test("every error number of Linux becomes an error with its name", { skip: otherNumbers }, () => {
+testUnless(otherNumbers, "every error number of Linux becomes an error with its name", () => {
   for (const [name, errno] of Object.entries(constants.errno)) {
     const error = errorOfStatus(-errno, "connect tcp://127.0.0.1:1", Syscall.connect);
     // Some numbers have two names.

@@ -3,7 +3,13 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { blocksIn } from "../scripts/lib/doc_examples.mjs";
-import { demandAll, judge, type Outcome, skipLines } from "../scripts/lib/outcome.mjs";
+import {
+  addNativeTests,
+  demandAll,
+  judge,
+  type Outcome,
+  skipLines,
+} from "../scripts/lib/outcome.mjs";
 import { describe, isExcused, neverOpened, parseRecord } from "../scripts/lib/records.mjs";
 import { parseJunit, parseTap, parseZigRunner, parseZigSummary } from "../scripts/lib/results.mjs";
 
@@ -80,6 +86,26 @@ test("native tests that run on their own", () => {
     skipped: 1,
   });
   assert.equal(parseZigRunner(started), undefined);
+});
+
+test("native tests of which none is counted have failed", () => {
+  const cases: [counts: Parameters<typeof addNativeTests>[1], code: number, failed: number][] = [
+    [{ passed: 3, failed: 0, skipped: 1 }, 0, 0],
+    [{ passed: 3, failed: 2, skipped: 0 }, 1, 2],
+    // A sanitizer has found something.
+    [{ passed: 3, failed: 0, skipped: 0 }, 99, 1],
+    [{ passed: 0, failed: 0, skipped: 3 }, 0, 1],
+    [undefined, 0, 1],
+    [undefined, 1, 1],
+  ];
+  for (const [counts, code, failed] of cases) {
+    const stage: Outcome = { passed: 0, failed: 0, skipped: [], output: "" };
+    addNativeTests(stage, counts, { code, output: "what they printed" });
+    assert.equal(stage.failed, failed, JSON.stringify([counts, code]));
+    assert.equal(stage.passed, counts?.passed ?? 0);
+    assert.equal(stage.skipped.length, counts?.skipped ?? 0);
+    assert.match(stage.output, code === 0 && failed > 0 ? /No tests were counted/ : /printed/);
+  }
 });
 
 const lines = [

@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { Worker } from "node:worker_threads";
-import { IoError, type Loop } from "../mod.ts";
+import { type DoorbellMessage, IoError, type Loop, ring } from "../mod.ts";
 import { testEach, withLoop } from "./support/backends.ts";
 import { within } from "./support/drive.ts";
 import { program } from "./support/runtime.ts";
@@ -19,16 +19,17 @@ function isFree(loop: Loop, port: number): boolean {
   }
 }
 
-testEach("the port of a terminated worker's listener is free again", async (backend) => {
+testEach("a terminated worker's listener and doorbell are gone", async (backend) => {
   const path = program("tests/programs/abandoned.ts");
   const worker = new Worker(new URL(`file://${path}`), { workerData: { backend } });
-  const port = await within(
-    new Promise<number>((resolve, reject) => {
+  const { port, doorbell } = await within(
+    new Promise<{ port: number; doorbell: DoorbellMessage }>((resolve, reject) => {
       worker.once("message", resolve);
       worker.once("error", reject);
     }),
-    "the worker's port",
+    "the worker's port and doorbell",
   );
+  assert.equal(ring(doorbell), true);
   await withLoop({ backend }, async (loop) => {
     assert.equal(isFree(loop, port), false);
     await worker.terminate();
@@ -37,5 +38,6 @@ testEach("the port of a terminated worker's listener is free again", async (back
       await new Promise((resolve) => setTimeout(resolve, 10));
     }
     assert.equal(isFree(loop, port), true);
+    assert.equal(ring(doorbell), false);
   });
 });

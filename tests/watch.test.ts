@@ -1,11 +1,14 @@
 // Watched descriptors: the classic readiness interface, on every backend.
 
 import assert from "node:assert/strict";
+import { closeSync, openSync } from "node:fs";
+import { join } from "node:path";
 import { test } from "node:test";
 import { IoError, Loop, Ready, type Watch } from "../mod.ts";
 import { bestBackend, testEach, testLoop } from "./support/backends.ts";
 import { turnUntil } from "./support/drive.ts";
 import { Pipe, readDescriptor, writeDescriptor } from "./support/pipe.ts";
+import { root } from "./support/runtime.ts";
 
 const bytes = new Uint8Array(4096);
 
@@ -83,6 +86,14 @@ testLoop("with edges a change is told of once", (loop) => {
   watch.remove();
 });
 
+testLoop("select has no edges to change to", (loop) => {
+  using pipe = new Pipe();
+  const watch = loop.watch(pipe.read, {}, () => {});
+  if (loop.backend === "select") fails("UNSUPPORTED", () => watch.modify({ edge: true }));
+  else watch.modify({ edge: true });
+  watch.remove();
+});
+
 testLoop("errors have the names that people know", (loop) => {
   using pipe = new Pipe();
   const nothing = (): void => {};
@@ -101,6 +112,21 @@ testLoop("errors have the names that people know", (loop) => {
   watch[Symbol.dispose]();
 });
 
+testLoop("a regular file and a folder are always ready: EPERM, with what to do", (loop) => {
+  for (const path of [join(root, "build.zig"), root]) {
+    const descriptor = openSync(path, "r");
+    try {
+      assert.throws(() => loop.watch(descriptor, {}, () => {}), {
+        code: "EPERM",
+        errno: 1,
+        advice: /regular file/,
+      });
+    } finally {
+      closeSync(descriptor);
+    }
+  }
+});
+
 testLoop("a removed watch is not told of, even in the turn that has it", (loop) => {
   using first = new Pipe();
   using second = new Pipe();
@@ -117,6 +143,40 @@ testLoop("a removed watch is not told of, even in the turn that has it", (loop) 
   turnUntil(loop, () => calls > 0, "one of them is told of");
   for (let turn = 0; turn < 5; turn++) loop.turn();
   assert.equal(calls, 1);
+});
+
+testLoop("a watch whose descriptor was closed can be removed", (loop) => {
+  using pipe = new Pipe();
+  const told: number[] = [];
+  const watch = loop.watch(pipe.read, {}, (_, ready) => {
+    told.push(ready);
+    pipe.closeRead();
+  });
+  writeDescriptor(pipe.write, "x");
+  turnUntil(loop, () => told.length > 0, "told");
+  if (loop.backend === "io_uring") {
+    turnUntil(loop, () => !watch.active, "its end");
+    assert.deepEqual(told, [Ready.readable, Ready.error], "told that it cannot be watched");
+    assert.equal(watch.active, false);
+    assert.equal(watch.error?.code, "EBADF");
+    fails("ENOENT", () => watch.modify({}));
+  }
+  watch.remove();
+  assert.equal(watch.active, false);
+});
+
+testLoop("a watch can be removed in the turn that ends it", (loop) => {
+  using first = new Pipe();
+  using second = new Pipe();
+  let calls = 0;
+  const steps = [(): void => second.closeRead(), (): void => closed.remove()];
+  const watch = loop.watch(first.read, {}, () => steps[calls++]?.());
+  const closed = loop.watch(second.read, {}, () => {});
+  writeDescriptor(first.write, "x");
+  writeDescriptor(second.write, "x");
+  turnUntil(loop, () => calls === 2, "told twice");
+  assert.equal(closed.active, false);
+  watch.remove();
 });
 
 testLoop("a number may be closed and watched again at once", (loop) => {
@@ -178,6 +238,36 @@ testEach("an attached loop is woken for a watched descriptor", async (backend) =
   loop.detach();
 });
 
+testLoop("what a handler throws leaves its watch as it was", (loop) => {
+  using pipe = new Pipe();
+  let calls = 0;
+  const watch = loop.watch(pipe.read, {}, () => {
+    calls += 1;
+    if (calls === 1) throw new Error("thrown by a watch");
+  });
+  writeDescriptor(pipe.write, "x");
+  const take = (): void => turnUntil(loop, () => calls === 2, "told again");
+  assert.throws(take, /thrown by a watch/);
+  assert.equal(watch.active, true);
+  take();
+  watch.remove();
+});
+
+testLoop("a handler may close the loop, and no other is called then", (loop) => {
+  using first = new Pipe();
+  using second = new Pipe();
+  let calls = 0;
+  const handler = (): void => {
+    calls += 1;
+    loop.close();
+  };
+  const watches = [first, second].map((pipe) => loop.watch(pipe.read, {}, handler));
+  for (const pipe of [first, second]) writeDescriptor(pipe.write, "x");
+  turnUntil(loop, () => loop.closed, "closed");
+  assert.equal(calls, 1);
+  assert.ok(watches.every((watch) => !watch.active));
+});
+
 testLoop("many descriptors at once", (loop) => {
   const pipes = Array.from({ length: 200 }, () => new Pipe());
   const told = new Set<number>();
@@ -200,6 +290,10 @@ test("what is watched ends with its loop", () => {
   loop.close();
   assert.equal(watch.active, false);
   fails("LOOP_CLOSED", () => watch.remove());
+  fails("LOOP_CLOSED", () => watch.modify({}));
+  watch.ref();
+  watch.unref();
+  watch[Symbol.dispose]();
   fails("LOOP_CLOSED", () => loop.watch(pipe.read, {}, () => {}));
   using other = new Loop({ backend: bestBackend });
   using _again = other.watch(pipe.read, {}, () => {});

@@ -31,6 +31,7 @@ export function jsonLines(
     bench,
     contestant: name,
     runtime,
+    params: parameters,
     absent: reason,
   }));
   return [...lines, ...missing].map((line) => `${JSON.stringify(line)}\n`).join("");

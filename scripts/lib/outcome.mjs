@@ -14,6 +14,29 @@ import { describe, isExcused, neverOpened } from "./records.mjs";
  */
 
 /**
+ * Adds native tests that ran in one go. None at all is a failure: a run that was to test something
+ * has not.
+ * @param {Outcome} outcome
+ * @param {{ passed: number, failed: number, skipped: number } | undefined} counts Undefined if the
+ *   tests did not come to their end.
+ * @param {{ code: number, output: string }} result A sanitizer's report changes the exit code of
+ *   tests that all passed.
+ */
+export function addNativeTests(outcome, counts, { code, output }) {
+  const { passed, failed, skipped } = counts ?? { passed: 0, failed: 0, skipped: 0 };
+  outcome.passed += passed;
+  outcome.failed += failed;
+  // A native test does not know its name.
+  for (let index = 0; index < skipped; index++) {
+    outcome.skipped.push({ name: "a native test", status: "skipped" });
+  }
+  outcome.output += output;
+  if (failed > 0 || (code === 0 && passed > 0)) return;
+  outcome.failed += 1;
+  if (code === 0) outcome.output += "\nNo tests were counted.\n";
+}
+
+/**
  * Gives skipped tests their reasons, and tells which backends were opened.
  * @param {Outcome} outcome
  * @param {import("./records.mjs").TestRecord} record

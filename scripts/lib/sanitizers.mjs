@@ -8,7 +8,7 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { libraryEnvironment, zig } from "./native.mjs";
-import { judge } from "./outcome.mjs";
+import { addNativeTests, judge } from "./outcome.mjs";
 import { root } from "./paths.mjs";
 import { Recording } from "./recording.mjs";
 import { parseZigRunner } from "./results.mjs";
@@ -82,15 +82,7 @@ async function runTests(stage, name, command, env = {}, testsLimitMs = limitMs) 
     limitMs: testsLimitMs,
     env: { ...libraryEnvironment("deno"), ...env, ...recording.env },
   });
-  const counts = parseZigRunner(result.output);
-  stage.passed += counts?.passed ?? 0;
-  stage.failed += counts?.failed ?? 0;
-  for (let index = 0; index < (counts?.skipped ?? 0); index++) {
-    stage.skipped.push({ name: "a native test", status: "skipped" });
-  }
-  // A report of the sanitizer changes the exit code of tests that all passed.
-  if (result.code !== 0 && (counts?.failed ?? 0) === 0) stage.failed += 1;
-  if (result.code !== 0) stage.output += result.output;
+  addNativeTests(stage, parseZigRunner(result.output), result);
   if (result.timedOut) stage.output += `\nNo end after ${testsLimitMs / 1000} s: killed.\n`;
   judge(stage, recording.read(), false);
 }
@@ -119,7 +111,7 @@ const undefinedStage = {
     const faulty = join(folder, "faulty-undefined_behaviour");
     await expectFinding(stage, [faulty, "overflow"], /signed integer overflow/);
     await runTests(stage, "undefined behaviour", [join(folder, "safe-tests")]);
-    for (const peer of ["echo_epoll", "echo_io_uring"]) await runEcho(stage, peer);
+    for (const peer of ["echo_epoll", liburingPeer]) await runEcho(stage, peer);
     await runFixed(stage);
     return stage;
   },
@@ -138,14 +130,20 @@ done
 kill -TERM $server; wait $server; ended=$?
 echo "load $loaded, server $ended"; exit $((loaded + ended))`;
 
+/** As in the benchmarks, this peer is there only where liburing is installed. */
+const liburingPeer = "echo_io_uring";
+
 /**
  * @param {Outcome} stage
- * @param {string} peer Of bench/native. As in the benchmarks, the one over liburing is there only
- *   where that is installed.
+ * @param {string} peer Of bench/native.
  */
 async function runEcho(stage, peer) {
   const server = join(folder, peer);
-  if (!existsSync(server)) return;
+  if (!existsSync(server)) {
+    if (peer !== liburingPeer) return count(stage, peer, false, `${server} was not built.`);
+    const reason = "liburing is not installed";
+    return void stage.skipped.push({ name: peer, status: "skipped", reason });
+  }
   const load = join(folder, "twinpoll-load");
   const args = ["-c", echoJob, "echo-job", server, load, join(folder, `${peer}.out`)];
   const { code, output } = await run("/bin/sh", args, { limitMs });

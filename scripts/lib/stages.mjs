@@ -6,7 +6,7 @@ import { basename, join } from "node:path";
 import process from "node:process";
 import { bundle, bundled, bundleDocExamples, filesIn } from "./bundle.mjs";
 import { crossFolder, crossLibraries, libraryEnvironment, zig } from "./native.mjs";
-import { judge } from "./outcome.mjs";
+import { addNativeTests, judge } from "./outcome.mjs";
 import { results } from "./paths.mjs";
 import { Recording } from "./recording.mjs";
 import { parseJunit, parseTap, parseZigSummary } from "./results.mjs";
@@ -78,27 +78,12 @@ async function zigTests() {
   const recording = new Recording("zig tests");
   const args = ["build", "test", "--summary", "all"];
   const result = await zig(args, nativeLimitMs, recording.env);
-  const counts = parseZigSummary(result.output) ?? { passed: 0, failed: 0, skipped: 0 };
-  const { passed } = counts;
-  let { failed } = counts;
-  let output = result.output + overdue(result, nativeLimitMs);
-  if (failed === 0 && (result.code !== 0 || passed === 0)) {
-    failed = 1;
-    if (result.code === 0) output += "\nNo tests were counted.\n";
-  }
   /** @type {Outcome} */
-  const outcome = { passed, failed, skipped: namelessSkips(counts.skipped), output };
+  const outcome = { passed: 0, failed: 0, skipped: [], output: "" };
+  addNativeTests(outcome, parseZigSummary(result.output), result);
+  outcome.output += overdue(result, nativeLimitMs);
   judge(outcome, recording.read(), true);
   return outcome;
-}
-
-/**
- * A native test does not know its name.
- * @param {number} count
- * @returns {import("./results.mjs").TestCase[]}
- */
-function namelessSkips(count) {
-  return Array.from({ length: count }, () => ({ name: "a native test", status: "skipped" }));
 }
 
 /**

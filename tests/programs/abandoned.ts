@@ -1,4 +1,5 @@
-// A worker that opens a loop, listens, says where, and is then terminated with everything open.
+// A worker that opens a loop, listens, says where and with what it can be rung, and is then
+// terminated with everything open.
 
 import { parentPort, workerData } from "node:worker_threads";
 import { type BackendName, Loop } from "../../mod.ts";
@@ -7,4 +8,5 @@ const { backend } = workerData as { backend: BackendName };
 const loop = new Loop({ backend });
 const listener = loop.listen("tcp://127.0.0.1:0", { data: (conn, lease) => void conn.send(lease) });
 loop.attach();
-parentPort!.postMessage(listener.address.port);
+const doorbell = loop.doorbell(() => {});
+parentPort!.postMessage({ port: listener.address.port, doorbell: doorbell.message });

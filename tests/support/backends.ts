@@ -68,8 +68,10 @@ export const noIpv6: Skip =
 export function unavailable(backend: BackendName): Skip {
   const { available, reason } = probe().backends[backend];
   if (available) return false;
-  // A limit that is reached, or something unknown, is no lack of the kernel.
-  const others = [Reason.out_of_resources, Reason.other].map((code) => explainReason(code)[0]);
+  // A limit that is reached, a library that was not built, or something unknown, is no lack of the
+  // kernel.
+  const others = [Reason.out_of_resources, Reason.no_library, Reason.other]
+    .map((code) => explainReason(code)[0]);
   return `${others.includes(reason!) ? "" : "kernel: "}${backend}: ${reason}`;
 }
 

@@ -18,7 +18,7 @@ pub fn skip_backend(
     const args = .{ @tagName(kind), @tagName(failure.reason), failure.errno };
     return switch (failure.reason) {
         .none => error.OutOfMemory,
-        .out_of_resources, .other => record.skip("{s}: {s} (errno {d})", args),
+        .out_of_resources, .no_library, .other => record.skip("{s}: {s} (errno {d})", args),
         else => record.skip("kernel: {s}: {s} (errno {d})", args),
     };
 }
