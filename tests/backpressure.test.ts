@@ -440,3 +440,31 @@ testLoop(
   { pool: { receiveBuffers: 8, slabBytes: 2 << 20, maxBytes: 2 << 20 } },
   { needs: "credits" },
 );
+
+testLoop("who sends many messages by itself leaves places for the answers of others", (loop) => {
+  let count = 0;
+  const fill = (conn: Connection): void => {
+    while (conn.send("x") !== "full") count += 1;
+  };
+  const { client: many, server } = openPair(loop, {
+    server: { open: (conn) => conn.pause() },
+    client: { drain: fill },
+  });
+  // An echo that is answered full fails the test.
+  const listener = listenEcho(loop);
+  let echoed = 0;
+  const others = Array.from({ length: 20 }, () =>
+    loop.connect(listener.address, {
+      data: (_, lease) => void (echoed += lease.length),
+    }));
+  turnUntil(loop, () => others.every(({ state }) => state === "open"), "the others");
+  for (const conn of others) assert.notEqual(conn.send("hello"), "full");
+  fill(many);
+  assert.ok(many.queuedBytes < many.highWaterMark, "it was not the bytes that were too many");
+  turnUntil(loop, () => echoed === 5 * others.length, "the echoes");
+  assert.ok(count > 100, `${count} were taken`);
+  for (const conn of others) conn.close();
+  many.abort();
+  server.abort();
+  listener.close();
+}, { entries: 64 });

@@ -282,3 +282,59 @@ fn check_rest_ends(comptime Backend: type, trigger: layout.Trigger) !void {
 test "a loop that closes rests for no watch" {
     try over_rows(check_rest_ends);
 }
+
+/// A connection that has a watched descriptor's number, because that was closed too early.
+fn check_lost(comptime Backend: type, trigger: layout.Trigger) !void {
+    var options = small_options();
+    const instance = try open(Backend, trigger, &options);
+    defer instance.close();
+    var script: Script(Backend) = .{ .instance = instance };
+    const port = try script.port_of(try script.listen());
+    const pair = try socket_pair();
+    const watch = instance.watch(pair[0], readable);
+    const watch_generation = instance.loop.channel.header.result_generation;
+    try script.turn(0);
+    for (pair) |descriptor| kernel.close(descriptor);
+    const slot = try script.connect(port);
+    const generation = instance.loop.channel.header.result_generation;
+    const streams = &instance.work.net.streams;
+    try testing.expectEqual(pair[0], streams.connections[slot].descriptor);
+    for (0..turns_max) |_| {
+        if (script.opened == 2) break;
+        try script.turn(1000);
+    }
+    const rc = instance.remove_watch(@intCast(watch), watch_generation);
+    // A backend that notices has ended it by itself.
+    try testing.expect(rc == 0 or rc == kernel.negative(.NOENT));
+    try testing.expect(try script.send(slot, generation, 7, 100));
+    for (0..turns_max) |_| {
+        if (script.received == 100) break;
+        try script.turn(1000);
+    }
+    try testing.expectEqual(@as(u64, 100 * 7), script.checksum);
+}
+
+test "the end of a watch leaves alone who has its descriptor's number" {
+    try over_rows(check_lost);
+}
+
+/// Whoever closed it is told, where that can be noticed; everywhere else nothing comes of it.
+fn check_told_closed(comptime Backend: type, trigger: layout.Trigger) !void {
+    if (Backend.kind != .select) return;
+    var options = small_options();
+    const instance = try open(Backend, trigger, &options);
+    defer instance.close();
+    const pair = try socket_pair();
+    defer kernel.close(pair[1]);
+    const slot = instance.watch(pair[0], readable);
+    const generation = instance.loop.channel.header.result_generation;
+    try testing.expectEqual(@as(i32, 0), instance.turn(0, 0, 0));
+    kernel.close(pair[0]);
+    try testing.expectEqual(@as(?i32, kernel.negative(.BADF)), try told(instance, slot));
+    const gone = kernel.negative(.NOENT);
+    try testing.expectEqual(gone, instance.remove_watch(@intCast(slot), generation));
+}
+
+test "select tells that a watched descriptor was closed" {
+    try over_rows(check_told_closed);
+}

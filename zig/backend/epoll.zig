@@ -73,7 +73,8 @@ pub const EpollPoller = struct {
         return self.control(linux.EPOLL.CTL_MOD, port, epoch, descriptor, bits(interest, false));
     }
 
-    pub fn remove(self: *EpollPoller, descriptor: i32, interest: Interest) void {
+    pub fn remove(self: *EpollPoller, port: u32, descriptor: i32, interest: Interest) void {
+        _ = port;
         _ = interest;
         _ = self.control(linux.EPOLL.CTL_DEL, 0, 0, descriptor, 0);
     }

@@ -77,7 +77,8 @@ pub const KqueuePoller = struct {
         return self.change(port, epoch, descriptor, from, interest, 0);
     }
 
-    pub fn remove(self: *KqueuePoller, descriptor: i32, interest: Interest) void {
+    pub fn remove(self: *KqueuePoller, port: u32, descriptor: i32, interest: Interest) void {
+        _ = port;
         _ = self.change(0, 0, descriptor, interest, .none, 0);
     }
 

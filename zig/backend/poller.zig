@@ -24,6 +24,8 @@ pub const Event = struct {
     hangup: bool,
     /// An error is pending.
     failed: bool,
+    /// Somebody closed the descriptor; where that can be noticed.
+    closed: bool = false,
 };
 
 /// A compile error, with the missing name, unless `Poller` is one.
@@ -43,7 +45,8 @@ pub fn check(comptime Poller: type) void {
         .{ "add", fn (*Poller, u32, u32, i32, Interest, bool) i32 },
         // The last two: what was wanted, and what is.
         .{ "modify", fn (*Poller, u32, u32, i32, Interest, Interest) i32 },
-        .{ "remove", fn (*Poller, i32, Interest) void },
+        // Of a port that has the descriptor no more nothing is removed.
+        .{ "remove", fn (*Poller, u32, i32, Interest) void },
         // How many events there are, at most so many nanoseconds later, or a negated errno. An
         // interrupted wait is 0.
         .{ "wait", fn (*Poller, u64) i32 },

@@ -19,17 +19,12 @@ const calls = @import("readiness_calls.zig");
 const contract = @import("contract.zig");
 const Interest = contract.Interest;
 const poller_contract = @import("poller.zig");
+const visits = @import("readiness_visits.zig");
 const Port = @import("readiness_port.zig").Port;
 const Writer = @import("readiness_port.zig").Writer;
 
-/// Connections accepted from one listener per visit.
-const accepts_per_visit = 8;
 /// Most receive buffers that wait to be filled.
 const buffers_max = 256;
-/// Buffers filled from one connection per visit.
-const receives_per_visit = 4;
-/// Most completions of one visit.
-const visit_completions_max = 4 + @max(accepts_per_visit, receives_per_visit);
 
 pub fn Readiness(comptime Poller: type) type {
     comptime poller_contract.check(Poller);
@@ -206,7 +201,7 @@ pub fn Readiness(comptime Poller: type) type {
             // It belongs to somebody else, who may close it now.
             if (state.polling) {
                 if (what == .lost_poll and Poller.forgets_closed) state.is_watched = false;
-                self.unwatch(state);
+                self.unwatch(port, state);
             }
             self.enqueue(port);
             return true;
@@ -219,7 +214,7 @@ pub fn Readiness(comptime Poller: type) type {
             std.debug.assert(!state.has_operations());
             // A queued port stays in the queue; a visit finds nothing to do. A socket that another
             // process has too would stay watched, and as long as it is ready, keep us awake.
-            if (!Poller.forgets_closed or !state.edge) self.unwatch(state);
+            if (!Poller.forgets_closed or !state.edge) self.unwatch(port, state);
             state.is_open = false;
             return true;
         }
@@ -264,8 +259,8 @@ pub fn Readiness(comptime Poller: type) type {
             state.is_watched = true;
         }
 
-        fn unwatch(self: *Self, state: *Port) void {
-            if (state.is_watched) self.poller.remove(state.descriptor, state.interest);
+        fn unwatch(self: *Self, port: u32, state: *Port) void {
+            if (state.is_watched) self.poller.remove(port, state.descriptor, state.interest);
             state.is_watched = false;
             state.interest = .none;
         }
@@ -289,6 +284,11 @@ pub fn Readiness(comptime Poller: type) type {
         fn note(self: *Self, event: poller_contract.Event) void {
             const state = &self.ports[event.port];
             if (!state.is_open or !state.is_watched or state.epoch != event.epoch) return;
+            if (event.closed) {
+                self.unwatch(event.port, state);
+                state.failure = kernel.negative(.BADF);
+                return self.enqueue(event.port);
+            }
             if (state.polling) return self.note_ready(state, event);
             const failed = event.failed or event.hangup;
             const more = event.ending or event.urgent;
@@ -299,7 +299,7 @@ pub fn Readiness(comptime Poller: type) type {
                 self.enqueue(event.port);
             } else if (!state.edge) {
                 // An error is told of again and again, whatever is asked for.
-                if (failed) self.unwatch(state) else self.narrow(event.port, state);
+                if (failed) self.unwatch(event.port, state) else self.narrow(event.port, state);
             }
         }
 
@@ -323,10 +323,10 @@ pub fn Readiness(comptime Poller: type) type {
 
         pub fn reap(self: *Self, out: []contract.Completion) u32 {
             var count = self.reap_settled(out);
-            while (self.visits > 0 and out.len - count >= visit_completions_max) {
+            while (self.visits > 0 and out.len - count >= visits.completions_max) {
                 self.visits -= 1;
                 const port = self.queue.pop(self.ports) orelse break;
-                count += self.visit(port, out[count..]);
+                count += visits.visit(self, port, out[count..]);
                 if (self.ports[port].has_work()) self.enqueue(port);
             }
             return count;
@@ -346,104 +346,6 @@ pub fn Readiness(comptime Poller: type) type {
                 writer.put(.send, false, outcome);
             }
             return writer.count;
-        }
-
-        fn visit(self: *Self, port: u32, out: []contract.Completion) u32 {
-            const state = &self.ports[port];
-            var writer: Writer = .{ .out = out, .port = port, .epoch = state.epoch };
-            if (state.cancelled or state.failure != 0) {
-                const cancelled = kernel.negative(.CANCELED);
-                state.end_all(&writer, if (state.cancelled) cancelled else state.failure);
-                return writer.count;
-            }
-            if (state.receive_cancelled) {
-                state.receive_cancelled = false;
-                state.receiving = false;
-                writer.put(state.receive_kind(), false, kernel.negative(.CANCELED));
-            }
-            if (state.polling and state.ready != 0) {
-                writer.put(.poll, true, state.ready);
-                state.ready = 0;
-            }
-            if (state.connecting) self.visit_connect(state, &writer);
-            if (state.sending) visit_send(state, &writer);
-            if (state.accepting and state.readable) self.visit_accept(state, &writer);
-            if (state.receiving and state.readable) self.visit_receive(state, &writer);
-            return writer.count;
-        }
-
-        fn visit_connect(self: *Self, state: *Port, writer: *Writer) void {
-            if (state.connected == null and state.writable) {
-                self.calls += 1;
-                state.connected = sockets.connect_outcome(state.descriptor);
-            }
-            const outcome = state.connected orelse return;
-            state.connecting = false;
-            state.connected = null;
-            writer.put(.connect, false, outcome);
-        }
-
-        /// There is room for a send that did not fit: the caller sends again.
-        fn visit_send(state: *Port, writer: *Writer) void {
-            if (state.sent != null or !state.writable) return;
-            state.sending = false;
-            writer.put(.send, false, 0);
-        }
-
-        fn visit_accept(self: *Self, state: *Port, writer: *Writer) void {
-            for (0..accepts_per_visit) |_| {
-                self.calls += 1;
-                const rc = sockets.accept(state.descriptor);
-                if (rc >= 0) {
-                    state.accepting = !state.accepting_one;
-                    writer.put(.accept, state.accepting, rc);
-                    if (!state.accepting) return;
-                    continue;
-                }
-                if (rc == kernel.negative(.INTR)) continue;
-                if (rc == kernel.negative(.AGAIN)) {
-                    state.readable = false;
-                } else {
-                    state.accepting = false;
-                    writer.put(.accept, false, rc);
-                }
-                return;
-            }
-        }
-
-        fn visit_receive(self: *Self, state: *Port, writer: *Writer) void {
-            for (0..receives_per_visit) |_| {
-                if (self.free_count == 0) {
-                    state.receiving = false;
-                    writer.put(state.receive_kind(), false, kernel.negative(.NOBUFS));
-                    return;
-                }
-                const buffer = self.free[self.free_count - 1];
-                const bytes = self.pool.pointer(buffer)[0..self.pool.buffer_size];
-                self.calls += 1;
-                const rc = if (state.receiving_messages)
-                    calls.receive_message(state.descriptor, @alignCast(bytes))
-                else
-                    sockets.receive(state.descriptor, bytes);
-                if (rc > 0 or (rc == 0 and state.receiving_messages)) {
-                    self.free_count -= 1;
-                    state.receiving = !state.receiving_one;
-                    writer.put_buffer(state.receive_kind(), state.receiving, rc, buffer);
-                    // A stream that filled less than the buffer is empty; more, or the end, will
-                    // be told of (epoll(7), question 9).
-                    const all = rc < bytes.len and !state.ending and !state.receiving_messages;
-                    if (all) state.readable = false;
-                    if (state.receiving and state.readable) continue;
-                } else if (rc == kernel.negative(.AGAIN)) {
-                    state.readable = false;
-                } else if (rc == kernel.negative(.INTR)) {
-                    continue;
-                } else {
-                    state.receiving = false;
-                    writer.put(state.receive_kind(), false, rc);
-                }
-                return;
-            }
         }
 
         pub fn buffers(self: *const Self) u32 {

@@ -24,7 +24,7 @@ else
 
 const Watched = struct { port: u32, epoch: u32 };
 
-const Ready = struct { descriptor: u32, readable: bool, writable: bool, failed: bool };
+const Ready = struct { descriptor: u32, readable: bool, writable: bool, closed: bool };
 
 pub const SelectPoller = struct {
     pub const kind: layout.BackendKind = .select;
@@ -110,9 +110,10 @@ pub const SelectPoller = struct {
         return 0;
     }
 
-    pub fn remove(self: *SelectPoller, descriptor: i32, interest: Interest) void {
-        if (self.is_armed) self.alarm.?.remove(descriptor, interest);
+    pub fn remove(self: *SelectPoller, port: u32, descriptor: i32, interest: Interest) void {
         const place: u32 = @intCast(descriptor);
+        if (self.ports[place].port != port) return;
+        if (self.is_armed) self.alarm.?.remove(port, descriptor, interest);
         self.watched.put(place, false);
         self.set(place, .none);
         while (self.count > 0 and !self.watched.has(self.count - 1)) self.count -= 1;
@@ -140,7 +141,7 @@ pub const SelectPoller = struct {
                     .descriptor = place,
                     .readable = readable.has(place),
                     .writable = writable.has(place),
-                    .failed = false,
+                    .closed = false,
                 };
                 found += 1;
             }
@@ -161,7 +162,7 @@ pub const SelectPoller = struct {
                 .descriptor = place,
                 .readable = false,
                 .writable = false,
-                .failed = true,
+                .closed = true,
             };
             found += 1;
         }
@@ -179,7 +180,8 @@ pub const SelectPoller = struct {
             .ending = false,
             .urgent = false,
             .hangup = false,
-            .failed = told.failed,
+            .failed = false,
+            .closed = told.closed,
         };
     }
 
@@ -220,11 +222,11 @@ pub const SelectPoller = struct {
                 const rc = alarm.add(0, 0, @intCast(place), interest, false);
                 watches_all = watches_all and rc >= 0;
             } else {
-                alarm.remove(@intCast(place), interest);
+                alarm.remove(0, @intCast(place), interest);
             }
         }
         if (!on and self.always.is_open()) {
-            alarm.remove(self.always.descriptor, .{ .readable = true });
+            alarm.remove(0, self.always.descriptor, .{ .readable = true });
         }
         if (!watches_all) self.go_off(alarm);
     }

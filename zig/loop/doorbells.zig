@@ -119,7 +119,10 @@ fn notify(number: u32) bool {
     mailbox.lock.acquire();
     defer mailbox.lock.release();
     switch (mailbox.target orelse return false) {
-        .ring => |to| _ = to.send(to.descriptor, to.user_data),
+        .ring => |to| if (to.send(to.descriptor, to.user_data) < 0) {
+            // Short of memory: the loop hears of it when it looks next, or with the next ring.
+            mailbox.notified.store(0, .release);
+        },
         .notifier => |notifier| notifier.signal(),
     }
     return true;
