@@ -88,7 +88,7 @@ export class Loop implements Disposable {
    *
    * @param options What is asked for; what is left out has a default.
    * @throws {IoError} `INVALID_ARGUMENT` unless `options` is an object, `INVALID_OPTION`,
-   *   `BACKEND_UNAVAILABLE` with the reason, `EXHAUSTED`,
+   *   `BACKEND_UNAVAILABLE` with the reason, `EXHAUSTED` (256 loops per process),
    *   `NOT_GRANTED` for an option of `ioUring` or with `pool.strict`, or
    *   `LIBRARY_NOT_FOUND`, `ABI_MISMATCH`, `PERMISSION_DENIED`, `UNSUPPORTED_RUNTIME` when the
    *   library cannot be loaded.

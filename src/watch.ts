@@ -68,13 +68,15 @@ export interface Watch extends Disposable {
   /**
    * Watches for something else from the next turn on.
    *
-   * @throws {IoError} `ENOENT` once it is not active, `INVALID_ARGUMENT`, `INVALID_OPTION`,
-   *   `UNSUPPORTED` (edges) with `select`, `LOOP_CLOSED`.
+   * @throws {IoError} `ENOENT` once it is not active, `EBADF` when the descriptor was closed, which
+   *   ends the watch, `INVALID_ARGUMENT`, `INVALID_OPTION`, `UNSUPPORTED` (edges) with `select`,
+   *   `LOOP_CLOSED`.
    */
   modify(options: WatchOptions): void;
   /**
    * Ends the watch: its handler is not called any more, and the descriptor may be closed. Always
-   * remove a watch before its descriptor is closed. Does nothing when it has ended with an `error`.
+   * remove a watch before its descriptor is closed: `io_uring` and `select` end it with `EBADF`
+   * otherwise, `epoll` and `kqueue` cannot notice. Does nothing when it has ended with an `error`.
    *
    * @throws {IoError} `ENOENT` when it was removed before, `LOOP_CLOSED`.
    */
@@ -140,8 +142,11 @@ export class WatchHandle implements Watch {
     this.#checkActive("modify");
     const interest = interestOf(options);
     const rc = loop.functions.tp_watch_modify(loop.handle, slot, generation, interest);
-    if (rc < 0) throw watchError(loop, rc, `modify the watch of descriptor ${this.fd}`);
     loop.wakeSoon();
+    if (rc >= 0) return;
+    const error = watchError(loop, rc, `modify the watch of descriptor ${this.fd}`);
+    if (error.code === "EBADF") this.ended(error);
+    throw error;
   }
 
   remove(): void {

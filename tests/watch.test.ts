@@ -268,6 +268,20 @@ testLoop("a handler may close the loop, and no other is called then", (loop) => 
   assert.ok(watches.every((watch) => !watch.active));
 });
 
+testLoop("a watch whose descriptor was closed ends when it is modified", (loop) => {
+  const pipe = new Pipe();
+  const watch = loop.watch(pipe.read, {}, () => {});
+  loop.turn();
+  pipe[Symbol.dispose]();
+  // Some backends notice by themselves.
+  for (let turn = 0; turn < 3; turn++) loop.turn();
+  if (watch.active) fails("EBADF", () => watch.modify({ writable: true }));
+  assert.equal(watch.active, false);
+  assert.equal(watch.error?.code, "EBADF");
+  fails("ENOENT", () => watch.modify({}));
+  turnUntil(loop, () => loop.stats().openWatches === 0, "the end");
+});
+
 testLoop("many descriptors at once", (loop) => {
   const pipes = Array.from({ length: 200 }, () => new Pipe());
   const told = new Set<number>();
