@@ -55,6 +55,7 @@ const systems = [_]std.Target.Query{
     .{ .cpu_arch = .x86_64, .os_tag = .macos },
     .{ .cpu_arch = .aarch64, .os_tag = .macos },
     .{ .cpu_arch = .x86_64, .os_tag = .freebsd },
+    .{ .cpu_arch = .aarch64, .os_tag = .freebsd },
 };
 
 /// Into `cross/<architecture>-<system>/` of the install prefix.

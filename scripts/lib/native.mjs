@@ -21,6 +21,7 @@ export const crossLibraries = [
   "x86_64-macos/libtwinpoll.dylib",
   "aarch64-macos/libtwinpoll.dylib",
   "x86_64-freebsd/libtwinpoll.so",
+  "aarch64-freebsd/libtwinpoll.so",
 ];
 
 /**
