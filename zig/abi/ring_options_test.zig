@@ -6,10 +6,12 @@ const std = @import("std");
 const layout = @import("../layout.zig");
 const contract = @import("../backend/contract.zig");
 const kernel = @import("../sys/kernel.zig");
+const record = @import("../sys/record_test.zig");
 const IoUring = @import("../backend/io_uring.zig").IoUring;
 const instance_module = @import("instance.zig");
 const options_module = @import("options.zig");
 const Script = @import("script_test.zig").Script;
+const skip_backend = @import("script_test.zig").skip_backend;
 const small_options = @import("script_test.zig").small_options;
 
 const testing = std.testing;
@@ -43,9 +45,10 @@ fn options_of(comptime case: Case) layout.LoopOptions {
 fn open(options: *layout.LoopOptions, deny: instance_module.Deny) !*Instance {
     var failure: contract.Failure = .{};
     return Instance.open_without(options, deny, &failure) catch |err| {
-        if (failure.reason != .none) return error.SkipZigTest;
-        if (err == error.NotGranted and failure.errno != 0) return error.SkipZigTest;
-        return err;
+        if (failure.reason != .none) return skip_backend(.io_uring, failure);
+        if (err != error.NotGranted or failure.errno == 0) return err;
+        const args = .{ options.error_detail, failure.errno };
+        return record.skip("kernel: io_uring: option {d} is not granted (errno {d})", args);
     };
 }
 
@@ -161,7 +164,7 @@ fn check_denied(comptime case: Case) anyerror!void {
         instance.close();
         return error.TestUnexpectedResult;
     } else |err| {
-        if (failure.reason != .none) return error.SkipZigTest;
+        if (failure.reason != .none) return skip_backend(.io_uring, failure);
         try testing.expectEqual(error.NotGranted, err);
     }
     try testing.expectEqual(options_module.index_of_field(case.field), options.error_detail);

@@ -1,6 +1,7 @@
 //! For tests: an io_uring backend over the real or the fake kernel, with a small pool.
 
 const std = @import("std");
+const record = @import("../sys/record_test.zig");
 const Pool = @import("../memory/pool.zig").Pool;
 const contract = @import("contract.zig");
 const fake = @import("fake_kernel.zig");
@@ -33,7 +34,10 @@ pub fn Bench(comptime System: type) type {
                 .ports = 16,
                 .pool = &self.pool,
                 .wishes = wishes,
-            }, &failure) catch return error.SkipZigTest;
+            }, &failure) catch {
+                const args = .{ @tagName(failure.reason), failure.errno };
+                return record.skip("kernel: io_uring: {s} (errno {d})", args);
+            };
         }
 
         pub fn close(self: *Self) void {

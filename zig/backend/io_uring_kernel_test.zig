@@ -4,6 +4,7 @@
 const std = @import("std");
 const linux = std.os.linux;
 const kernel = @import("../sys/kernel.zig");
+const record = @import("../sys/record_test.zig");
 const uring = @import("../sys/uring.zig");
 const contract = @import("contract.zig");
 const io_uring_bench = @import("io_uring_bench.zig");
@@ -20,7 +21,10 @@ test "completions that find no room are not lost on the real kernel" {
     var ring = ring_module.Ring(uring).init(.{
         .entries = 8,
         .completions = 16,
-    }, &failure) catch return error.SkipZigTest;
+    }, &failure) catch {
+        const args = .{ @tagName(failure.reason), failure.errno };
+        return record.skip("kernel: io_uring: {s} (errno {d})", args);
+    };
     defer ring.deinit();
     const total = 40 * 8;
     for (0..total) |index| {
@@ -42,8 +46,10 @@ test "completions that find no room are not lost on the real kernel" {
 
 test "a submission that the kernel rejects keeps none of the others back" {
     var failure: contract.Failure = .{};
-    var ring = ring_module.Ring(uring).init(.{ .entries = 8 }, &failure) catch
-        return error.SkipZigTest;
+    var ring = ring_module.Ring(uring).init(.{ .entries = 8 }, &failure) catch {
+        const args = .{ @tagName(failure.reason), failure.errno };
+        return record.skip("kernel: io_uring: {s} (errno {d})", args);
+    };
     defer ring.deinit();
     for (0..8) |index| ring.next_sqe().?.* = .{
         .opcode = if (index % 3 == 1) @enumFromInt(250) else .nop,
