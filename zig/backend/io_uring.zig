@@ -277,12 +277,12 @@ pub fn IoUringOver(comptime System: type) type {
             const work = self.ring.must_submit() or self.ring.kernel_has_work();
             const waits = wait_ns > 0 and !self.has_backlog();
             if (!work and (!waits or self.ring.has_completions())) {
-                self.note_taken();
+                _ = self.note_taken();
                 return 0;
             }
             const limit: ?u64 = if (wait_ns == std.math.maxInt(u64)) null else wait_ns;
             const rc = self.ring.enter(waits, limit);
-            self.note_taken();
+            _ = self.note_taken();
             return switch (rc) {
                 kernel.negative(.TIME), kernel.negative(.INTR) => 0,
                 // The completion queue overflowed or memory is short: reaping makes room.
@@ -291,9 +291,12 @@ pub fn IoUringOver(comptime System: type) type {
             };
         }
 
-        /// The kernel has copied the headers of what it took.
-        fn note_taken(self: *Self) void {
-            if (self.ring.unsubmitted() == 0) self.gathers_used = 0;
+        /// Whether the kernel has taken everything: it has copied the headers then.
+        fn note_taken(self: *Self) bool {
+            // One look: a thread of the kernel may take more between two.
+            const all = self.ring.unsubmitted() == 0;
+            if (all) self.gathers_used = 0;
+            return all;
         }
 
         pub fn ready(self: *Self) bool {
@@ -466,8 +469,7 @@ pub fn IoUringOver(comptime System: type) type {
         fn flush(self: *Self) bool {
             self.ring.show();
             if (self.ring.must_submit()) _ = self.ring.enter(false, null);
-            self.note_taken();
-            return self.ring.unsubmitted() == 0;
+            return self.note_taken();
         }
 
         pub fn holding(self: *const Self) u32 {
