@@ -21,7 +21,7 @@ pub fn Connecting(comptime Streams: type) type {
             const address = address_module.to_kernel(&options.address) orelse
                 return @intFromEnum(layout.Status.bad_argument);
             if (!streams.accepts_more()) return @intFromEnum(layout.Status.exhausted);
-            const descriptor = open_socket(&address, options, failed);
+            const descriptor = open_socket(streams, &address, options, failed);
             if (descriptor < 0) return descriptor;
             const slot = streams.take_slot();
             const connection = &streams.connections[slot];
@@ -35,6 +35,7 @@ pub fn Connecting(comptime Streams: type) type {
         }
 
         fn open_socket(
+            streams: *Streams,
             address: *const sockets.SocketAddress,
             options: *const layout.ConnectOptions,
             failed: *layout.Syscall,
@@ -48,9 +49,15 @@ pub fn Connecting(comptime Streams: type) type {
                 return @intFromEnum(layout.Status.descriptor_limit);
             }
             failed.* = .setsockopt;
-            const wanted = &options.stream.socket;
-            const rc = socket_options.apply(sockets, descriptor, .connection, family, wanted);
+            var target: socket_options.Target = .{
+                .descriptor = descriptor,
+                .use = .connection,
+                .family = family,
+                .best_effort = options.stream.best_effort != 0,
+            };
+            const rc = target.apply(sockets, &options.stream.socket);
             if (rc >= 0) return descriptor;
+            streams.loop.channel.note_option(target.refused.?);
             sockets.close(descriptor);
             return rc;
         }
@@ -78,6 +85,9 @@ pub fn Connecting(comptime Streams: type) type {
             if (result < 0) return streams.end(slot, result, false);
             streams.loop.stop_user_timer(slot);
             connection.state = .open;
+            if (connection.options.idle_timeout_ms > 0) {
+                Streams.Idle.start(streams, slot, connection);
+            }
             streams.loop.counters.connected += 1;
             streams.loop.channel.emit(plain(.open, slot, connection.generation, -1));
         }

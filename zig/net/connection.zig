@@ -49,6 +49,10 @@ pub const Connection = struct {
     drain_parts: u32,
     drain_bytes: u32,
     drain_buffer_bytes: u32,
+    /// When a byte last moved on it, on the loop's clock.
+    active_ns: u64,
+    /// Nobody reads it, so that its timer looks for an error.
+    is_looked_at: bool,
     /// While lingering: bytes that the peer had not taken when the time limit began.
     unsent: u64,
     /// The descriptor is to be closed with a reset.
@@ -108,6 +112,8 @@ pub const Connection = struct {
             .drain_parts = 0,
             .drain_bytes = 0,
             .drain_buffer_bytes = 0,
+            .active_ns = 0,
+            .is_looked_at = false,
             .unsent = 0,
             .reset = false,
             .failure = 0,
