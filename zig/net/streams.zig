@@ -32,7 +32,6 @@ const receive_burst = 32;
 const served_at_once = 64;
 
 const aborted = @intFromEnum(layout.Status.aborted);
-const connect_timeout = @intFromEnum(layout.Status.connect_timeout);
 
 pub fn Streams(comptime Loop: type) type {
     return struct {
@@ -217,7 +216,7 @@ pub fn Streams(comptime Loop: type) type {
         /// A time limit of a connection passed: for connecting, silence or lingering.
         pub fn timer_fired(self: *Self, slot: u32) void {
             switch (self.connections[slot].state) {
-                .connecting => self.end(slot, connect_timeout, true),
+                .connecting => Connect.timer_fired(self, slot, &self.connections[slot]),
                 .lingering => End.linger_on(self, slot),
                 .open => Idle.timer_fired(self, slot, &self.connections[slot]),
                 .free, .ending => {},
