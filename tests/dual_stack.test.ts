@@ -1,7 +1,7 @@
 // One listener for both versions of IP, or for one of them.
 
 import assert from "node:assert/strict";
-import { type Connection, type ListenOptions, type Loop } from "../mod.ts";
+import type { Connection, ListenOptions, Loop } from "../mod.ts";
 import { noIpv6, testLoop } from "./support/backends.ts";
 import { turnUntil } from "./support/drive.ts";
 import { awaitClosed, Recorder } from "./support/streams.ts";

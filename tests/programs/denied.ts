@@ -1,7 +1,7 @@
 // Tries to listen on, or to connect to, a path without the right to it, and tells what came of it.
 
 import process from "node:process";
-import { type BackendName, IoError, Loop } from "../../mod.ts";
+import { type BackendName, type IoError, Loop } from "../../mod.ts";
 
 const [backend, verb, endpoint] = process.argv.slice(2);
 using loop = new Loop({ backend: backend as BackendName });

@@ -35,10 +35,12 @@ export function unixPath(): UnixPath {
 
 /** A transport, and where a test may listen. */
 export interface Place {
-  /** Each use listens somewhere of its own; one that is closed can be listened on again. */
+  /** Over TCP each use of it is somewhere else, else only once its listener has closed. */
   readonly endpoint: string;
   /** Whether an abort is always `ECONNRESET` for the peer, and not only if it was not read. */
   readonly hasResets: boolean;
+  /** Whether it is the transport over which most tests run: others need not repeat so much. */
+  readonly isFirst: boolean;
 }
 
 interface Transport {
@@ -84,7 +86,7 @@ export function testTransports(
       isFirst ? name : `${name}, over ${transport.name}`,
       async (loop) => {
         using made = make();
-        await body(loop, { endpoint: made.endpoint, hasResets });
+        await body(loop, { endpoint: made.endpoint, hasResets, isFirst });
       },
       options,
       isFirst ? asked : { ...asked, isAsked: isPlain, skip: asked.skip || transport.skip },
