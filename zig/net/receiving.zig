@@ -14,6 +14,7 @@ const Part = @import("held.zig").Part;
 const no_buffers = kernel.negative(.NOBUFS);
 
 pub fn Receiving(comptime Streams: type) type {
+    const sockets = Streams.sockets;
     return struct {
         /// A completion of the connection's receive.
         pub fn complete(
@@ -36,7 +37,11 @@ pub fn Receiving(comptime Streams: type) type {
                 });
                 if (completion.more) return;
             } else if (result == 0) {
-                connection.peer_ended = true;
+                if (hides_reset(connection)) {
+                    connection.fail(kernel.negative(.CONNRESET));
+                } else {
+                    connection.peer_ended = true;
+                }
             } else switch (result) {
                 kernel.negative(.CANCELED), kernel.negative(.AGAIN), kernel.negative(.INTR) => {},
                 kernel.negative(.NOBUFS) => {
@@ -46,6 +51,13 @@ pub fn Receiving(comptime Streams: type) type {
                 else => connection.fail(result),
             }
             streams.attention.push(streams.connections, slot);
+        }
+
+        /// A kernel tells of an error once. A send may have been told, and have kept it back because
+        /// it had sent something before: then the receive reads an end where there is none.
+        fn hides_reset(connection: *const Connection) bool {
+            if (connection.queue.bytes == 0 or connection.shutdown_done) return false;
+            return connection.family != .unix and sockets.is_dead(connection.descriptor);
         }
 
         /// Shows bytes to the script, or holds them back, or drops them when nobody wants them.
