@@ -109,8 +109,8 @@ async function benchmark(file) {
 }
 
 /**
- * Runs a program of `bench/` on the runtime of this script. Node cannot run TypeScript in its oldest
- * supported version and gets a bundle.
+ * Runs a program of `bench/` on the runtime of this script. Node cannot run TypeScript in its
+ * oldest supported version and gets a bundle.
  * @param {string} file
  * @returns {Promise<number>}
  */

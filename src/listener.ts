@@ -77,7 +77,8 @@ export interface Listener extends Disposable {
   getOption<Name extends SocketOptionName>(name: Name): SocketOptionValues[Name];
   /**
    * Stops accepting and frees the port, or removes the file of a Unix path if it is still the one
-   * that was made; open connections stay. Does nothing when closed.
+   * that was made; a name of Linux is free after the next turn. Open connections stay. Does nothing
+   * when closed.
    */
   close(): void;
   /** Lets the listener keep the loop running, which is how it starts. */

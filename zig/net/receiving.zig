@@ -53,8 +53,8 @@ pub fn Receiving(comptime Streams: type) type {
             streams.attention.push(streams.connections, slot);
         }
 
-        /// A kernel tells of an error once. A send may have been told, and have kept it back because
-        /// it had sent something before: then the receive reads an end where there is none.
+        /// A kernel tells of an error once. A send may have been told, and have kept it back
+        /// because it had sent something before: then the receive reads an end where there is none.
         fn hides_reset(connection: *const Connection) bool {
             if (connection.queue.bytes == 0 or connection.shutdown_done) return false;
             return connection.family != .unix and sockets.is_dead(connection.descriptor);
