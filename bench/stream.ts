@@ -1,5 +1,5 @@
-// The stream comparison: bytes in one direction, in messages of 64 KiB, first to the server and then
-// from it. Uploads are counted at both ends, downloads compared. `npm run bench -- stream`.
+// The stream comparison: bytes in one direction, in messages of 64 KiB, first to the server and
+// then from it. Uploads are counted at both ends, downloads compared. `npm run bench -- stream`.
 
 import { existsSync } from "node:fs";
 import { join } from "node:path";

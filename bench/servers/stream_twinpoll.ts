@@ -1,5 +1,5 @@
-// One-way streams over twinpoll, as `bench/native/stream.zig` asks for them: what arrives is counted
-// where it lies, and what is sent is one buffer, sent again and again without being copied.
+// One-way streams over twinpoll, as `bench/native/stream.zig` asks for them: what arrives is
+// counted where it lies; what is sent is one buffer, again and again, without being copied.
 
 import process from "node:process";
 import { parseArgs } from "node:util";
