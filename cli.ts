@@ -9,6 +9,7 @@ import process from "node:process";
 import { parseArgs } from "node:util";
 import { echo } from "./src/command/echo.ts";
 import { info } from "./src/command/info.ts";
+import { Misuse } from "./src/command/misuse.ts";
 import { IoError } from "./src/io_error.ts";
 import type { LoopOptions } from "./src/loop_options.ts";
 import { version } from "./src/version.ts";
@@ -33,6 +34,14 @@ const exitUsage = 2;
 function misuse(message: string): number {
   console.error(`twinpoll: ${message}\n\n${usage}`);
   return exitUsage;
+}
+
+/** Says why a command could not do what it was asked for; the exit code for it. */
+function failure(error: unknown): number {
+  if (error instanceof Misuse) return misuse(error.message);
+  if (!(error instanceof IoError)) throw error;
+  console.error(`twinpoll: ${error.message}. ${error.advice}`);
+  return exitFailure;
 }
 
 async function main(args: string[]): Promise<number> {
@@ -76,7 +85,5 @@ async function main(args: string[]): Promise<number> {
 try {
   process.exitCode = await main(process.argv.slice(2));
 } catch (error) {
-  if (!(error instanceof IoError)) throw error;
-  console.error(`twinpoll: ${error.message}. ${error.advice}`);
-  process.exitCode = exitFailure;
+  process.exitCode = failure(error);
 }
