@@ -51,6 +51,10 @@ export { Lease } from "./src/lease.ts";
 export type { LeaseMessage } from "./src/lease_message.ts";
 export { type Doorbell, type DoorbellHandler, type DoorbellMessage, ring } from "./src/doorbell.ts";
 export { Ready, type Watch, type WatchHandler, type WatchOptions } from "./src/watch.ts";
+export { listen } from "./src/open_server.ts";
+export { connect } from "./src/open_stream.ts";
+export type { Server, ServerOptions, ShutdownOptions } from "./src/server.ts";
+export type { Stream, StreamConnectOptions, StreamLoopOptions } from "./src/stream.ts";
 export type { Timer, TimerOptions } from "./src/timer.ts";
 export type { Endpoint, SocketAddress } from "./src/endpoint.ts";
 export {

@@ -1,0 +1,63 @@
+// Streams for tests: a loop in the host's event loop per backend row, and both ends of a connection.
+
+import type {
+  Loop,
+  LoopOptions,
+  Server,
+  ServerOptions,
+  Stream,
+  StreamConnectOptions,
+} from "../../mod.ts";
+import { connect, listen } from "../../mod.ts";
+import { testLoop } from "./backends.ts";
+import { within } from "./drive.ts";
+import { anyPort } from "./streams.ts";
+
+/** Makes a test per row, on a loop that is attached while the test runs. */
+export function testStreams(
+  name: string,
+  body: (loop: Loop) => Promise<void>,
+  options: LoopOptions = {},
+): void {
+  testLoop(name, async (loop) => {
+    loop.attach();
+    try {
+      await within(body(loop), name);
+    } finally {
+      loop.detach();
+    }
+  }, options);
+}
+
+/** Both ends of a connection. */
+export interface StreamPair {
+  readonly near: Stream;
+  readonly far: Stream;
+}
+
+/** Connects two streams on `loop`; the server is closed again. */
+export async function openStreams(
+  loop: Loop,
+  options: { near?: StreamConnectOptions; far?: ServerOptions } = {},
+): Promise<StreamPair> {
+  await using server: Server = await listen(anyPort, { ...options.far, loop });
+  const [near, far] = await Promise.all([
+    connect(server.endpoint, { ...options.near, loop }),
+    server.accept(),
+  ]);
+  return { near, far: far! };
+}
+
+/** Aborts both ends and waits until they are gone. */
+export async function discard(...streams: Stream[]): Promise<void> {
+  for (const stream of streams) stream.abort();
+  await Promise.allSettled(streams.map((stream) => stream.closed));
+}
+
+/** Everything that `stream` still gives, as text. */
+export async function textOf(stream: Stream): Promise<string> {
+  const decoder = new TextDecoder();
+  let text = "";
+  for await (const chunk of stream.readable) text += decoder.decode(chunk, { stream: true });
+  return text;
+}
