@@ -56,7 +56,9 @@ export { connect } from "./src/open_stream.ts";
 export type { Server, ServerOptions, ShutdownOptions } from "./src/server.ts";
 export type { Stream, StreamConnectOptions, StreamLoopOptions } from "./src/stream.ts";
 export type { Timer, TimerOptions } from "./src/timer.ts";
-export type { Endpoint, SocketAddress } from "./src/endpoint.ts";
+export type { Endpoint, IpEndpoint, PathEndpoint } from "./src/endpoint.ts";
+export type { SocketAddress, Transport } from "./src/socket_address.ts";
+export type { ListenerSocketOptions, StreamSocketOptions } from "./src/socket_options.ts";
 export {
   IoError,
   type IoErrorCode,

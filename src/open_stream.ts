@@ -4,7 +4,8 @@
  * @module
  */
 
-import type { Connection, ConnectionHandle } from "./connection.ts";
+import type { Connection } from "./connection.ts";
+import type { ConnectionHandle } from "./connection_handle.ts";
 import type { Endpoint } from "./endpoint.ts";
 import type { IoError } from "./io_error.ts";
 import { integerOption } from "./options.ts";

@@ -8,11 +8,11 @@
  */
 
 import type { Connection } from "./connection.ts";
-import type { SocketAddress } from "./endpoint.ts";
 import { IoError } from "./io_error.ts";
 import type { Listener, ListenOptions } from "./listener.ts";
 import { integerOption } from "./options.ts";
 import { streamOf } from "./open_stream.ts";
+import type { SocketAddress } from "./socket_address.ts";
 import type { Stream, StreamLoopOptions } from "./stream.ts";
 import type { StreamHandle } from "./stream_handle.ts";
 

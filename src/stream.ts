@@ -5,8 +5,8 @@
  */
 
 import type { Connection, ConnectOptions, StreamOptions } from "./connection.ts";
-import type { SocketAddress } from "./endpoint.ts";
 import type { Loop } from "./loop.ts";
+import type { SocketAddress } from "./socket_address.ts";
 
 /** What `listen` and `connect` take beside the options of the connections. */
 export interface StreamLoopOptions extends StreamOptions {

@@ -8,13 +8,14 @@
  * @module
  */
 
-import type { Connection, ConnectionHandle, ConnectionHandlers } from "./connection.ts";
-import type { SocketAddress } from "./endpoint.ts";
+import type { Connection, ConnectionHandlers } from "./connection.ts";
+import type { ConnectionHandle } from "./connection_handle.ts";
 import { Incoming } from "./incoming.ts";
 import { IoError } from "./io_error.ts";
 import type { Lease } from "./lease.ts";
 import { Outgoing } from "./outgoing.ts";
 import { ReadRequest } from "./read_request.ts";
+import type { SocketAddress } from "./socket_address.ts";
 import type { Stream } from "./stream.ts";
 import { makeReadable, makeWritable, type ReadableEnd, type WritableEnd } from "./web_streams.ts";
 
