@@ -140,6 +140,11 @@ export class ServerHandle implements Server {
     return this.#isClosed;
   }
 
+  /** Those that nobody has taken yet. */
+  get streamsWaiting(): Iterable<Stream> {
+    return this.#waiting;
+  }
+
   accept(): Promise<Stream | null> {
     const [stream] = this.#waiting;
     if (stream !== undefined) {

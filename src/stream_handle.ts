@@ -161,9 +161,13 @@ export class StreamHandle implements Stream {
   }
 
   abort(reason?: unknown): void {
-    if (this.isGone) return;
     const conn = this.connection as ConnectionHandle;
-    if (!conn.isAborted) conn.abortReason = reason;
+    if (this.isGone || conn.isAborted) return;
+    const error = new IoError("ABORTED", "the stream was aborted by this side", { cause: reason });
+    this.failure = error;
+    if (!this.isReadOver) this.readFailure = error;
+    this.#dropUnread();
+    this.#failWrites(error);
     conn.abort();
   }
 
@@ -214,12 +218,12 @@ export class StreamHandle implements Stream {
   /** The connection is gone. */
   ended(error: IoError | null): void {
     this.isGone = true;
-    this.failure = error;
+    this.failure ??= error;
     if (!this.isReadOver) this.readFailure = error;
     this.isReadOver = true;
     this.incoming.detach();
     this.#tellReaders();
-    this.#failWrites(error ?? new IoError("STALE_HANDLE", "the connection is closed"));
+    this.#failWrites(this.failure ?? new IoError("STALE_HANDLE", "the connection is closed"));
     this.#tellClosed?.();
     this.whenGone?.(this);
   }

@@ -130,21 +130,31 @@ export function makeWritable(stream: StreamHandle): WritableEnd {
 
 class WritableSink implements WritableEnd {
   readonly stream: WritableStream<Uint8Array | string>;
+  readonly #handle: StreamHandle;
   #controller!: WritableStreamDefaultController;
+  /** An abort ends the writable by itself. */
+  #isAborted = false;
 
   constructor(handle: StreamHandle) {
+    this.#handle = handle;
     this.stream = new WritableStream<Uint8Array | string>({
-      start: (controller): void => {
-        this.#controller = controller;
-        // An abort must not wait for a write that waits for the peer.
-        controller.signal.addEventListener("abort", () => handle.abort(controller.signal.reason));
-      },
+      start: (controller): void => this.#start(controller),
       write: (chunk): Promise<void> | undefined => handle.writeChunk(chunk),
       close: (): void => handle.endWriting(),
     }, { highWaterMark: writableBytes, size: (chunk): number => chunk?.length ?? 1 });
   }
 
   end(error: IoError): void {
-    this.#controller.error(error);
+    if (!this.#isAborted) this.#controller.error(error);
+  }
+
+  #start(controller: WritableStreamDefaultController): void {
+    this.#controller = controller;
+    const { signal } = controller;
+    // Not as the sink's abort, which would wait for a write that waits for the peer.
+    signal.addEventListener("abort", () => {
+      this.#isAborted = true;
+      this.#handle.abort(signal.reason);
+    });
   }
 }

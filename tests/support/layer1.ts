@@ -35,14 +35,21 @@ export interface StreamPair {
   readonly far: Stream;
 }
 
+/** How a pair is made. */
+export interface StreamPairOptions {
+  readonly near?: StreamConnectOptions;
+  readonly far?: ServerOptions;
+  readonly endpoint?: string;
+}
+
 /** Connects two streams on `loop`; the server is closed again. */
 export async function openStreams(
   loop: Loop,
-  options: { near?: StreamConnectOptions; far?: ServerOptions } = {},
+  { near: nearOptions, far: farOptions, endpoint = anyPort }: StreamPairOptions = {},
 ): Promise<StreamPair> {
-  await using server: Server = await listen(anyPort, { ...options.far, loop });
+  await using server: Server = await listen(endpoint, { ...farOptions, loop });
   const [near, far] = await Promise.all([
-    connect(server.endpoint, { ...options.near, loop }),
+    connect(server.endpoint, { ...nearOptions, loop }),
     server.accept(),
   ]);
   return { near, far: far! };
