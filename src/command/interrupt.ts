@@ -8,9 +8,12 @@ import process from "node:process";
 
 /** Waits for a signal until it is disposed. */
 export class Interrupt implements Disposable {
+  /** What a command that was to go on ends with: 128 and the signal's number; 0 without one. */
+  exitCode = 0;
   readonly #controller = new AbortController();
-  readonly #onSignal = (): void => {
+  readonly #onSignal = (name: "SIGINT" | "SIGTERM"): void => {
     this[Symbol.dispose]();
+    this.exitCode = name === "SIGINT" ? 130 : 143;
     this.#controller.abort();
   };
 
