@@ -130,7 +130,9 @@ test("--help and --version", async () => {
     const { code, stdout, stderr } = await twinpoll(flag);
     assert.deepEqual([code, stderr], [0, ""]);
     assert.match(stdout, /^usage: twinpoll/);
-    for (const word of ["info", "echo", "pipe", "--backend", "--trigger", "--json", "--idle-timeout"]) {
+    for (
+      const word of ["info", "echo", "pipe", "--backend", "--trigger", "--json", "--idle-timeout"]
+    ) {
       assert.ok(stdout.includes(word));
     }
   }

@@ -1,5 +1,5 @@
-// Backpressure through streams: how many bytes can be on their way between a writer that never stops
-// and a consumer that is slow, counted and not timed.
+// Backpressure through streams: how many bytes can be on their way between a writer that never
+// stops and a consumer that is slow, counted and not timed.
 
 import assert from "node:assert/strict";
 import process from "node:process";

@@ -1,44 +1,34 @@
 /**
- * A limit of the time in which nothing moves.
+ * A limit of the time in which nothing moves on a connection of a command.
  *
  * @module
  */
 
+import { IdleTimer } from "../idle_timer.ts";
 import { IoError } from "../io_error.ts";
 
 /** Counts from the last `touch`. */
 export class IdleLimit implements Disposable {
   /** Why it ended, once the limit is reached. */
   error: IoError | null = null;
-  readonly #limitMs: number;
-  readonly #reached: () => void;
-  #touchedAt = performance.now();
-  #timer: ReturnType<typeof setTimeout> | undefined;
+  readonly #timer: IdleTimer | null;
 
   /** Calls `reached` once; never with a limit of 0. */
   constructor(limitMs: number, reached: () => void) {
-    this.#limitMs = limitMs;
-    this.#reached = reached;
-    if (limitMs > 0) this.#wait(limitMs);
+    this.#timer = limitMs === 0 ? null : new IdleTimer(limitMs, () => {
+      this.error = new IoError("ETIMEDOUT", `nothing moved for ${limitMs} ms`, {
+        advice: "Raise --idle-timeout, or look at the peer.",
+      });
+      reached();
+    });
   }
 
   /** Something moves. */
   touch(): void {
-    this.#touchedAt = performance.now();
+    this.#timer?.touch();
   }
 
   [Symbol.dispose](): void {
-    clearTimeout(this.#timer);
-  }
-
-  #wait(ms: number): void {
-    this.#timer = setTimeout(() => {
-      const leftMs = this.#touchedAt + this.#limitMs - performance.now();
-      if (leftMs > 0) return this.#wait(leftMs);
-      this.error = new IoError("ETIMEDOUT", `nothing moved for ${this.#limitMs} ms`, {
-        advice: "Raise --idle-timeout, or look at the peer.",
-      });
-      this.#reached();
-    }, ms);
+    this.#timer?.[Symbol.dispose]();
   }
 }

@@ -2,8 +2,8 @@
  * `twinpoll pipe ENDPOINT`: standard input to a connection, and what it answers to standard output.
  *
  * Each direction ends by itself: the end of the input is passed on, and what still comes back is
- * written; the command ends when both have ended. Standard output carries the connection's bytes and
- * nothing else.
+ * written; the command ends when both have ended. Standard output carries the connection's bytes
+ * and nothing else.
  *
  * @module
  */

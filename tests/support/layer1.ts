@@ -1,4 +1,5 @@
-// Streams for tests: a loop in the host's event loop per backend row, and both ends of a connection.
+// Streams for tests: a loop in the host's event loop per backend row, and both ends of a
+// connection.
 
 import type {
   Loop,
