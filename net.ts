@@ -12,7 +12,7 @@
  * server.listen(0, "127.0.0.1", () => {
  *   const { port } = server.address() as AddressInfo;
  *   const createConnection = () => connect(port, "127.0.0.1");
- *   http.get({ createConnection, path: "/", agent: false }, (response) => {
+ *   http.get({ createConnection, path: "/" }, (response) => {
  *     console.log(response.statusCode); // 200
  *     response.resume();
  *     server.close();

@@ -312,9 +312,8 @@ test("HTTP of the runtime, over ours on both sides", async () => {
       const request = http.request({
         method,
         path,
-        host: "127.0.0.1",
-        port,
-        agent: false,
+        // Nobody else could reach that.
+        host: "nowhere.invalid",
         createConnection: () => connect({ port, host: "127.0.0.1", loop }) as unknown as net.Socket,
       });
       request.end(body);
