@@ -7,16 +7,18 @@ import { spawnSync } from "node:child_process";
 import { once } from "node:events";
 import http from "node:http";
 import net from "node:net";
+import { join } from "node:path";
 import process from "node:process";
 import type { Duplex } from "node:stream";
 import { test } from "node:test";
+import { pathToFileURL } from "node:url";
 import { type AddressInfo, connect, createServer, type Server, Socket } from "../net.ts";
 import { bestBackend, testEach } from "./support/backends.ts";
 import { Loop } from "../mod.ts";
 import { runChild } from "./support/child.ts";
 import { within } from "./support/drive.ts";
 import { testUnless } from "./support/record.ts";
-import { command } from "./support/runtime.ts";
+import { command, root, runtime } from "./support/runtime.ts";
 import { content, ContentReader } from "./support/streams.ts";
 
 /** Runs `body` on an attached loop. */
@@ -346,6 +348,23 @@ testUnless(curl, "curl takes several pages", async () => {
     await closed(server);
   });
 });
+
+if (runtime === "node") {
+  test("the package's entries have classes and the shared loop in common", async () => {
+    const entry = (file: string): string => pathToFileURL(join(root, "dist", file)).href;
+    const api = await import(entry("mod.js"));
+    const shape = await import(entry("net.js"));
+    const socket = shape.connect(1, "127.0.0.1");
+    const [error] = await once(socket, "error");
+    assert.ok(error instanceof api.IoError);
+    const loop = new api.Loop();
+    const server = shape.createServer({ loop });
+    loop.attach();
+    await listenOn(server);
+    await closed(server);
+    loop.close();
+  });
+}
 
 for (const how of ["close", "unref"]) {
   test(`a process with such sockets ends by itself after: ${how}`, async () => {

@@ -42,7 +42,10 @@ export async function bundle(...folders) {
   for (const file of existsSync(dist) ? readdirSync(dist) : []) {
     if (/^chunk-.*\.js$/.test(file)) rmSync(join(dist, file));
   }
-  await build(entries.map((source) => `./${source}`), dist, root, ["--splitting"]);
+  await build(entries.map((source) => `./${source}`), dist, root, [
+    "--splitting",
+    "--chunk-naming=chunk-[hash].[ext]",
+  ]);
   makeExecutable(bundled("cli.ts"));
   const sources = folders.flatMap((folder) => filesIn(folder));
   if (sources.length > 0) await build(sources.map((source) => `./${source}`), dist, root);
