@@ -189,7 +189,7 @@ testStreams("what arrived before the end can be read after it", async (loop) => 
   assert.equal(loop.stats().leases, 0, "nothing is left in the pool");
   assert.equal(decoder.decode(await far.read() ?? undefined), "kept");
   assert.equal(await far.read(), null);
-});
+}, { pool: { poison: true } });
 
 testStreams("cancelling the readable ends reading only", async (loop) => {
   const { near, far } = await openStreams(loop);
