@@ -20,6 +20,7 @@ import type { Loop } from "./loop.ts";
 import { type AddressInfo, describeAddress } from "./net_address.ts";
 import { Outgoing } from "./outgoing.ts";
 import { loopOf } from "./shared_loop.ts";
+import type { ConnectionSettings } from "./socket_control.ts";
 
 /** Options of `new Socket` and, with the address, of `connect`. */
 export interface SocketOptions {
@@ -82,11 +83,18 @@ export class Socket extends Duplex {
   #outgoing: Outgoing | null = null;
   #idle: IdleTimer | null = null;
   #isRef = true;
+  /** What is to be set once the connection is open. */
+  readonly #settings: ConnectionSettings = {};
 
   /** A socket that is not connected yet. */
   constructor(options: SocketOptions = {}) {
     super({ allowHalfOpen: options.allowHalfOpen === true });
     this.#loop = options.loop;
+  }
+
+  /** The connection of layer 0, for what this shape does not know; null before there is one. */
+  get connection(): Connection | null {
+    return this.#conn;
   }
 
   /** True before `connect` and until it has succeeded. */
@@ -152,7 +160,9 @@ export class Socket extends Duplex {
     this.connecting = true;
     try {
       const loop = loopOf(options.loop ?? this.#loop);
-      this.#adopt(loop.connect(endpointOf(options), this.#handlers(), options));
+      this.#adopt(
+        loop.connect(endpointOf(options), this.#handlers(), { bestEffort: true, ...options }),
+      );
     } catch (error) {
       this.connecting = false;
       this.destroy(error as Error);
@@ -176,14 +186,21 @@ export class Socket extends Duplex {
     return ms > 0 ? this.once("timeout", onTimeout) : this.removeListener("timeout", onTimeout);
   }
 
-  /** Does nothing: small messages leave at once unless the option `noDelay` says otherwise. */
-  setNoDelay(_noDelay?: boolean): this {
-    return this;
+  /** Has small messages leave at once, which is how it starts, or wait for more. */
+  setNoDelay(noDelay = true): this {
+    return this.#set({ noDelay });
   }
 
-  /** Does nothing: keep-alive belongs to the options of listening and connecting. */
-  setKeepAlive(_enable?: boolean, _initialDelayMs?: number): this {
-    return this;
+  /**
+   * Looks for a peer that is gone, or does not, which is how it starts.
+   *
+   * @param enable Whether to look.
+   * @param initialDelayMs Silence before the first look, in milliseconds; less than a second is as
+   *   the kernel has it.
+   */
+  setKeepAlive(enable = false, initialDelayMs = 0): this {
+    const idleSeconds = Math.floor(initialDelayMs / 1_000);
+    return this.#set({ keepAlive: enable && idleSeconds > 0 ? { idleSeconds } : enable });
   }
 
   /** Lets the socket keep the process alive, which is how it starts. */
@@ -303,6 +320,7 @@ export class Socket extends Duplex {
 
   #opened(): void {
     this.connecting = false;
+    this.#set(this.#settings);
     this.#idle?.touch();
     this.emit("connect");
     this.emit("ready");
@@ -330,6 +348,14 @@ export class Socket extends Duplex {
     this.#conn = conn;
     this.#outgoing = new Outgoing(conn);
     if (!this.#isRef) conn.unref();
+  }
+
+  /** Sets options of the connection, now or once there is one; some sockets lack some. */
+  #set(settings: ConnectionSettings): this {
+    const conn = this.#conn;
+    if (conn === null || this.connecting) Object.assign(this.#settings, settings);
+    else if (conn.state === "open") conn.setOptions({ ...settings, bestEffort: true });
+    return this;
   }
 
   #remote(): AddressInfo | undefined {

@@ -120,6 +120,28 @@ test("addresses are told as node:net tells them", async () => {
   });
 });
 
+test("socket options are set, also before there is a connection", async () => {
+  await withLoop(async (loop) => {
+    const server = createServer({ loop });
+    const port = await listenOn(server);
+    const near = new Socket({ loop }).setNoDelay(false).setKeepAlive(true, 7_900);
+    near.connect(port, "127.0.0.1");
+    const accepted = once(server, "connection") as Promise<[Socket]>;
+    await once(near, "connect");
+    const [far] = await accepted;
+    const connection = near.connection!;
+    assert.equal(connection.getOption("noDelay"), false);
+    assert.equal((connection.getOption("keepAlive") as { idleSeconds: number }).idleSeconds, 7);
+    near.setNoDelay().setKeepAlive(false);
+    assert.equal(connection.getOption("noDelay"), true);
+    assert.equal(connection.getOption("keepAlive"), false);
+    near.destroy();
+    near.setNoDelay(false);
+    far.destroy();
+    await closed(server);
+  });
+});
+
 test("what goes wrong is an error event, and close says so", async () => {
   await withLoop(async (loop) => {
     const server = createServer({ loop });

@@ -15,7 +15,6 @@ import type { LoopOptions } from "../loop_options.ts";
 import { listen } from "../open_server.ts";
 import { connect } from "../open_stream.ts";
 import type { Stream } from "../stream.ts";
-import { IdleLimit } from "./idle_limit.ts";
 import { Interrupt } from "./interrupt.ts";
 import { Totals } from "./totals.ts";
 
@@ -48,7 +47,7 @@ export async function pipe(options: PipeOptions): Promise<number> {
   });
   try {
     const stream = await open(options, loop, interrupt.signal);
-    if (stream !== null) await carry(stream, options.idleTimeoutMs, interrupt.signal);
+    if (stream !== null) await carry(stream, interrupt.signal);
   } catch (error) {
     if (!interrupt.signal.aborted) throw error;
   }
@@ -62,9 +61,9 @@ function countsOf(loop: Loop): Record<string, number> {
 
 /** The connection; null when a signal came first. */
 async function open(options: PipeOptions, loop: Loop, signal: AbortSignal): Promise<Stream | null> {
-  const { endpoint, json } = options;
-  if (!options.listen) return await connect(endpoint, { loop, signal });
-  await using server = await listen(endpoint, { loop, signal, backlog: 1 });
+  const { endpoint, idleTimeoutMs, json } = options;
+  if (!options.listen) return await connect(endpoint, { loop, signal, idleTimeoutMs });
+  await using server = await listen(endpoint, { loop, signal, idleTimeoutMs, backlog: 1 });
   const { backend } = loop;
   console.error(
     json
@@ -74,39 +73,36 @@ async function open(options: PipeOptions, loop: Loop, signal: AbortSignal): Prom
   return await server.accept();
 }
 
-async function carry(stream: Stream, idleTimeoutMs: number, signal: AbortSignal): Promise<void> {
+async function carry(stream: Stream, signal: AbortSignal): Promise<void> {
   const stop = (): void => stream.abort(signal.reason);
   if (signal.aborted) stop();
   signal.addEventListener("abort", stop);
-  using idle = new IdleLimit(idleTimeoutMs, () => stream.abort());
   try {
-    await Promise.all([sendInput(stream, idle), writeOutput(stream, idle)]);
+    await Promise.all([sendInput(stream), writeOutput(stream)]);
     await stream.close();
   } catch (error) {
     stream.abort();
-    throw idle.error ?? error;
+    throw error;
   } finally {
     signal.removeEventListener("abort", stop);
     process.stdin.destroy();
   }
 }
 
-async function sendInput(stream: Stream, idle: IdleLimit): Promise<void> {
+async function sendInput(stream: Stream): Promise<void> {
   for await (const chunk of process.stdin) {
-    idle.touch();
     await stream.write(chunk);
   }
   stream.shutdown();
 }
 
-async function writeOutput(stream: Stream, idle: IdleLimit): Promise<void> {
+async function writeOutput(stream: Stream): Promise<void> {
   // Its errors are those of the writes.
   process.stdout.on("error", () => {});
   const buffer = new Uint8Array(bufferBytes);
   for (;;) {
     const chunk = await stream.read(buffer);
     if (chunk === null) return;
-    idle.touch();
     await new Promise<void>((resolve, reject) => {
       process.stdout.write(chunk, (error) => {
         if (error) reject(outputError(error));

@@ -13,6 +13,7 @@ import { connect, listen } from "../../mod.ts";
 import { testLoop } from "./backends.ts";
 import { within } from "./drive.ts";
 import { anyPort } from "./streams.ts";
+import { type Place, testTransports } from "./transports.ts";
 
 /** Makes a test per row, on a loop that is attached while the test runs. */
 export function testStreams(
@@ -20,14 +21,25 @@ export function testStreams(
   body: (loop: Loop) => Promise<void>,
   options: LoopOptions = {},
 ): void {
-  testLoop(name, async (loop) => {
-    loop.attach();
-    try {
-      await within(body(loop), name);
-    } finally {
-      loop.detach();
-    }
-  }, options);
+  testLoop(name, (loop) => attached(loop, name, body(loop)), options);
+}
+
+/** The same over every transport. */
+export function testStreamTransports(
+  name: string,
+  body: (loop: Loop, place: Place) => Promise<void>,
+  options: LoopOptions = {},
+): void {
+  testTransports(name, (loop, place) => attached(loop, name, body(loop, place)), options);
+}
+
+async function attached(loop: Loop, name: string, done: Promise<void>): Promise<void> {
+  loop.attach();
+  try {
+    await within(done, name);
+  } finally {
+    loop.detach();
+  }
 }
 
 /** Both ends of a connection. */
