@@ -10,7 +10,7 @@ import type {
   StreamConnectOptions,
 } from "../../mod.ts";
 import { connect, listen } from "../../mod.ts";
-import { testLoop } from "./backends.ts";
+import { type RowOptions, testLoop } from "./backends.ts";
 import { within } from "./drive.ts";
 import { anyPort } from "./streams.ts";
 import { type Place, testTransports } from "./transports.ts";
@@ -20,8 +20,9 @@ export function testStreams(
   name: string,
   body: (loop: Loop) => Promise<void>,
   options: LoopOptions = {},
+  asked: RowOptions = {},
 ): void {
-  testLoop(name, (loop) => attached(loop, name, body(loop)), options);
+  testLoop(name, (loop) => attached(loop, name, body(loop)), options, asked);
 }
 
 /** The same over every transport. */
