@@ -288,6 +288,13 @@ testStreams("aborting the writable resets, also while a write waits", async (loo
   assert.equal(await codeOf(near.readable.getReader().read()), "ABORTED");
 });
 
+testStreams("a time limit ends what waits, with its code", async (loop) => {
+  const { near, far } = await openStreams(loop, { near: { idleTimeoutMs: 1 } });
+  const waits = [near.read(), near.closed];
+  for (const code of await Promise.all(waits.map(codeOf))) assert.equal(code, "IDLE_TIMEOUT");
+  assert.equal(await codeOf(far.closed), "ECONNRESET");
+});
+
 testStreams("closing the loop ends what waits with LOOP_CLOSED", async (outer) => {
   const loop = new Loop({ backend: outer.backend });
   loop.attach();
