@@ -31,7 +31,7 @@ export interface NetServerOptions extends ListenOptions {
 export interface NetListenOptions {
   /** The port; 0, the default, takes a free one. */
   port?: number;
-  /** An address of this machine. Default `::`, for IPv6 and IPv4. */
+  /** An address of this machine. Default `::`, for IPv6 and IPv4; without IPv6 `0.0.0.0`. */
   host?: string;
   /** A Unix socket instead of host and port. */
   path?: string;
@@ -167,20 +167,34 @@ export class Server extends EventEmitter implements AsyncDisposable {
   }
 
   #open(options: NetListenOptions): void {
-    const { port = 0, host = "::", path, backlog, ipv6Only } = options;
-    const endpoint: Endpoint = path === undefined
-      ? { transport: "tcp", host, port: Number(port) }
-      : { transport: "unix", path };
-    const loop = loopOf(this.#options.loop);
+    const { port = 0, host, path, backlog, ipv6Only } = options;
     const all: ListenOptions = { ...this.#options };
     if (backlog !== undefined) all.backlog = backlog;
     if (ipv6Only !== undefined) all.ipv6Only = ipv6Only;
-    this.#listener = loop.listen(endpoint, {
-      open: (conn) => this.#accept(acceptInto(new Socket(this.#options), conn)),
-    }, all);
+    const at = (host: string): Endpoint => ({ transport: "tcp", host, port: Number(port) });
+    if (path !== undefined) this.#listener = this.#listen({ transport: "unix", path }, all);
+    else if (host !== undefined) this.#listener = this.#listen(at(host), all);
+    else this.#listener = this.#listenEverywhere(at, all);
     if (!this.#isRef) this.#listener.unref();
     this.#path = path ?? null;
     this.listening = true;
+  }
+
+  #listen(endpoint: Endpoint, options: ListenOptions): Listener {
+    return loopOf(this.#options.loop).listen(endpoint, {
+      open: (conn) => this.#accept(acceptInto(new Socket(this.#options), conn)),
+    }, options);
+  }
+
+  /** On a machine without IPv6 for IPv4 alone. */
+  #listenEverywhere(at: (host: string) => Endpoint, options: ListenOptions): Listener {
+    try {
+      return this.#listen(at("::"), options);
+    } catch (error) {
+      const { code } = error as IoError;
+      if (code !== "EAFNOSUPPORT" && code !== "EADDRNOTAVAIL") throw error;
+      return this.#listen(at("0.0.0.0"), options);
+    }
   }
 
   #accept(socket: Socket): void {

@@ -120,6 +120,20 @@ test("addresses are told as node:net tells them", async () => {
   });
 });
 
+test("without a host a server listens everywhere", async () => {
+  await withLoop(async (loop) => {
+    const server = createServer({ loop }, (socket) => void socket.end("here"));
+    server.listen();
+    await once(server, "listening");
+    const { address, port } = server.address() as AddressInfo;
+    assert.ok(["::", "0.0.0.0"].includes(address));
+    let text = "";
+    for await (const data of connect({ port, host: "127.0.0.1", loop })) text += data;
+    assert.equal(text, "here");
+    await closed(server);
+  });
+});
+
 test("socket options are set, also before there is a connection", async () => {
   await withLoop(async (loop) => {
     const server = createServer({ loop });
