@@ -101,6 +101,8 @@ export class ListenerHandle implements Listener {
   closed = false;
   /** Native code has let go of it. */
   isGone = false;
+  /** Called when it is gone, also when its loop was closed. */
+  whenEnded: (() => void) | null = null;
   isRef = true;
 
   constructor(
@@ -167,6 +169,7 @@ export class ListenerHandle implements Listener {
     this.unref();
     this.isGone = true;
     this.closed = true;
+    this.whenEnded?.();
   }
 
   #checkOpen(): void {
