@@ -5,7 +5,7 @@
 // of an f64. The offset of a nested struct is counted in that struct's alignment.
 // `byte_length` is the size in bytes.
 
-export const layout_hash = 0x05353f99;
+export const layout_hash = 0x296e044d;
 export const abi_version = 1;
 export const ready_readable = 1;
 export const ready_writable = 2;
@@ -15,12 +15,19 @@ export const watch_edge = 16;
 export const answer_reserve = 4;
 export const send_flag_move = 1;
 export const send_flag_answer = 2;
+export const segment_flag_invalid = 1;
 export const header_bytes = 512;
 export const address_bytes_max = 108;
 export const buffer_unit = 512;
 export const buffer_slab_shift = 21;
 export const socket_option_count = 23;
 export const option_unset = 4294967295;
+export const segment_stripped = 1;
+export const segment_little = 2;
+export const segment_varint = 4;
+export const segment_carriage_return = 8;
+export const segment_scattered = 16;
+export const segment_flags = 31;
 export const turn_flag_spin = 1;
 export const wait_forever = 4294967295;
 export const no_slot = 4294967295;
@@ -75,6 +82,9 @@ export const Status = {
   not_granted: -10014,
   descriptor_limit: -10015,
   unsupported: -10016,
+  message_too_large: -10017,
+  invalid_message: -10018,
+  truncated_message: -10019,
 } as const;
 
 export type Status = (typeof Status)[keyof typeof Status];
@@ -143,6 +153,7 @@ export const Operation = {
   timer_start: 10,
   timer_stop: 11,
   listener_close: 12,
+  segment: 13,
 } as const;
 
 export type Operation = (typeof Operation)[keyof typeof Operation];
@@ -197,6 +208,18 @@ export const TimerEntry = {
   period_us: 3,
 } as const;
 
+export const SegmentEntry = {
+  byte_length: 32,
+  operation: 0,
+  flags: 1,
+  reserved: 1,
+  slot: 1,
+  generation: 2,
+  consumed: 3,
+  needed: 4,
+  padding: 5,
+} as const;
+
 export const Event = {
   none: 0,
   open: 1,
@@ -210,6 +233,9 @@ export const Event = {
   memory_released: 9,
   ready: 10,
   rung: 11,
+  message: 12,
+  message_part: 13,
+  unsegmented: 14,
 } as const;
 
 export type Event = (typeof Event)[keyof typeof Event];
@@ -404,7 +430,7 @@ export const AdoptOptions = {
 } as const;
 
 export const ListenOptions = {
-  byte_length: 244,
+  byte_length: 296,
   size: 0,
   address: 1,
   backlog: 32,
@@ -412,7 +438,7 @@ export const ListenOptions = {
 } as const;
 
 export const ConnectOptions = {
-  byte_length: 244,
+  byte_length: 296,
   size: 0,
   address: 1,
   timeout_ms: 32,
@@ -420,13 +446,14 @@ export const ConnectOptions = {
 } as const;
 
 export const StreamOptions = {
-  byte_length: 112,
+  byte_length: 164,
   high_water_mark: 0,
   linger_timeout_ms: 1,
   allow_half_open: 2,
   receive_credits: 3,
   idle_timeout_ms: 4,
   socket: 5,
+  segmenter: 28,
 } as const;
 
 export const SocketOption = {
@@ -460,6 +487,40 @@ export type SocketOption = (typeof SocketOption)[keyof typeof SocketOption];
 export const SocketOptions = {
   byte_length: 92,
   values: 0,
+} as const;
+
+export const SegmenterKind = {
+  none: 0,
+  length: 1,
+  line: 2,
+  fixed: 3,
+  script: 4,
+} as const;
+
+export type SegmenterKind = (typeof SegmenterKind)[keyof typeof SegmenterKind];
+
+export const Segmenter = {
+  byte_length: 52,
+  kind: 0,
+  flags: 1,
+  max_length: 2,
+  field_offset: 3,
+  field_width: 4,
+  header_bytes: 5,
+  adjustment: 6,
+  fixed_bytes: 7,
+  delimiter_bytes: 8,
+  delimiter: 36,
+} as const;
+
+export const SegmenterOptions = {
+  byte_length: 72,
+  size: 0,
+  slot: 1,
+  generation: 2,
+  dispatched: 3,
+  consumed: 4,
+  segmenter: 5,
 } as const;
 
 export const BackendReport = {
@@ -522,6 +583,7 @@ export const signatures = {
   tp_listener_address: { parameters: ["u32", "u32", "u32"], result: "i32" },
   tp_connect: { parameters: ["u32", "buffer", "u32"], result: "i32" },
   tp_connection_address: { parameters: ["u32", "u32", "u32", "u32"], result: "i32" },
+  tp_connection_segmenter: { parameters: ["u32", "buffer", "u32"], result: "i32" },
   tp_watch: { parameters: ["u32", "i32", "u32"], result: "i32" },
   tp_watch_modify: { parameters: ["u32", "u32", "u32", "u32"], result: "i32" },
   tp_watch_remove: { parameters: ["u32", "u32", "u32"], result: "i32" },
@@ -608,6 +670,11 @@ export interface Functions {
    * Writes the local (0) or remote (1) address to `Header.address`.
    */
   tp_connection_address(loop: number, slot: number, generation: number, remote: number): number;
+  /**
+   * Makes messages of what a connection receives from now on (`SegmenterOptions`). 1 when
+   * completions of this turn are void, because their bytes come again; else 0.
+   */
+  tp_connection_segmenter(loop: number, options: Uint8Array, length: number): number;
   /**
    * Watches a descriptor of the caller for `ready_readable`, `ready_writable`, or both, with
    * `watch_edge` for changes only. The watch's slot, or a negative status: EBADF, EEXIST where the

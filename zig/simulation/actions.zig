@@ -67,6 +67,7 @@ fn choose_stream(host: *Host) layout.StreamOptions {
             random.intRangeAtMost(u32, 40, 200),
         .idle_timeout_ms = 0,
         .socket = socket,
+        .segmenter = std.mem.zeroes(layout.Segmenter),
     };
 }
 
