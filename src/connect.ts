@@ -9,8 +9,9 @@ import { ConnectionHandle } from "./connection_handle.ts";
 import { type Endpoint, resolveEndpoint } from "./endpoint.ts";
 import { errorOfStatus, IoError } from "./io_error.ts";
 import type { LoopState } from "./loop_state.ts";
-import { ConnectOptions as Layout, Header } from "./native/abi.ts";
+import { ConnectOptions as Layout, Header, StreamOptions } from "./native/abi.ts";
 import { checkHandlers, integerOption } from "./options.ts";
+import { checkSegmenter, writeSegmenter } from "./segmenter.ts";
 import { readAddress, writeAddress } from "./socket_address.ts";
 import { maxTimeoutMs, writeStreamOptions } from "./stream_options.ts";
 
@@ -31,19 +32,21 @@ export function connect(
   }
   const attempt = `connect ${resolved.text}`;
   loop.checkOpen(attempt);
-  checkHandlers(handlers, ["open", "data", "end", "drain", "close"]);
+  checkHandlers(handlers, ["open", "data", "message", "end", "drain", "close"]);
   const { timeoutMs = defaultTimeoutMs, signal } = options;
   const words = new Uint32Array(Layout.byte_length / 4);
   words[Layout.size] = Layout.byte_length;
   writeAddress(words, Layout.address, resolved);
   words[Layout.timeout_ms] = integerOption("timeoutMs", timeoutMs, 0, maxTimeoutMs);
   const mark = writeStreamOptions(words, Layout.stream, options, loop);
+  const segmenter = checkSegmenter(options.segmenter, handlers, loop.pool);
+  writeSegmenter(words, Layout.stream + StreamOptions.segmenter, segmenter);
 
   const { functions, handle } = loop;
   const slot = functions.tp_connect(handle, new Uint8Array(words.buffer), words.byteLength);
   if (slot < 0) throw errorOfStatus(slot, attempt, loop.words[Header.error_syscall]);
   const generation = loop.words[Header.result_generation];
-  const conn = new ConnectionHandle(loop, slot, generation, handlers, null, mark);
+  const conn = new ConnectionHandle(loop, slot, generation, handlers, null, mark, segmenter);
   conn.knownRemote = readAddress(words, Layout.address);
   loop.addConnection(conn);
   loop.wakeSoon();

@@ -10,6 +10,7 @@ import { ListenerHandle, type ListenerHandlers, type ListenOptions } from "./lis
 import type { LoopState } from "./loop_state.ts";
 import { Header, ListenOptions as Layout, StreamOptions } from "./native/abi.ts";
 import { checkHandlers, integerOption } from "./options.ts";
+import { checkSegmenter, writeSegmenter } from "./segmenter.ts";
 import { readAddress, writeAddress } from "./socket_address.ts";
 import { writeListenerOptions } from "./socket_options.ts";
 import { writeStreamOptions } from "./stream_options.ts";
@@ -25,13 +26,15 @@ export function listen(
 ): ListenerHandle {
   const resolved = resolveEndpoint(endpoint);
   loop.checkOpen(`listen ${resolved.text}`);
-  checkHandlers(handlers, ["open", "data", "end", "drain", "close", "error"]);
+  checkHandlers(handlers, ["open", "data", "message", "end", "drain", "close", "error"]);
   const { backlog = defaultBacklog } = options;
   const words = new Uint32Array(Layout.byte_length / 4);
   words[Layout.size] = Layout.byte_length;
   writeAddress(words, Layout.address, resolved);
   words[Layout.backlog] = integerOption("backlog", backlog, 1, 65_535);
   const mark = writeStreamOptions(words, Layout.stream, options, loop);
+  const segmenter = checkSegmenter(options.segmenter, handlers, loop.pool);
+  writeSegmenter(words, Layout.stream + StreamOptions.segmenter, segmenter);
   writeListenerOptions(words, Layout.stream + StreamOptions.socket, options);
 
   const { functions, handle } = loop;
@@ -42,7 +45,7 @@ export function listen(
   const status = functions.tp_listener_address(handle, slot, generation);
   if (status < 0) throw errorOfStatus(status, attempt, loop.words[Header.error_syscall]);
   const address = readAddress(loop.words, Header.address);
-  const listener = new ListenerHandle(loop, slot, generation, handlers, address, mark);
+  const listener = new ListenerHandle(loop, slot, generation, handlers, address, mark, segmenter);
   loop.addListener(listener);
   loop.wakeSoon();
   return listener;
