@@ -59,8 +59,9 @@ pub const Frame = struct {
     asked_bytes: u32,
     /// How many of them are behind the join and not taken from the first part yet.
     lookahead: u32,
-    /// Buffers that it holds while it waits for one to join in; counted for all connections.
-    waiting: u32,
+    /// What it holds while it waits for a buffer to join in; counted for all connections.
+    waiting_parts: u32,
+    waiting_joins: u32,
     /// The last of what was lent to the script in turn `lent_turn`.
     last_loan: u32,
     lent_turn: u64,
@@ -74,7 +75,8 @@ pub const Frame = struct {
         .verdict = 0,
         .asked_bytes = 0,
         .lookahead = 0,
-        .waiting = 0,
+        .waiting_parts = 0,
+        .waiting_joins = 0,
         .last_loan = none,
         .lent_turn = 0,
     };

@@ -179,21 +179,35 @@ pub fn Framing(comptime Streams: type) type {
         /// like this one nothing will.
         fn wait_for_memory(streams: *Streams, slot: u32, connection: *Connection) bool {
             const frame = &connection.frame;
-            const pool = streams.loop.pool;
-            const own = connection.held.count + @intFromBool(frame.join.has_buffer());
-            streams.waiting_buffers = streams.waiting_buffers - frame.waiting + own;
-            frame.waiting = own;
-            const is_resting = pool.supply.quarantine.bytes > 0;
-            if (pool.buffers_in_use <= streams.waiting_buffers and !is_resting) {
-                return refuse(connection, exhausted);
-            }
+            stop_waiting(streams, connection);
+            frame.waiting_parts = connection.held.count;
+            frame.waiting_joins = @intFromBool(frame.join.has_buffer());
+            streams.waiting_parts += frame.waiting_parts;
+            streams.waiting_joins += frame.waiting_joins;
+            if (is_stuck(streams)) return refuse(connection, exhausted);
             streams.bufferless.push(streams.connections, slot);
             return false;
         }
 
+        /// Whether nothing will become free: neither the script has anything nor a queue, and all
+        /// others that have something wait as well, or cannot receive the rest of their messages,
+        /// since what waits is in all receive buffers.
+        fn is_stuck(streams: *const Streams) bool {
+            const pool = streams.loop.pool;
+            if (pool.leases > 0 or streams.loop.channel.borrowed_count > 0) return false;
+            if (streams.nodes.free_count < streams.nodes.count()) return false;
+            if (pool.supply.quarantine.bytes > 0) return false;
+            const parts = streams.waiting_parts;
+            if (pool.buffers_in_use <= parts + streams.waiting_joins) return true;
+            return streams.loop.backend.buffers() == 0 and pool.received_in_use <= parts;
+        }
+
         pub fn stop_waiting(streams: *Streams, connection: *Connection) void {
-            streams.waiting_buffers -= connection.frame.waiting;
-            connection.frame.waiting = 0;
+            const frame = &connection.frame;
+            streams.waiting_parts -= frame.waiting_parts;
+            streams.waiting_joins -= frame.waiting_joins;
+            frame.waiting_parts = 0;
+            frame.waiting_joins = 0;
         }
 
         /// Shows the complete message; false when the script may not have it now.

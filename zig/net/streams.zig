@@ -57,8 +57,9 @@ pub fn Streams(comptime Loop: type) type {
         loans: Loans,
         /// What the message that is being shown lies in.
         pieces: [framing.pieces_max]held.Part,
-        /// Buffers of connections that wait for one to join a message in.
-        waiting_buffers: u32,
+        /// Parts and joins of connections that wait for a buffer to join a message in.
+        waiting_parts: u32,
+        waiting_joins: u32,
         slots: Slots,
         /// By slot, the peer of a connect under way: the kernel reads it when it takes the
         /// operation.
@@ -105,7 +106,8 @@ pub fn Streams(comptime Loop: type) type {
                 .segmented_nodes = segmented_nodes,
                 .loans = try .init(@intCast(loop.channel.completions.len)),
                 .pieces = undefined,
-                .waiting_buffers = 0,
+                .waiting_parts = 0,
+                .waiting_joins = 0,
                 .slots = slots,
                 .addresses = addresses,
                 .attention = .{},
