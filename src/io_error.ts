@@ -144,7 +144,7 @@ const explanations: Readonly<Record<string, readonly [meaning: string, advice: s
   ],
   MESSAGE_TOO_LARGE: [
     "the message is larger than its limit",
-    "Send it in parts, or raise pool.maxBytes; raise the segmenter's maxLength for one that arrives.",
+    "Send it in parts, or raise pool.maxBytes; for one that arrives the segmenter's maxLength.",
   ],
   NOT_GRANTED: [
     "this machine does not grant what was asked for",

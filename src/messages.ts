@@ -1,8 +1,8 @@
 /**
  * From completions of segmented connections to their `message` handlers.
  *
- * A message within one buffer costs what `data` costs. Where the segmenter is a function it is asked
- * here, over bytes that native code lends, and native code is told where messages end.
+ * A message within one buffer costs what `data` costs. Where the segmenter is a function it is
+ * asked here, over bytes that native code lends, and native code is told where messages end.
  *
  * @module
  */
@@ -118,7 +118,7 @@ export function unsegmented(loop: LoopState, conn: ConnectionHandle, at: number)
   }
 }
 
-/** The message's length, which native code refuses where it is too large; 0 or negative for none. */
+/** The message's length, at most what native code refuses as too large; 0 or negative for none. */
 function ask(segmenter: CheckedSegmenter, bytes: Uint8Array): number {
   const length = checkLength((segmenter.segment as SegmentFunction)(bytes));
   return length > segmenter.maxLength ? maxNeeded : length;

@@ -41,6 +41,7 @@ export interface SegmenterLimits {
 
 /** Each message begins with a header that tells its length. */
 export interface LengthSegmenter extends SegmenterLimits {
+  /** A header tells the length. */
   kind: "length";
   /** Bytes of the header before the length field, 0 to 255. Default 0. */
   offset?: number;
@@ -70,6 +71,7 @@ export interface LengthSegmenter extends SegmenterLimits {
 
 /** Each message ends with a delimiter. */
 export interface LineSegmenter extends SegmenterLimits {
+  /** A delimiter ends each message. */
   kind: "line";
   /** 1 to 16 bytes; a string counts as UTF-8. Default `"\n"`. */
   delimiter?: string | Uint8Array;
@@ -84,6 +86,7 @@ export interface LineSegmenter extends SegmenterLimits {
 
 /** All messages are of one length. */
 export interface FixedSegmenter extends Pick<SegmenterLimits, "contiguous"> {
+  /** The length is known. */
   kind: "fixed";
   /** Bytes of a message: 1 to what `maxLength` may be. */
   bytes: number;
@@ -98,6 +101,7 @@ export type SegmentFunction = (bytes: Uint8Array) => number;
 
 /** A function with limits. */
 export interface FunctionSegmenter extends SegmenterLimits {
+  /** A function tells the length. */
   kind: "function";
   /** Asked for each message. */
   segment: SegmentFunction;

@@ -962,8 +962,9 @@ pub const functions = [_]Function{
         .name = "tp_connection_segmenter",
         .parameters = &.{ .{ "loop", .u32 }, .{ "options", .buffer }, .{ "length", .u32 } },
         .result = .i32,
-        .about = "Makes messages of what a connection receives from now on (`SegmenterOptions`). " ++
-            "1 when completions of this turn are void, because their bytes come again; else 0.",
+        .about = "Makes messages of what a connection receives from now on " ++
+            "(`SegmenterOptions`). 1 when completions of this turn are void, because their " ++
+            "bytes come again; else 0.",
     },
     .{
         .name = "tp_watch",

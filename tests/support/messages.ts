@@ -1,4 +1,4 @@
-// Messages and segmenters for tests: a plain reference that cuts a stream, and streams that it cuts.
+// Messages and segmenters for tests: how streams are made, and what must come out of them.
 
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";

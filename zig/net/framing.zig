@@ -1,11 +1,11 @@
 //! Between what a connection receives and its script: bytes become whole messages, as the
 //! connection's segmenter says.
 //!
-//! A message within one part of a buffer is shown where it lies. One across parts is joined: as soon
-//! as its length is known it has a buffer of that length, each part is copied there when it comes,
-//! and its receive buffer is free again. So a message that is under way never holds what its own
-//! rest has to be received into. Where the segmenter is scattered parts wait where they are, and are
-//! joined only when the connection could receive no further otherwise.
+//! A message within one part of a buffer is shown where it lies. One across parts is joined: as
+//! soon as its length is known it has a buffer of that length, each part is copied there when it
+//! comes, and its receive buffer is free again. So a message that is under way never holds what its
+//! own rest has to be received into. Where the segmenter is scattered parts wait where they are,
+//! and are joined only when the connection could receive no further otherwise.
 //!
 //! Invariants: no byte is shown twice or left out; what is wrong with a message is told after the
 //! messages before it, and in a later turn than these, since their handlers may change the
@@ -111,7 +111,7 @@ pub fn Framing(comptime Streams: type) type {
         fn is_scattered(connection: *const Connection) bool {
             const rule = &connection.options.segmenter;
             if (rule.flags & layout.segment_scattered == 0) return false;
-            // The script's segmenter sees what is contiguous, until it knows how much there will be.
+            // The script's own sees what is contiguous, until it knows how much there will be.
             return segmenter.kind_of(rule) != .script or connection.frame.scanner.total > 0;
         }
 

@@ -1,9 +1,9 @@
 //! Received bytes that the script has not been shown, in order, per connection.
 //!
 //! Whole buffers are threaded through their states in the pool, so that they always find room. Of a
-//! buffer that several receives share there may be many parts, also of several connections, and what
-//! a segmenter looks at begins anywhere: these stand in nodes, of which a loop has a fixed number.
-//! All parts of a connection are of one sort.
+//! buffer that several receives share there may be many parts, also of several connections, and
+//! what a segmenter looks at begins anywhere: these stand in nodes, of which a loop has a fixed
+//! number. All parts of a connection are of one sort.
 
 const std = @import("std");
 const mapped = @import("../memory/mapped.zig");
@@ -220,12 +220,14 @@ test "the first part shrinks from its start and grows back, the last one grows" 
     try std.testing.expect(!held.extend(&nodes, .{ .buffer = 5, .offset = 26, .length = 5 }));
     try std.testing.expect(!held.extend(&nodes, .{ .buffer = 6, .offset = 25, .length = 5 }));
     held.skip(&nodes, 4);
-    try std.testing.expectEqual(Part{ .buffer = 5, .offset = 14, .length = 11 }, held.at(&nodes, 0));
+    const rest: Part = .{ .buffer = 5, .offset = 14, .length = 11 };
+    try std.testing.expectEqual(rest, held.at(&nodes, 0));
     const joined: Part = .{ .buffer = 5, .offset = 12, .length = 2 };
     try std.testing.expectEqual(.joined, held.prepend(&pool, &nodes, joined));
     const other: Part = .{ .buffer = 5, .offset = 1, .length = 2 };
     try std.testing.expectEqual(.placed, held.prepend(&pool, &nodes, other));
-    try std.testing.expectEqual(.no_node, held.prepend(&pool, &nodes, .{ .buffer = 9, .length = 1 }));
+    const last: Part = .{ .buffer = 9, .length = 1 };
+    try std.testing.expectEqual(.no_node, held.prepend(&pool, &nodes, last));
     try std.testing.expectEqual(@as(u32, 15), held.bytes);
     try std.testing.expectEqual(@as(u32, 13), held.at(&nodes, 1).length);
 }

@@ -1,5 +1,5 @@
-//! Bytes lent to the script until its next turn, in order: what it has not looked at yet can be taken
-//! back, because its segmenter changed meanwhile.
+//! Bytes lent to the script until its next turn, in order: what it has not looked at yet can be
+//! taken back, because its segmenter changed meanwhile.
 //!
 //! Invariant: each loan is a completion of this turn, and holds one reference on its buffer.
 

@@ -1,8 +1,8 @@
 //! Where messages end in a stream of bytes: a rule of the script, and how far it has been followed.
 //!
-//! A scanner is fed with the bytes of a message in whatever pieces they come. Invariants: no byte is
-//! looked at twice, apart from those that a delimiter of several bytes may begin with; any split of
-//! a stream gives the same messages; nothing that a peer sends makes a message longer than the
+//! A scanner is fed with the bytes of a message in whatever pieces they come. Invariants: no byte
+//! is looked at twice, apart from those that a delimiter of several bytes may begin with; any split
+//! of a stream gives the same messages; nothing that a peer sends makes a message longer than the
 //! rule's limit. Pure: no memory, no system.
 
 const std = @import("std");
@@ -92,7 +92,13 @@ pub const Scanner = struct {
     tail: [delimiter_max - 1]u8,
 
     /// Before the first byte of a message.
-    pub const start: Scanner = .{ .seen = 0, .total = 0, .header = 0, .value = 0, .tail = undefined };
+    pub const start: Scanner = .{
+        .seen = 0,
+        .total = 0,
+        .header = 0,
+        .value = 0,
+        .tail = undefined,
+    };
 
     /// Looks at the bytes that follow those seen so far; there must be some. After `message`, the
     /// next one begins with `start`.

@@ -67,8 +67,10 @@ fn scan(rule: *const Rule, stream: []const u8, random: ?std.Random) Outcome {
     var at: usize = 0;
     while (at < stream.len) {
         const left = stream.len - at;
-        const most = if (random) |source| source.intRangeAtMost(usize, 1, 20) else left;
-        const length = if (random) |source| source.intRangeAtMost(usize, 1, @min(most, left)) else left;
+        const length = if (random) |source|
+            source.intRangeAtMost(usize, 1, @min(left, source.intRangeAtMost(usize, 1, 20)))
+        else
+            left;
         switch (scanner.feed(rule, stream[at..][0..length])) {
             .more => at += length,
             .message => |end| {
