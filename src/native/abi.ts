@@ -5,7 +5,7 @@
 // of an f64. The offset of a nested struct is counted in that struct's alignment.
 // `byte_length` is the size in bytes.
 
-export const layout_hash = 0x296e044d;
+export const layout_hash = 0xfff87ec5;
 export const abi_version = 1;
 export const ready_readable = 1;
 export const ready_writable = 2;
@@ -82,9 +82,10 @@ export const Status = {
   not_granted: -10014,
   descriptor_limit: -10015,
   unsupported: -10016,
-  message_too_large: -10017,
-  invalid_message: -10018,
-  truncated_message: -10019,
+  idle_timeout: -10017,
+  message_too_large: -10018,
+  invalid_message: -10019,
+  truncated_message: -10020,
 } as const;
 
 export type Status = (typeof Status)[keyof typeof Status];
@@ -135,6 +136,7 @@ export const Syscall = {
   kevent: 27,
   fcntl: 28,
   eventfd: 29,
+  getsockopt: 30,
 } as const;
 
 export type Syscall = (typeof Syscall)[keyof typeof Syscall];
@@ -271,7 +273,7 @@ export const Counters = {
 } as const;
 
 export const Header = {
-  byte_length: 288,
+  byte_length: 296,
   now_us: 0,
   next_timer_us: 1,
   counters: 2,
@@ -285,6 +287,8 @@ export const Header = {
   open_connections: 69,
   open_listeners: 70,
   open_watches: 71,
+  error_option: 72,
+  padding: 73,
 } as const;
 
 export const AddressFamily = {
@@ -430,15 +434,17 @@ export const AdoptOptions = {
 } as const;
 
 export const ListenOptions = {
-  byte_length: 296,
+  byte_length: 308,
   size: 0,
   address: 1,
   backlog: 32,
-  stream: 33,
+  unlink_stale: 33,
+  mode: 34,
+  stream: 35,
 } as const;
 
 export const ConnectOptions = {
-  byte_length: 296,
+  byte_length: 300,
   size: 0,
   address: 1,
   timeout_ms: 32,
@@ -446,14 +452,43 @@ export const ConnectOptions = {
 } as const;
 
 export const StreamOptions = {
-  byte_length: 164,
+  byte_length: 168,
   high_water_mark: 0,
   linger_timeout_ms: 1,
   allow_half_open: 2,
   receive_credits: 3,
   idle_timeout_ms: 4,
-  socket: 5,
-  segmenter: 28,
+  best_effort: 5,
+  socket: 6,
+  segmenter: 29,
+} as const;
+
+export const SocketKind = {
+  connection: 0,
+  listener: 1,
+} as const;
+
+export type SocketKind = (typeof SocketKind)[keyof typeof SocketKind];
+
+export const SocketControl = {
+  byte_length: 116,
+  size: 0,
+  kind: 1,
+  slot: 2,
+  generation: 3,
+  idle_timeout_ms: 4,
+  best_effort: 5,
+  socket: 6,
+} as const;
+
+export const PeerCredentials = {
+  byte_length: 24,
+  size: 0,
+  slot: 1,
+  generation: 2,
+  pid: 3,
+  uid: 4,
+  gid: 5,
 } as const;
 
 export const SocketOption = {
@@ -584,6 +619,9 @@ export const signatures = {
   tp_connect: { parameters: ["u32", "buffer", "u32"], result: "i32" },
   tp_connection_address: { parameters: ["u32", "u32", "u32", "u32"], result: "i32" },
   tp_connection_segmenter: { parameters: ["u32", "buffer", "u32"], result: "i32" },
+  tp_socket_configure: { parameters: ["u32", "buffer", "u32"], result: "i32" },
+  tp_socket_read: { parameters: ["u32", "buffer", "u32"], result: "i32" },
+  tp_peer_credentials: { parameters: ["u32", "buffer", "u32"], result: "i32" },
   tp_watch: { parameters: ["u32", "i32", "u32"], result: "i32" },
   tp_watch_modify: { parameters: ["u32", "u32", "u32", "u32"], result: "i32" },
   tp_watch_remove: { parameters: ["u32", "u32", "u32"], result: "i32" },
@@ -675,6 +713,19 @@ export interface Functions {
    * completions of this turn are void, because their bytes come again; else 0.
    */
   tp_connection_segmenter(loop: number, options: Uint8Array, length: number): number;
+  /**
+   * Changes options of an open connection or listener (`SocketControl`). What a refusal is about
+   * is in `Header.error_option`; options before it are changed.
+   */
+  tp_socket_configure(loop: number, control: Uint8Array, length: number): number;
+  /**
+   * Reads options of an open connection or listener into its `SocketControl`.
+   */
+  tp_socket_read(loop: number, control: Uint8Array, length: number): number;
+  /**
+   * Fills the `PeerCredentials` of a Unix connection. `unsupported` for others.
+   */
+  tp_peer_credentials(loop: number, credentials: Uint8Array, length: number): number;
   /**
    * Watches a descriptor of the caller for `ready_readable`, `ready_writable`, or both, with
    * `watch_edge` for changes only. The watch's slot, or a negative status: EBADF, EEXIST where the

@@ -330,7 +330,6 @@ pub fn Framing(comptime Streams: type) type {
         /// Whether there is something to show yet before a connection that failed ends.
         pub fn has_undelivered(streams: *Streams, slot: u32, connection: *Connection) bool {
             const frame = &connection.frame;
-            if (connection.paused) return false;
             const is_rest = frame.is_inside(connection.held.count);
             if (connection.held.count > 0 and !is_rest) return true;
             if (frame.lent_turn != streams.loop.counters.turns) return false;

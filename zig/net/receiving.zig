@@ -32,6 +32,7 @@ pub fn Receiving(comptime Streams: type) type {
             }
             const result = completion.result;
             if (result > 0) {
+                connection.active_ns = streams.loop.now_ns;
                 arrived(streams, slot, connection, .{
                     .buffer = completion.buffer,
                     .offset = completion.offset,
@@ -116,7 +117,7 @@ pub fn Receiving(comptime Streams: type) type {
         /// Whether something is to be shown yet before a connection that failed ends.
         pub fn has_undelivered(streams: *Streams, slot: u32, connection: *Connection) bool {
             if (connection.is_segmented()) return Frames.has_undelivered(streams, slot, connection);
-            return connection.held.count > 0 and !connection.paused;
+            return connection.held.count > 0;
         }
 
         pub fn drop_held(streams: *Streams, connection: *Connection) void {
