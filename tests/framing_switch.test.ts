@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import fc from "fast-check";
-import type { Connection, LengthSegmenter, Loop, Segmenter } from "../mod.ts";
+import type { Connection, LengthSegmenter, Segmenter } from "../mod.ts";
 import { testLoop } from "./support/backends.ts";
 import { turnUntil } from "./support/drive.ts";
 import {

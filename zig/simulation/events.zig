@@ -228,7 +228,8 @@ fn closed(host: *Host, event: layout.Completion) void {
             event.result,
         });
     }
-    check_read(host, link);
+    // A time limit for silence ends a connection at once.
+    if (event.result != @intFromEnum(layout.Status.idle_timeout)) check_read(host, link);
     link.state = .closed;
     host.links[event.slot] = null;
     host.stale.append(host.world.gpa, .{
