@@ -17,7 +17,10 @@ const programs: Record<string, [args: string[], output: RegExp]> = {
   "echo_attached.ts": [["--once"], /^listening on tcp:[^]*fetched beside the loop\n/],
   "worker_leases.ts": [[], /^listening on tcp:.*\nanswered SHOUT\n$/],
   "doorbell.ts": [[], /^10000 primes, the last is 104729\n$/],
-  "messages.ts": [[], /^quick -> QUICK\nat once -> AT ONCE\nslow and[^]*slow again -> SLOW AGAIN\n$/],
+  "messages.ts": [
+    [],
+    /^quick -> QUICK\nat once -> AT ONCE\nslow and[^]*slow again -> SLOW AGAIN\n$/,
+  ],
   "timers.ts": [[], /^tick 1, at the end of its turn\n[^]*later: after \d+ ms\n/],
 };
 

@@ -237,12 +237,12 @@ testLoop("where no memory is left to join a message in, it waits for some", (loo
   const segmenter: LengthSegmenter = { kind: "length", maxLength: 8_000 };
   const whole = framed(segmenter, content(7_000));
   const { client, server, messages } = openCollector(loop, segmenter);
-  hoard.pop()!.release();
-  client.send(whole.subarray(0, 100));
-  turns(loop, 5);
-  for (let count = 0; count < 16; count++) hoard.pop()!.release();
-  sendPieces(loop, client, whole.subarray(100), [400]);
+  // For what is sent.
+  for (let count = 0; count < 8; count++) hoard.pop()!.release();
+  loop.turn();
+  sendPieces(loop, client, whole, [400]);
   turns(loop, 20);
+  assert.equal(messages.length, 0, "there is no memory for it");
   for (const lease of hoard) lease.release();
   turnUntil(loop, () => messages.length === 1, "the message");
   expectMessages(messages, [whole]);
@@ -318,15 +318,15 @@ testLoop(
       });
       client.pause();
       const total = 2_000;
-      for (let sent = 0, idle = 0; sent < total && idle < 50; idle++) {
+      for (let sent = 0, fulls = 0; sent < total;) {
         if (client.send(whole) !== "full") {
           sent += 1;
-          idle = 0;
+          continue;
         }
-        loop.turn();
-        if (sent === total - 1) client.resume();
-        if (idle === 49) client.resume();
-        if (idle === 49) idle = 0;
+        loop.turn(1_000);
+        // Until then nobody takes the answers, so that reading stops as well.
+        fulls += 1;
+        if (fulls === 20) client.resume();
       }
       client.resume();
       turnUntil(loop, () => received === total * whole.length, "all answers");
