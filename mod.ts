@@ -47,6 +47,16 @@ export type {
   SendResult,
   StreamOptions,
 } from "./src/connection.ts";
+export {
+  type FixedSegmenter,
+  type FunctionSegmenter,
+  type LengthSegmenter,
+  type LineSegmenter,
+  Segment,
+  type Segmenter,
+  type SegmenterLimits,
+  type SegmentFunction,
+} from "./src/segmenter.ts";
 export { Lease } from "./src/lease.ts";
 export type { LeaseMessage } from "./src/lease_message.ts";
 export { type Doorbell, type DoorbellHandler, type DoorbellMessage, ring } from "./src/doorbell.ts";

@@ -20,6 +20,10 @@ const programs: Record<string, [args: string[], output: RegExp]> = {
   "streams.ts": [[], /^listening on tcp:[^]*echoed "one\\n[^]*three\\n"\nclosed undefined\n$/],
   "http_hello.ts": [["--once"], /^listening on http:.*\n200 hello\n$/],
   "node_http.ts": [["--once"], /^listening on http:.*\n200 hello 127\.0\.0\.1, .* \/page\n$/],
+  "messages.ts": [
+    [],
+    /^quick -> QUICK\nat once -> AT ONCE\nslow and[^]*slow again -> SLOW AGAIN\n$/,
+  ],
   "timers.ts": [[], /^tick 1, at the end of its turn\n[^]*later: after \d+ ms\n/],
 };
 

@@ -5,7 +5,7 @@
 // of an f64. The offset of a nested struct is counted in that struct's alignment.
 // `byte_length` is the size in bytes.
 
-export const layout_hash = 0xd837d950;
+export const layout_hash = 0xfff87ec5;
 export const abi_version = 1;
 export const ready_readable = 1;
 export const ready_writable = 2;
@@ -15,12 +15,19 @@ export const watch_edge = 16;
 export const answer_reserve = 4;
 export const send_flag_move = 1;
 export const send_flag_answer = 2;
+export const segment_flag_invalid = 1;
 export const header_bytes = 512;
 export const address_bytes_max = 108;
 export const buffer_unit = 512;
 export const buffer_slab_shift = 21;
 export const socket_option_count = 23;
 export const option_unset = 4294967295;
+export const segment_stripped = 1;
+export const segment_little = 2;
+export const segment_varint = 4;
+export const segment_carriage_return = 8;
+export const segment_scattered = 16;
+export const segment_flags = 31;
 export const turn_flag_spin = 1;
 export const wait_forever = 4294967295;
 export const no_slot = 4294967295;
@@ -76,6 +83,9 @@ export const Status = {
   descriptor_limit: -10015,
   unsupported: -10016,
   idle_timeout: -10017,
+  message_too_large: -10018,
+  invalid_message: -10019,
+  truncated_message: -10020,
 } as const;
 
 export type Status = (typeof Status)[keyof typeof Status];
@@ -145,6 +155,7 @@ export const Operation = {
   timer_start: 10,
   timer_stop: 11,
   listener_close: 12,
+  segment: 13,
 } as const;
 
 export type Operation = (typeof Operation)[keyof typeof Operation];
@@ -199,6 +210,18 @@ export const TimerEntry = {
   period_us: 3,
 } as const;
 
+export const SegmentEntry = {
+  byte_length: 32,
+  operation: 0,
+  flags: 1,
+  reserved: 1,
+  slot: 1,
+  generation: 2,
+  consumed: 3,
+  needed: 4,
+  padding: 5,
+} as const;
+
 export const Event = {
   none: 0,
   open: 1,
@@ -212,6 +235,9 @@ export const Event = {
   memory_released: 9,
   ready: 10,
   rung: 11,
+  message: 12,
+  message_part: 13,
+  unsegmented: 14,
 } as const;
 
 export type Event = (typeof Event)[keyof typeof Event];
@@ -408,7 +434,7 @@ export const AdoptOptions = {
 } as const;
 
 export const ListenOptions = {
-  byte_length: 256,
+  byte_length: 308,
   size: 0,
   address: 1,
   backlog: 32,
@@ -418,7 +444,7 @@ export const ListenOptions = {
 } as const;
 
 export const ConnectOptions = {
-  byte_length: 248,
+  byte_length: 300,
   size: 0,
   address: 1,
   timeout_ms: 32,
@@ -426,7 +452,7 @@ export const ConnectOptions = {
 } as const;
 
 export const StreamOptions = {
-  byte_length: 116,
+  byte_length: 168,
   high_water_mark: 0,
   linger_timeout_ms: 1,
   allow_half_open: 2,
@@ -434,6 +460,7 @@ export const StreamOptions = {
   idle_timeout_ms: 4,
   best_effort: 5,
   socket: 6,
+  segmenter: 29,
 } as const;
 
 export const SocketKind = {
@@ -497,6 +524,40 @@ export const SocketOptions = {
   values: 0,
 } as const;
 
+export const SegmenterKind = {
+  none: 0,
+  length: 1,
+  line: 2,
+  fixed: 3,
+  script: 4,
+} as const;
+
+export type SegmenterKind = (typeof SegmenterKind)[keyof typeof SegmenterKind];
+
+export const Segmenter = {
+  byte_length: 52,
+  kind: 0,
+  flags: 1,
+  max_length: 2,
+  field_offset: 3,
+  field_width: 4,
+  header_bytes: 5,
+  adjustment: 6,
+  fixed_bytes: 7,
+  delimiter_bytes: 8,
+  delimiter: 36,
+} as const;
+
+export const SegmenterOptions = {
+  byte_length: 72,
+  size: 0,
+  slot: 1,
+  generation: 2,
+  dispatched: 3,
+  consumed: 4,
+  segmenter: 5,
+} as const;
+
 export const BackendReport = {
   byte_length: 32,
   available: 0,
@@ -557,6 +618,7 @@ export const signatures = {
   tp_listener_address: { parameters: ["u32", "u32", "u32"], result: "i32" },
   tp_connect: { parameters: ["u32", "buffer", "u32"], result: "i32" },
   tp_connection_address: { parameters: ["u32", "u32", "u32", "u32"], result: "i32" },
+  tp_connection_segmenter: { parameters: ["u32", "buffer", "u32"], result: "i32" },
   tp_socket_configure: { parameters: ["u32", "buffer", "u32"], result: "i32" },
   tp_socket_read: { parameters: ["u32", "buffer", "u32"], result: "i32" },
   tp_peer_credentials: { parameters: ["u32", "buffer", "u32"], result: "i32" },
@@ -646,6 +708,11 @@ export interface Functions {
    * Writes the local (0) or remote (1) address to `Header.address`.
    */
   tp_connection_address(loop: number, slot: number, generation: number, remote: number): number;
+  /**
+   * Makes messages of what a connection receives from now on (`SegmenterOptions`). 1 when
+   * completions of this turn are void, because their bytes come again; else 0.
+   */
+  tp_connection_segmenter(loop: number, options: Uint8Array, length: number): number;
   /**
    * Changes options of an open connection or listener (`SocketControl`). What a refusal is about
    * is in `Header.error_option`; options before it are changed.
