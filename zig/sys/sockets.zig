@@ -52,6 +52,11 @@ pub fn open_stream(family: u32, nonblocking: bool) i32 {
     return system.open(family, calls.SOCK.STREAM, nonblocking);
 }
 
+/// A non-blocking datagram socket.
+pub fn open_datagram(family: u32) i32 {
+    return system.open(family, calls.SOCK.DGRAM, true);
+}
+
 /// Two non-blocking stream sockets that are connected to each other.
 pub fn open_pair(pair: *[2]i32) i32 {
     return system.open_pair(pair);
