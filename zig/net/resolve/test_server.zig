@@ -26,21 +26,28 @@ pub const Server = struct {
     /// `self` must stay where it is until `deinit`.
     pub fn init(self: *Server) !void {
         self.* = .{ .datagrams = -1, .listener = -1, .port = 0 };
-        var address = Ip.loopback4.with_port(0);
-        const family = Ip.loopback4.kernel_family();
-        self.datagrams = sockets.open_datagram(family);
-        try std.testing.expectEqual(@as(i32, 0), sockets.bind(self.datagrams, &address));
-        try std.testing.expectEqual(@as(i32, 0), sockets.local_address(self.datagrams, &address));
-        self.port = std.mem.bigToNative(u16, address.storage.in4.port);
-        // A port that the kernel chose is lost when the socket is connected and let go again.
-        kernel.close(self.datagrams);
-        self.datagrams = sockets.open_datagram(family);
-        try std.testing.expectEqual(@as(i32, 0), sockets.bind(self.datagrams, &address));
-        self.listener = sockets.open_stream(family, true);
-        try std.testing.expectEqual(@as(i32, 0), sockets.bind(self.listener, &address));
-        try std.testing.expectEqual(@as(i32, 0), sockets.listen(self.listener, 8));
+        for (0..16) |_| {
+            if (self.bind()) break;
+        } else return error.NoPort;
         try std.testing.expectEqual(@as(i32, 0), self.stop.open());
         self.thread = try std.Thread.spawn(.{}, serve, .{self});
+    }
+
+    /// One port for both; false where it was taken meanwhile.
+    fn bind(self: *Server) bool {
+        var address = Ip.loopback4.with_port(0);
+        const family = Ip.loopback4.kernel_family();
+        self.listener = sockets.open_stream(family, true);
+        self.datagrams = sockets.open_datagram(family);
+        const is_bound = sockets.bind(self.listener, &address) == 0 and
+            sockets.listen(self.listener, 8) == 0 and
+            sockets.local_address(self.listener, &address) == 0 and
+            sockets.bind(self.datagrams, &address) == 0;
+        self.port = std.mem.bigToNative(u16, address.storage.in4.port);
+        if (is_bound) return true;
+        kernel.close(self.listener);
+        kernel.close(self.datagrams);
+        return false;
     }
 
     pub fn deinit(self: *Server) void {
@@ -84,11 +91,8 @@ pub const Server = struct {
         const length = sockets.receive_message(self.datagrams, &received);
         if (length < 0) return;
         _ = self.asked.fetchAdd(1, .acq_rel);
-        // A datagram socket may be connected, and be nobody's again.
-        _ = sockets.connect(self.datagrams, &address);
-        answer(payload[0..@intCast(length)], false, self.datagrams);
-        address.storage.any.family = 0;
-        _ = sockets.connect(self.datagrams, &address);
+        const to: Peer = .{ .descriptor = self.datagrams, .address = &address };
+        answer(payload[0..@intCast(length)], to);
     }
 
     fn answer_stream(self: *Server) void {
@@ -104,7 +108,7 @@ pub const Server = struct {
             if (rc <= 0) return;
             received += @intCast(rc);
         }
-        answer(payload[2..received], true, descriptor);
+        answer(payload[2..received], .{ .descriptor = descriptor, .address = null });
     }
 };
 
@@ -113,40 +117,51 @@ fn label_of(question: []const u8) []const u8 {
     return question[13..][0..question[12]];
 }
 
-fn answer(bytes: []const u8, through_stream: bool, descriptor: i32) void {
+/// Who asked: through a stream where there is no address.
+const Peer = struct { descriptor: i32, address: ?*const sockets.SocketAddress };
+
+fn answer(bytes: []const u8, peer: Peer) void {
     const label = label_of(bytes);
-    const kind = bytes[bytes.len - 3];
+    const is_six = bytes[bytes.len - 3] == 28;
     const has = struct {
-        fn word(text: []const u8, wanted: []const u8) bool {
-            return std.mem.indexOf(u8, text, wanted) != null;
+        fn has(text: []const u8, word: []const u8) bool {
+            return std.mem.indexOf(u8, text, word) != null;
         }
-    }.word;
-    if (has(label, "silent")) return;
-    if (has(label, "half") and kind == 28) return;
-    if (has(label, "forged")) reply(bytes, 0, .{ 6, 6, 6, 6 }, .{ .wrong_id = true }, descriptor);
-    if (has(label, "none")) return reply(bytes, no_such_name, null, .{}, descriptor);
-    if (has(label, "failing")) return reply(bytes, server_failure, null, .{}, descriptor);
-    if (has(label, "large") and !through_stream) {
-        return reply(bytes, truncated, null, .{}, descriptor);
-    }
-    if (kind == 28 and !has(label, "both")) return reply(bytes, 0, null, .{}, descriptor);
-    reply(bytes, 0, .{ 127, 0, 0, 2 }, .{ .through_stream = through_stream }, descriptor);
+    }.has;
+    if (has(label, "silent") or (has(label, "half") and is_six)) return;
+    if (has(label, "forged")) reply(bytes, .{ .four = .{ 6, 6, 6, 6 }, .wrong_id = true }, peer);
+    const is_large = has(label, "large") and peer.address != null;
+    const knows = !is_six or has(label, "both");
+    reply(bytes, if (has(label, "none"))
+        .{ .flags = no_such_name }
+    else if (has(label, "failing"))
+        .{ .flags = server_failure }
+    else if (is_large)
+        .{ .flags = truncated }
+    else if (knows)
+        .{ .four = .{ 127, 0, 0, 2 } }
+    else
+        .{}, peer);
 }
 
-const Manner = struct { through_stream: bool = false, wrong_id: bool = false };
+const Reply = struct { flags: u16 = 0, four: ?[4]u8 = null, wrong_id: bool = false };
 
-fn reply(bytes: []const u8, flags: u16, four: ?[4]u8, manner: Manner, descriptor: i32) void {
+fn reply(bytes: []const u8, content: Reply, peer: Peer) void {
     var writer: message.Writer = .{};
     writer.put(bytes);
-    std.mem.writeInt(u16, writer.bytes[2..4], 1 << 15 | flags, .big);
-    if (manner.wrong_id) writer.bytes[0] ^= 1;
+    std.mem.writeInt(u16, writer.bytes[2..4], 1 << 15 | content.flags, .big);
+    if (content.wrong_id) writer.bytes[0] ^= 1;
     const kind = bytes[bytes.len - 3];
-    if (four) |address| {
+    if (content.four) |address| {
         const six = [_]u8{0} ** 15 ++ [_]u8{1};
         writer.add("\xc0\x0c", kind, if (kind == 28) &six else &address);
     }
+    if (peer.address) |address| {
+        _ = sockets.send_to(peer.descriptor, writer.slice(), address);
+        return;
+    }
     var prefix: [2]u8 = undefined;
     std.mem.writeInt(u16, &prefix, @intCast(writer.length), .big);
-    if (manner.through_stream) _ = sockets.send(descriptor, &prefix);
-    _ = sockets.send(descriptor, writer.slice());
+    _ = sockets.send(peer.descriptor, &prefix);
+    _ = sockets.send(peer.descriptor, writer.slice());
 }
