@@ -138,6 +138,7 @@ pub fn Script(comptime Backend: type) type {
                 .timer => self.timers += 1,
                 .listener_error => self.last_error = completion.result,
                 .listener_closed, .memory_released, .ready, .rung => {},
+                .resolved, .attempt_failed => {},
             }
         }
 

@@ -190,9 +190,10 @@ const Exchange = struct {
 
     fn ask_stream(self: *Exchange, inquiry: *Inquiry, number: usize, until: u64) void {
         const server = self.config.servers[number];
-        const answer = through_stream(server, &inquiry.question, self.buffer, self.stop, until) orelse
+        const question = &inquiry.question;
+        const answer = through_stream(server, question, self.buffer, self.stop, until) orelse
             return self.refuse(inquiry, number);
-        switch (message.read(answer, &inquiry.question, self.ips)) {
+        switch (message.read(answer, question, self.ips)) {
             .found => inquiry.outcome = .found,
             .no_such_name => inquiry.outcome = .no_such_name,
             .other, .refused, .truncated => self.refuse(inquiry, number),

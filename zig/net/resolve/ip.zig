@@ -61,6 +61,14 @@ pub const Ip = struct {
         return address;
     }
 
+    /// As an IPv6 address: of IPv4 the one that stands for it (RFC 4291, section 2.5.5.2).
+    pub fn mapped(self: Ip) [16]u8 {
+        return switch (self.family) {
+            .ipv4 => [_]u8{0} ** 10 ++ [_]u8{0xff} ** 2 ++ self.bytes[0..4].*,
+            .ipv6 => self.bytes,
+        };
+    }
+
     /// Null for a family that is not IP.
     pub fn of(address: *const SocketAddress) ?Ip {
         switch (address.storage.any.family) {

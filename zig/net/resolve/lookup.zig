@@ -34,7 +34,13 @@ pub const Files = struct {
 pub const Query = struct { name: names.Name, family: ?Family };
 
 /// Addresses come in the order in which to try them. `found` means at least one.
-pub fn find(files: Files, query: *const Query, buffer: *Buffer, stop: *const Stop, ips: *Ips) Outcome {
+pub fn find(
+    files: Files,
+    query: *const Query,
+    buffer: *Buffer,
+    stop: *const Stop,
+    ips: *Ips,
+) Outcome {
     const name = query.name.slice();
     const outcome = if (name_service.lookup != null and !files.replaced)
         ask_system(name, query.family, ips)
@@ -72,7 +78,10 @@ fn ask_servers(
     for (0..domain_count + 1) |step| {
         const is_whole = step == if (whole_first) 0 else domain_count;
         const domain = step -% @intFromBool(whole_first);
-        const full = if (is_whole) query.name else joined(name, &config.domains[domain]) orelse continue;
+        const full = if (is_whole)
+            query.name
+        else
+            joined(name, &config.domains[domain]) orelse continue;
         const outcome = exchange.ask(config, full.slice(), query.family, buffer, stop, ips);
         switch (outcome) {
             .found => if (ips.count > 0) return .found,

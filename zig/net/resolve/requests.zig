@@ -4,10 +4,10 @@
 //! rung.
 //!
 //! Invariants: everything here is read and written under the lock, but for a request that is being
-//! looked up, whose name and answer are the thread's meanwhile. A request is in one list at most: of
-//! those that wait for a thread, or of those of its box that are answered. One that nobody wants any
-//! more is free at once, or as soon as its thread has let go of it; a handle's generation changes
-//! when its request is wanted no more.
+//! looked up, whose name and answer are the thread's meanwhile. A request is in one list at most,
+//! of those that wait for a thread, or of those of its box that are answered. One that nobody wants
+//! any more is free at once, or as soon as its thread has let go of it; a handle's generation
+//! changes when its request is wanted no more.
 
 const std = @import("std");
 const host = @import("../../sys/host.zig");
@@ -92,7 +92,8 @@ const List = struct {
 
 const Box = struct {
     open: bool = false,
-    doorbell: doorbells.Handle = undefined,
+    /// Rung for answers, where anybody has to be asked.
+    doorbell: ?doorbells.Handle = null,
     answered: List = .{},
 };
 
@@ -131,19 +132,25 @@ pub fn reset() void {
     fresh = 0;
 }
 
-/// Where a loop's answers go; its doorbell is rung for them. Null when there are too many loops, or
-/// there is no memory.
-pub fn open_box(doorbell: doorbells.Handle) ?u32 {
+/// Where a loop's answers go. Null when there are too many loops, or there is no memory.
+pub fn open_box() ?u32 {
     lock.acquire();
     defer lock.release();
     if (table.len == 0) table = mapped.allocate(Request, requests_max) catch return null;
     if (workers.len == 0) workers = mapped.allocate(Worker, threads_max) catch return null;
     for (&boxes, 0..) |*box, number| {
         if (box.open) continue;
-        box.* = .{ .open = true, .doorbell = doorbell };
+        box.* = .{ .open = true };
         return @intCast(number);
     }
     return null;
+}
+
+/// What is rung when one of a box's lookups was answered; before the first is started.
+pub fn set_doorbell(number: u32, doorbell: doorbells.Handle) void {
+    lock.acquire();
+    defer lock.release();
+    boxes[number].doorbell = doorbell;
 }
 
 /// Nobody wants the answers to what was asked for here any more.
@@ -190,13 +197,17 @@ pub fn answer_at_once(box: u32, ips: *const Ips, purpose: u32) Refusal!Handle {
     return .{ .slot = index, .generation = request.generation };
 }
 
-/// Nobody wants the answer any more. False where the handle is stale.
-pub fn cancel(box: u32, handle: Handle) bool {
+/// Whether `next_answer` had told of a request.
+pub const Ended = enum { told, untold };
+
+/// Nobody wants the answer any more. Null where the handle is stale.
+pub fn cancel(box: u32, handle: Handle) ?Ended {
     lock.acquire();
     defer lock.release();
-    if (find(box, handle) == null) return false;
+    const request = find(box, handle) orelse return null;
+    const ended: Ended = if (request.state == .seen) .told else .untold;
     drop(handle.slot);
-    return true;
+    return ended;
 }
 
 pub const Told = struct { handle: Handle, purpose: u32, outcome: Outcome, count: u32 };
@@ -237,6 +248,23 @@ pub fn handle_of(box: u32, slot: u32) ?Handle {
     defer lock.release();
     if (slot >= fresh or table[slot].state == .free or table[slot].box != box) return null;
     return .{ .slot = slot, .generation = table[slot].generation };
+}
+
+/// Whether no thread has anything to do.
+pub fn is_idle() bool {
+    lock.acquire();
+    defer lock.release();
+    for (workers) |worker| if (worker.running and !worker.parked) return false;
+    return true;
+}
+
+/// Threads that were started; each keeps a descriptor.
+pub fn thread_count() u32 {
+    lock.acquire();
+    defer lock.release();
+    var count: u32 = 0;
+    for (workers) |worker| count += @intFromBool(worker.running);
+    return count;
 }
 
 fn find(box: u32, handle: Handle) ?*Request {
@@ -367,7 +395,8 @@ fn look_up(worker: *Worker, index: u32) void {
     request.state = .answered;
     const box = &boxes[request.box];
     box.answered.push(index);
-    _ = doorbells.ring(box.doorbell.slot, box.doorbell.generation);
+    const doorbell = box.doorbell orelse return;
+    _ = doorbells.ring(doorbell.slot, doorbell.generation);
 }
 
 test {
