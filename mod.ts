@@ -51,6 +51,14 @@ export { Lease } from "./src/lease.ts";
 export type { LeaseMessage } from "./src/lease_message.ts";
 export { type Doorbell, type DoorbellHandler, type DoorbellMessage, ring } from "./src/doorbell.ts";
 export { Ready, type Watch, type WatchHandler, type WatchOptions } from "./src/watch.ts";
+export {
+  type Lookup,
+  type ResolvedAddress,
+  type ResolveHandler,
+  type ResolveOptions,
+  type ResolverFiles,
+  useResolverFiles,
+} from "./src/resolve.ts";
 export type { Timer, TimerOptions } from "./src/timer.ts";
 export type { Endpoint, IpEndpoint, PathEndpoint } from "./src/endpoint.ts";
 export type { SocketAddress, Transport } from "./src/socket_address.ts";
