@@ -117,7 +117,8 @@ const Exchange = struct {
                 if (descriptor < 0 or inquiry.refused & bit(number) != 0) continue;
                 const sent = sockets.send(descriptor, question);
                 // A socket without room is asked again with the next attempt.
-                if (sent < 0 and sent != kernel.negative(.AGAIN)) self.refuse(inquiry, number);
+                // Else the error may be of what was sent before.
+                if (sent < 0 and sent != kernel.negative(.AGAIN)) self.refuse_all(number);
             }
         }
     }

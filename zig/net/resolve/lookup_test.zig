@@ -101,6 +101,7 @@ test "a server that is not there does not keep another one from answering" {
     var outcome = exchange.ask(&config, "four.example", null, &buffer, &stop, &ips);
     try std.testing.expectEqual(Outcome.found, outcome);
     config.server_count = 1;
+    config.timeout_s = 30;
     ips = .{};
     outcome = exchange.ask(&config, "four.example", null, &buffer, &stop, &ips);
     try std.testing.expectEqual(Outcome.refused, outcome);
