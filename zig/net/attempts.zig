@@ -317,7 +317,8 @@ pub fn Attempts(comptime Streams: type) type {
             const wanted = &self.streams.connections[race.slot].options;
             var failed: layout.Syscall = .none;
             attempt.address = race.ips.list[race.next].with_port(race.port);
-            attempt.descriptor = Connect.open_socket(&attempt.address, wanted, &failed);
+            const address = &attempt.address;
+            attempt.descriptor = Connect.open_socket(self.streams, address, wanted, &failed);
             if (attempt.descriptor < 0) return attempt.descriptor;
             attempt.state = .connecting;
             attempt.under_way = false;
