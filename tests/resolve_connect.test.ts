@@ -2,7 +2,7 @@
 // that calling one off leaves nothing behind at any stage.
 
 import assert from "node:assert/strict";
-import { type Connection, type ConnectOptions, type IoError, Loop } from "../mod.ts";
+import { type Connection, type ConnectOptions, type IoError, type Listener, Loop } from "../mod.ts";
 import { bestBackend, noIpv6, testLoop, withLoop } from "./support/backends.ts";
 import { turns, turnUntil } from "./support/drive.ts";
 import { NameServer, useTexts } from "./support/name_server.ts";
@@ -17,8 +17,11 @@ import {
 import { test } from "node:test";
 
 /** Nothing listens there but what a test has put there. */
-const first = "127.0.0.1";
-const second = "127.0.0.2";
+const first = "127.77.0.1";
+const second = "127.77.0.2";
+const third = "127.77.0.3";
+/** What "localhost" stands for as well. */
+const loopback = "127.0.0.1";
 const hosts = `${first} two.test\n${second} two.test\n`;
 const virtual = { clock: "virtual" } as const;
 
@@ -32,6 +35,20 @@ function failed(loop: Loop, recorder: Recorder): IoError {
   awaitClosed(loop, recorder.conn!);
   assert.deepEqual(recorder.events.length, 1, "nothing but close");
   return recorder.reason!;
+}
+
+/** Echo servers at one port of both addresses of localhost. */
+function listenAtBoth(loop: Loop): readonly [Listener, Listener] {
+  for (let attempt = 0; attempt < 20; attempt++) {
+    const six = listenEcho(loop, "tcp://[::1]:0");
+    try {
+      return [six, listenEcho(loop, `tcp://${loopback}:${six.address.port}`)];
+    } catch (error) {
+      assert.equal((error as IoError).code, "EADDRINUSE");
+      six.close();
+    }
+  }
+  assert.fail("no port is free at both");
 }
 
 /**
@@ -72,7 +89,7 @@ testLoop("localhost is connected to by either address", (loop) => {
   assert.throws(() => recorder.conn!.remoteAddress, { code: "ENOTCONN" });
   assert.equal(recorder.conn!.send("early"), "queued");
   turnUntil(loop, () => recorder.text === "early", "the echo of what was sent meanwhile");
-  assert.equal(recorder.conn!.remoteAddress.host, first);
+  assert.equal(recorder.conn!.remoteAddress.host, loopback);
   assert.deepEqual(recorder.events, ["open", "data"]);
   recorder.conn!.close();
   listener.close();
@@ -83,10 +100,11 @@ testLoop("localhost is connected to by either address", (loop) => {
 testLoop(
   "IPv6 goes before IPv4",
   (loop) => {
-    const listener = listenEcho(loop, "tcp://[::1]:0");
+    const [listener, other] = listenAtBoth(loop);
     const { port } = listener.address;
-    const other = listenEcho(loop, `tcp://${first}:${port}`);
-    for (const [family, host] of [[undefined, "::1"], ["ipv4", first], ["ipv6", "::1"]] as const) {
+    for (
+      const [family, host] of [[undefined, "::1"], ["ipv4", loopback], ["ipv6", "::1"]] as const
+    ) {
       const recorder = connect(loop, "localhost", port, { family });
       turnUntil(loop, () => recorder.isOpen, "the connection opens");
       assert.equal(recorder.conn!.remoteAddress.host, host);
@@ -139,7 +157,7 @@ testLoop("an address that hangs makes way after the delay, and ends without a wo
 }, virtual);
 
 testLoop("when all fail the error is the first one's, with all of them behind it", (loop) => {
-  useTexts(`${hosts}127.0.0.3 two.test\n224.0.0.1 far.test\n127.0.0.1 far.test\n`, "");
+  useTexts(`${hosts}${third} two.test\n224.0.0.1 far.test\n${first} far.test\n`, "");
   const listener = loop.listen(`tcp://${first}:0`, {});
   const { port } = listener.address;
   listener.close();
@@ -150,7 +168,7 @@ testLoop("when all fail the error is the first one's, with all of them behind it
   assert.match(error.message, new RegExp(`connect tcp://two\\.test:${port} \\(3 tried\\)`));
   assert.ok(error.cause instanceof AggregateError);
   const messages = (error.cause as AggregateError).errors.map(({ message }: Error) => message);
-  for (const [index, host] of [first, second, "127.0.0.3"].entries()) {
+  for (const [index, host] of [first, second, third].entries()) {
     assert.match(
       messages[index],
       new RegExp(`connect to ${host.replaceAll(".", "\\.")}: .*REFUSED`),
