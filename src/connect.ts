@@ -53,7 +53,7 @@ export function connect(
 
   const { functions, handle } = loop;
   const slot = functions.tp_connect(handle, new Uint8Array(words.buffer), words.byteLength);
-  if (slot < 0 && resolved.name !== "") throw lookupError(loop, slot, resolved.name);
+  if (slot < 0 && resolved.name !== "") throw lookupError(loop, slot, attempt);
   if (slot < 0) throw optionError(loop, slot, attempt);
   const generation = loop.words[Header.result_generation];
   const conn = new ConnectionHandle(loop, slot, generation, handlers, null, mark);

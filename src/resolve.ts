@@ -102,7 +102,7 @@ export function startLookup(
   words[Layout.name_length] = writeName(words, Layout.name, name);
   const { functions, handle } = loop;
   const slot = functions.tp_resolve(handle, new Uint8Array(words.buffer), words.byteLength);
-  if (slot < 0) throw lookupError(loop, slot, name);
+  if (slot < 0) throw lookupError(loop, slot, `resolve ${name}`);
   const lookup = new LookupHandle(loop, slot, loop.words[Header.result_generation], name, handler);
   loop.lookups.set(slot, lookup);
   loop.addRef();
@@ -129,12 +129,13 @@ export function promiseLookup(
 }
 
 /** The error of a lookup, or of a connection to a name, that cannot be started. */
-export function lookupError(loop: LoopState, status: number, name: string): IoError {
+export function lookupError(loop: LoopState, status: number, attempt: string): IoError {
   const details: IoErrorOptions = {};
   if (status === Status.exhausted) {
-    details.advice = "Wait for other lookups to end: a process makes 2,048 of them at a time.";
+    details.advice = "Close what is no longer used, or wait: at a time a process looks 2,048 " +
+      "names up, and a loop connects to 1,024.";
   }
-  return errorOfStatus(status, `resolve ${name}`, loop.words[Header.error_syscall], details);
+  return errorOfStatus(status, attempt, loop.words[Header.error_syscall], details);
 }
 
 /**

@@ -123,7 +123,7 @@ var workers: []Worker = &.{};
 pub fn reset() void {
     lock = .{};
     paths.reset();
-    for (workers) |*worker| if (worker.stop.notifier.is_open()) worker.stop.notifier.close();
+    for (workers) |*worker| if (worker.running) worker.stop.notifier.close();
     workers = &.{};
     table = &.{};
     boxes = @splat(.{});

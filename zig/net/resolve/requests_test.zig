@@ -2,6 +2,7 @@
 
 const std = @import("std");
 const fork = @import("../../sys/fork.zig");
+const kernel = @import("../../sys/kernel.zig");
 const Notifier = @import("../../sys/notify.zig").Notifier;
 const doorbells = @import("../../loop/doorbells.zig");
 const Ip = @import("ip.zig").Ip;
@@ -76,6 +77,34 @@ const World = struct {
         self.folder.cleanup();
     }
 };
+
+// First, while there are places without a thread.
+test "a child of a fork starts with threads of its own" {
+    var world: World = .{};
+    try world.init();
+    defer world.deinit();
+    var asker: Asker = .{};
+    try asker.init();
+    defer asker.deinit();
+    _ = try asker.start("silent.example", 0);
+    const Child = struct {
+        fn live(_: void) u8 {
+            const stays = kernel.is_open(0);
+            requests.reset();
+            if (kernel.is_open(0) != stays) return 7;
+            doorbells.reset();
+            var own: Asker = .{};
+            own.init() catch return 1;
+            _ = own.start("four.example", 5) catch return 2;
+            const told = own.wait() catch return 3;
+            if (told.purpose != 5 or told.count != 1) return 4;
+            var ips: Ips = .{};
+            if (!requests.take(own.box, told.handle, &ips)) return 5;
+            return if (ips.list[0].eql(.v4(.{ 127, 0, 0, 2 }))) 0 else 6;
+        }
+    };
+    try std.testing.expectEqual(@as(u8, 0), try fork.exit_code_of_child({}, Child.live));
+}
 
 test "more names than threads are looked up, and each answer is told once" {
     var world: World = .{};
@@ -162,29 +191,4 @@ test "there is room for so many, a closed box gives all back, and handles are it
     var ips: Ips = .{};
     try std.testing.expect(requests.take(other.box, told.handle, &ips));
     try std.testing.expect(ips.list[0].eql(.loopback6));
-}
-
-test "a child of a fork starts with threads of its own" {
-    var world: World = .{};
-    try world.init();
-    defer world.deinit();
-    var asker: Asker = .{};
-    try asker.init();
-    defer asker.deinit();
-    _ = try asker.start("silent.example", 0);
-    const Child = struct {
-        fn live(_: void) u8 {
-            requests.reset();
-            doorbells.reset();
-            var own: Asker = .{};
-            own.init() catch return 1;
-            _ = own.start("four.example", 5) catch return 2;
-            const told = own.wait() catch return 3;
-            if (told.purpose != 5 or told.count != 1) return 4;
-            var ips: Ips = .{};
-            if (!requests.take(own.box, told.handle, &ips)) return 5;
-            return if (ips.list[0].eql(.v4(.{ 127, 0, 0, 2 }))) 0 else 6;
-        }
-    };
-    try std.testing.expectEqual(@as(u8, 0), try fork.exit_code_of_child({}, Child.live));
 }
