@@ -140,6 +140,7 @@ pub fn Script(comptime Backend: type) type {
                 .listener_error => self.last_error = completion.result,
                 .listener_closed, .memory_released, .ready, .rung => {},
                 .message, .message_part, .unsegmented => self.messages += 1,
+                .resolved, .attempt_failed => {},
             }
         }
 

@@ -252,7 +252,10 @@ pub const Script = struct {
                 @panic("a listener was closed that was not open");
             },
             .none => @panic("a completion without an event"),
-            .timer, .listener_error, .memory_released, .ready, .rung => {},
+            .attempt_failed => if (connections.has(handle.name, handle.generation) == false) {
+                @panic("an attempt failed for a connection that is closed");
+            },
+            .timer, .listener_error, .memory_released, .ready, .rung, .resolved => {},
         }
     }
 
