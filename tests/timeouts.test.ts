@@ -2,8 +2,9 @@
 // a connection that nobody reads hears of its end nevertheless.
 
 import assert from "node:assert/strict";
-import type { Connection, Loop } from "../mod.ts";
-import { testLoop } from "./support/backends.ts";
+import { spawn } from "node:child_process";
+import { type Connection, Loop } from "../mod.ts";
+import { testEach, testLoop } from "./support/backends.ts";
 import { turns, turnUntil } from "./support/drive.ts";
 import { awaitClosed, content, openPair, Recorder } from "./support/streams.ts";
 import { testTransports } from "./support/transports.ts";
@@ -133,7 +134,8 @@ testLoop("a closing connection has its linger limit only", (loop) => {
   client.close();
   pass(loop, 4_000);
   assert.equal(atClient.isClosed, false);
-  pass(loop, 1_001);
+  loop.advance(1_001_000);
+  awaitClosed(loop, client);
   assert.deepEqual(atClient.events, ["open", "close:null"]);
   server.abort();
   awaitClosed(loop, client, server);
@@ -147,6 +149,7 @@ testLoop("a peer's reset is heard of while paused, within two seconds", (loop) =
   client.abort();
   awaitClosed(loop, client);
   for (let step = 0; step < 4; step++) pass(loop, 500);
+  awaitClosed(loop, server);
   assert.deepEqual(atServer.events, ["open", "close:ECONNRESET"]);
   assert.equal(server.paused, true);
 }, { clock: "virtual" });
@@ -208,8 +211,8 @@ testLoop("a reset after the peer's end is heard of, although nobody reads any mo
   client.abort();
   awaitClosed(loop, client);
   for (let step = 0; step < 4; step++) pass(loop, 500);
+  awaitClosed(loop, server);
   assert.deepEqual(atServer.events, ["open", "end", "close:ECONNRESET"]);
-  assert.equal(server.state, "closed");
 }, { clock: "virtual" });
 
 testLoop("looking for resets does not disturb a connection that is only paused", (loop) => {
@@ -225,3 +228,26 @@ testLoop("looking for resets does not disturb a connection that is only paused",
   awaitClosed(loop, client, server);
   assert.deepEqual(atServer.events, ["open", "data", "close:null"]);
 }, { clock: "virtual" });
+
+testEach("the time counts from a byte, not from when the wait for it began", (backend) => {
+  const limitMs = 400;
+  using loop = new Loop({ backend, mode: "event" });
+  let byteUs = 0;
+  let closeUs = 0;
+  const recorder = new Recorder({
+    data: () => byteUs = loop.now(),
+    close: () => closeUs = loop.now(),
+  });
+  const listener = loop.listen("tcp://127.0.0.1:0", recorder, { idleTimeoutMs: limitMs });
+  const { port } = listener.address;
+  const script = `exec 3<>/dev/tcp/127.0.0.1/${port}; sleep 0.3; echo x >&3; sleep 60`;
+  const peer = spawn("bash", ["-c", script], { stdio: "ignore" });
+  try {
+    for (let turn = 0; turn < 1_000 && !recorder.isClosed; turn++) loop.turn(1_000_000);
+  } finally {
+    peer.kill("SIGKILL");
+  }
+  assert.equal(recorder.reason?.code, "IDLE_TIMEOUT");
+  // A machine that is slow to write it has no byte to count from.
+  if (recorder.bytes > 0) assert.ok(closeUs - byteUs >= limitMs * 1_000);
+});

@@ -283,8 +283,9 @@ pub fn Loop(comptime BackendType: type) type {
                 else
                     self.backend.enter(0);
                 if (rc < 0) return rc;
-                self.reap(user);
+                // What is reaped has happened by now, and not before the wait.
                 self.now_ns = self.clock_ns();
+                self.reap(user);
                 if (self.channel.count == 0) self.fire_timers(user);
                 user.attend();
                 self.report_released();
