@@ -16,7 +16,7 @@ extern "C" {
 #define TP_ASSERT_SIZE(type, bytes) struct tp_size_is_checked_from_c11_on
 #endif
 
-#define TP_LAYOUT_HASH UINT32_C(0x05353f99)
+#define TP_LAYOUT_HASH UINT32_C(0x6916940e)
 #define TP_ABI_VERSION UINT32_C(1)
 #define TP_READY_READABLE UINT32_C(1)
 #define TP_READY_WRITABLE UINT32_C(2)
@@ -293,8 +293,9 @@ struct tp_counters {
     double starved;
     double zero_copied;
     double zero_copy_copied;
+    double relayed_bytes;
 };
-TP_ASSERT_SIZE(struct tp_counters, 112);
+TP_ASSERT_SIZE(struct tp_counters, 120);
 
 struct tp_address {
     uint32_t family;
@@ -320,7 +321,7 @@ struct tp_header {
     uint32_t open_listeners;
     uint32_t open_watches;
 };
-TP_ASSERT_SIZE(struct tp_header, 288);
+TP_ASSERT_SIZE(struct tp_header, 296);
 
 struct tp_loop_options {
     uint32_t size;
@@ -369,8 +370,9 @@ struct tp_loop_options {
     uint32_t rung;
     uint32_t granted_features;
     uint32_t pool_key;
+    uint32_t relayed_offset;
 };
-TP_ASSERT_SIZE(struct tp_loop_options, 184);
+TP_ASSERT_SIZE(struct tp_loop_options, 188);
 
 struct tp_memory_grant {
     uint32_t asked;
@@ -444,6 +446,18 @@ struct tp_connect_options {
     struct tp_stream_options stream;
 };
 TP_ASSERT_SIZE(struct tp_connect_options, 244);
+
+struct tp_relay_options {
+    uint32_t size;
+    uint32_t first_slot;
+    uint32_t first_generation;
+    uint32_t second_slot;
+    uint32_t second_generation;
+    uint32_t high_water_mark;
+    uint32_t idle_timeout_ms;
+    uint32_t half_open_timeout_ms;
+};
+TP_ASSERT_SIZE(struct tp_relay_options, 32);
 
 struct tp_backend_report {
     uint32_t available;
@@ -569,6 +583,12 @@ int32_t tp_connect(uint32_t loop, uint8_t *options, uint32_t length);
  * Writes the local (0) or remote (1) address to `Header.address`.
  */
 int32_t tp_connection_address(uint32_t loop, uint32_t slot, uint32_t generation, uint32_t remote);
+
+/*
+ * Joins two connections (`RelayOptions`): what arrives on one is sent on the other, from the next
+ * turn on. `busy` where one is relayed already, EPIPE where its direction was ended.
+ */
+int32_t tp_relay(uint32_t loop, uint8_t *options, uint32_t length);
 
 /*
  * Watches a descriptor of the caller for `ready_readable`, `ready_writable`, or both, with

@@ -21,6 +21,7 @@ import type { Listener } from "./listener.ts";
 import type { LoopState } from "./loop_state.ts";
 import { Header, Operation, send_flag_answer, send_flag_move } from "./native/abi.ts";
 import type { PoolHandle } from "./pool.ts";
+import type { RelayHandle } from "./relay.ts";
 import { readAddress, type SocketAddress } from "./socket_address.ts";
 import type { SubmissionQueue } from "./submission_queue.ts";
 
@@ -37,8 +38,10 @@ export class ConnectionHandle implements Connection {
   state: ConnectionState;
   context: unknown = undefined;
   paused = false;
-  /** `shutdown` was asked for. */
+  /** Nothing can be sent: `shutdown` was asked for, or a relay has the connection. */
   isShut = false;
+  /** The relay that has the connection. */
+  relay: RelayHandle | null = null;
   isAborted = false;
   /** It was open once: its end is no failure to connect. */
   wasOpened: boolean;
@@ -116,12 +119,19 @@ export class ConnectionHandle implements Connection {
 
   shutdown(): void {
     if (this.state === "closing" || this.state === "closed") throw this.#stale();
+    if (this.relay !== null) throw relayedError("shutdown() of a relayed connection");
     if (this.isShut) return;
     this.isShut = true;
     this.#queue.handle(Operation.shutdown, this.slot, this.generation);
   }
 
   close(): void {
+    if (this.relay !== null) this.relay.close();
+    else this.closeSide();
+  }
+
+  /** Closes this connection, also if it is one of a relay. */
+  closeSide(): void {
     // There is nothing to flush before a connection is open.
     if (this.state === "connecting") return this.abort();
     if (this.state !== "open") return;
@@ -159,8 +169,21 @@ export class ConnectionHandle implements Connection {
     this.#unwatch();
   }
 
+  /** A relay has the connection from now on. */
+  joined(relay: RelayHandle): void {
+    this.relay = relay;
+    this.isShut = true;
+    this.paused = false;
+  }
+
+  /** Sends bytes that were delivered to another connection before a relay had both. */
+  forward(lease: LeaseHandle): void {
+    this.#submitLease(lease);
+  }
+
   /** The handle is stale from now on. */
   expire(): void {
+    if (this.state !== "closed") this.relay?.sideExpires(this);
     this.unref();
     this.state = "closed";
     this.#unwatch();
@@ -169,7 +192,11 @@ export class ConnectionHandle implements Connection {
   /** The last thing that happens to a connection. */
   ended(error: IoError | null): void {
     this.expire();
-    this.handlers.close?.(this, error);
+    try {
+      this.handlers.close?.(this, error);
+    } finally {
+      this.relay?.sideEnded(this, error);
+    }
   }
 
   #sendLease(lease: LeaseHandle): SendResult {
@@ -285,11 +312,13 @@ export class ConnectionHandle implements Connection {
   #checkSendable(): void {
     if (this.state === "closing" || this.state === "closed") throw this.#stale();
     if (!this.isShut) return;
+    if (this.relay !== null) throw relayedError("send() on a relayed connection");
     throw new IoError("EPIPE", "this side's direction was ended by shutdown()");
   }
 
   #setPaused(paused: boolean): void {
     if (this.state === "closed") throw this.#stale();
+    if (this.relay !== null) throw relayedError("pause() or resume() of a relayed connection");
     if (this.paused === paused) return;
     this.paused = paused;
     if (this.state === "closing") return;
@@ -314,4 +343,11 @@ export class ConnectionHandle implements Connection {
     this.unwatchSignal?.();
     this.unwatchSignal = null;
   }
+}
+
+/** What a relayed connection answers to whoever wants to use it. */
+export function relayedError(attempt: string): IoError {
+  return new IoError("BUSY", `${attempt}: a relay has it`, {
+    advice: "A relay has its connections to itself until they are closed.",
+  });
 }

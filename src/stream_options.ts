@@ -10,8 +10,10 @@ import { StreamOptions as Layout } from "./native/abi.ts";
 import { integerOption } from "./options.ts";
 import { writeStreamSocketOptions } from "./socket_options.ts";
 
-const defaultHighWaterMark = 262_144;
-const maxHighWaterMark = 2 ** 30;
+/** Bytes that may wait to be sent, unless an option says otherwise. */
+export const defaultHighWaterMark = 262_144;
+/** Most bytes that may wait to be sent. */
+export const maxHighWaterMark = 2 ** 30;
 const defaultLingerTimeoutMs = 2_000;
 const defaultReceiveCredits = 64;
 

@@ -56,6 +56,7 @@ test {
     _ = @import("net/address.zig");
     _ = @import("net/connection.zig");
     _ = @import("net/held.zig");
+    _ = @import("net/relays.zig");
     _ = @import("net/send_queue.zig");
     _ = @import("simulation/close_test.zig");
     _ = @import("sys/error_numbers.zig");

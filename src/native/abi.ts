@@ -5,7 +5,7 @@
 // of an f64. The offset of a nested struct is counted in that struct's alignment.
 // `byte_length` is the size in bytes.
 
-export const layout_hash = 0x05353f99;
+export const layout_hash = 0x6916940e;
 export const abi_version = 1;
 export const ready_readable = 1;
 export const ready_writable = 2;
@@ -227,7 +227,7 @@ export const Completion = {
 } as const;
 
 export const Counters = {
-  byte_length: 112,
+  byte_length: 120,
   turns: 0,
   system_calls: 1,
   sleeps: 2,
@@ -242,23 +242,24 @@ export const Counters = {
   starved: 11,
   zero_copied: 12,
   zero_copy_copied: 13,
+  relayed_bytes: 14,
 } as const;
 
 export const Header = {
-  byte_length: 288,
+  byte_length: 296,
   now_us: 0,
   next_timer_us: 1,
   counters: 2,
-  result_generation: 32,
-  result_bytes: 33,
-  error_syscall: 34,
-  leases: 35,
-  buffers_in_use: 36,
-  free_sends: 37,
-  address: 38,
-  open_connections: 69,
-  open_listeners: 70,
-  open_watches: 71,
+  result_generation: 34,
+  result_bytes: 35,
+  error_syscall: 36,
+  leases: 37,
+  buffers_in_use: 38,
+  free_sends: 39,
+  address: 40,
+  open_connections: 71,
+  open_listeners: 72,
+  open_watches: 73,
 } as const;
 
 export const AddressFamily = {
@@ -312,7 +313,7 @@ export const RingFeature = {
 export type RingFeature = (typeof RingFeature)[keyof typeof RingFeature];
 
 export const LoopOptions = {
-  byte_length: 184,
+  byte_length: 188,
   size: 0,
   backend: 1,
   mode: 2,
@@ -359,6 +360,7 @@ export const LoopOptions = {
   rung: 43,
   granted_features: 44,
   pool_key: 45,
+  relayed_offset: 46,
 } as const;
 
 export const MemoryGrant = {
@@ -417,6 +419,18 @@ export const ConnectOptions = {
   address: 1,
   timeout_ms: 32,
   stream: 33,
+} as const;
+
+export const RelayOptions = {
+  byte_length: 32,
+  size: 0,
+  first_slot: 1,
+  first_generation: 2,
+  second_slot: 3,
+  second_generation: 4,
+  high_water_mark: 5,
+  idle_timeout_ms: 6,
+  half_open_timeout_ms: 7,
 } as const;
 
 export const StreamOptions = {
@@ -522,6 +536,7 @@ export const signatures = {
   tp_listener_address: { parameters: ["u32", "u32", "u32"], result: "i32" },
   tp_connect: { parameters: ["u32", "buffer", "u32"], result: "i32" },
   tp_connection_address: { parameters: ["u32", "u32", "u32", "u32"], result: "i32" },
+  tp_relay: { parameters: ["u32", "buffer", "u32"], result: "i32" },
   tp_watch: { parameters: ["u32", "i32", "u32"], result: "i32" },
   tp_watch_modify: { parameters: ["u32", "u32", "u32", "u32"], result: "i32" },
   tp_watch_remove: { parameters: ["u32", "u32", "u32"], result: "i32" },
@@ -608,6 +623,11 @@ export interface Functions {
    * Writes the local (0) or remote (1) address to `Header.address`.
    */
   tp_connection_address(loop: number, slot: number, generation: number, remote: number): number;
+  /**
+   * Joins two connections (`RelayOptions`): what arrives on one is sent on the other, from the
+   * next turn on. `busy` where one is relayed already, EPIPE where its direction was ended.
+   */
+  tp_relay(loop: number, options: Uint8Array, length: number): number;
   /**
    * Watches a descriptor of the caller for `ready_readable`, `ready_writable`, or both, with
    * `watch_edge` for changes only. The watch's slot, or a negative status: EBADF, EEXIST where the

@@ -80,7 +80,8 @@ pub fn Instance(comptime Backend: type) type {
                 .entries = options.entries,
                 .connections = connections,
                 .script_timers = options.max_timers,
-                .user_timers = net_ports,
+                // Those of relays follow: each has a connection at least.
+                .user_timers = net_ports + connections,
                 .spin_ceiling_ns = @as(u64, options.spin_ceiling_us) * std.time.ns_per_us,
                 .cpus_online = machine.cpus_online(),
             }, failure);
@@ -109,6 +110,7 @@ pub fn Instance(comptime Backend: type) type {
             options.submissions_offset = shape.submissions_offset();
             options.completions_offset = shape.completions_offset();
             options.queued_offset = shape.queued_offset();
+            options.relayed_offset = shape.relayed_offset();
             options.granted_flags = grant.flags;
             options.rung = grant.rung;
             options.granted_features = grant.granted;
@@ -252,6 +254,10 @@ pub fn Instance(comptime Backend: type) type {
             self.loop.channel.header.result_generation = connection.generation;
             self.work.net.publish();
             return slot;
+        }
+
+        pub fn relay(self: *Self, options: *const layout.RelayOptions) i32 {
+            return self.work.net.streams.relay(options);
         }
 
         pub fn watch(self: *Self, descriptor: i32, interest: u32) i32 {

@@ -4,6 +4,7 @@ const std = @import("std");
 const layout = @import("../layout.zig");
 const Link = @import("../memory/list.zig").Link;
 const Held = @import("held.zig").Held;
+const no_relay = @import("relays.zig").none;
 const SendQueue = @import("send_queue.zig").SendQueue;
 
 pub const State = enum(u8) {
@@ -27,6 +28,8 @@ pub const Connection = struct {
     /// The turn in which the slot was last freed.
     freed_turn: u64,
     options: layout.StreamOptions,
+    /// The relay that it is a side of, `relays.none` for none.
+    relay: u32,
 
     /// Operations under way in the backend.
     connecting: bool,
@@ -38,7 +41,7 @@ pub const Connection = struct {
 
     /// The script wants no data now.
     paused: bool,
-    /// Too many answers wait to be sent for reading on.
+    /// Too much waits to be sent for reading on: answers, or at the other side of a relay.
     held_back: bool,
     peer_ended: bool,
     end_reported: bool,
@@ -51,6 +54,10 @@ pub const Connection = struct {
     drain_buffer_bytes: u32,
     /// While lingering: bytes that the peer had not taken when the time limit began.
     unsent: u64,
+    /// While lingering: no end of our direction, but a reset, follows what is sent.
+    resets: bool,
+    /// How long the peer has taken none of that.
+    waited_ms: u32,
     /// The descriptor is to be closed with a reset.
     reset: bool,
     /// Error that ends the connection once what arrived before it is delivered; 0 for none.
@@ -93,6 +100,7 @@ pub const Connection = struct {
             .generation = self.generation,
             .freed_turn = self.freed_turn,
             .options = options,
+            .relay = no_relay,
             .connecting = false,
             .receiving = false,
             .sending = false,
@@ -109,6 +117,8 @@ pub const Connection = struct {
             .drain_bytes = 0,
             .drain_buffer_bytes = 0,
             .unsent = 0,
+            .resets = false,
+            .waited_ms = 0,
             .reset = false,
             .failure = 0,
             .outcome = 0,

@@ -35,6 +35,7 @@ pub fn Net(comptime Loop: type) type {
             });
             errdefer self.streams.deinit();
             self.listeners = try .init(loop, &self.streams, options.listeners);
+            self.streams.first_relay_timer = self.ports();
             self.publish();
         }
 
@@ -81,8 +82,10 @@ pub fn Net(comptime Loop: type) type {
         pub fn timer_fired(self: *Self, id: u32) void {
             if (id < self.listeners.first_port) {
                 self.streams.timer_fired(id);
-            } else {
+            } else if (id < self.ports()) {
                 self.listeners.timer_fired(id - self.listeners.first_port);
+            } else {
+                self.streams.relay_timer_fired(id - self.ports());
             }
         }
 

@@ -9,12 +9,16 @@ const kernel = @import("../sys/kernel.zig");
 const plain = @import("../loop/channel.zig").plain;
 const Connection = @import("connection.zig").Connection;
 const Part = @import("held.zig").Part;
+const Relaying = @import("relay.zig").Relaying;
+const no_relay = @import("relays.zig").none;
 
 /// No place to hold back what arrived.
 const no_buffers = kernel.negative(.NOBUFS);
 
 pub fn Receiving(comptime Streams: type) type {
     return struct {
+        const Relay = Relaying(Streams);
+
         /// A completion of the connection's receive.
         pub fn complete(
             streams: *Streams,
@@ -47,7 +51,8 @@ pub fn Receiving(comptime Streams: type) type {
             streams.attention.push(streams.connections, slot);
         }
 
-        /// Shows bytes to the script, or holds them back, or drops them when nobody wants them.
+        /// Shows bytes to the script, or gives them to the relay, or holds them back, or drops them
+        /// when nobody wants them.
         fn arrived(
             streams: *Streams,
             slot: u32,
@@ -60,8 +65,9 @@ pub fn Receiving(comptime Streams: type) type {
             }
             const wanted = !connection.paused and !connection.held_back;
             const first = connection.held.count == 0;
-            if (wanted and first and deliver(streams, slot, connection, part)) {
-                if (connection.buffers < streams.allowance(connection)) return;
+            if (wanted and first and consume(streams, slot, connection, part)) {
+                const goes_on = connection.buffers < streams.allowance(connection);
+                if (goes_on and !connection.held_back) return;
             } else {
                 const nodes = &streams.held_nodes;
                 if (!connection.held.push(streams.loop.pool, nodes, part)) {
@@ -72,6 +78,16 @@ pub fn Receiving(comptime Streams: type) type {
                 }
             }
             streams.attention.push(streams.connections, slot);
+        }
+
+        fn consume(
+            streams: *Streams,
+            slot: u32,
+            connection: *Connection,
+            part: Part,
+        ) bool {
+            if (connection.relay == no_relay) return deliver(streams, slot, connection, part);
+            return Relay.pass(streams, slot, connection, part);
         }
 
         fn deliver(

@@ -19,6 +19,8 @@ const List = @import("../memory/list.zig").List;
 const held = @import("held.zig");
 const Nodes = @import("send_queue.zig").Nodes;
 const Receiving = @import("receiving.zig").Receiving;
+const Relaying = @import("relay.zig").Relaying;
+const relays_module = @import("relays.zig");
 const Sending = @import("sending.zig").Sending;
 const Slots = @import("slots.zig").Slots;
 
@@ -41,6 +43,7 @@ pub fn Streams(comptime Loop: type) type {
         const Connect = Connecting(Self);
         const End = Ending(Self);
         const Receive = Receiving(Self);
+        const Relay = Relaying(Self);
         const Send = Sending(Self);
         const RawSubmission = channel_module.RawSubmission;
 
@@ -49,6 +52,9 @@ pub fn Streams(comptime Loop: type) type {
         nodes: Nodes,
         held_nodes: held.Nodes,
         slots: Slots,
+        relays: relays_module.Relays,
+        /// Timers of relays follow those of ports.
+        first_relay_timer: u32,
         /// By slot, the peer of a connect under way: the kernel reads it when it takes the
         /// operation.
         addresses: []sockets.SocketAddress,
@@ -80,6 +86,8 @@ pub fn Streams(comptime Loop: type) type {
             errdefer mapped.free(sockets.SocketAddress, addresses);
             var slots = try Slots.init(options.limit, options.spare);
             errdefer slots.deinit();
+            var relays = try relays_module.Relays.init(count);
+            errdefer relays.deinit();
             var nodes = try Nodes.init(options.sends);
             errdefer nodes.deinit();
             return .{
@@ -88,6 +96,8 @@ pub fn Streams(comptime Loop: type) type {
                 .nodes = nodes,
                 .held_nodes = try .of(contract.shares_buffers(&loop.backend)),
                 .slots = slots,
+                .relays = relays,
+                .first_relay_timer = 0,
                 .addresses = addresses,
                 .attention = .{},
                 .starved = .{},
@@ -106,6 +116,7 @@ pub fn Streams(comptime Loop: type) type {
             }
             self.held_nodes.deinit();
             self.nodes.deinit();
+            self.relays.deinit();
             self.slots.deinit();
             mapped.free(sockets.SocketAddress, self.addresses);
             mapped.free(Connection, self.connections);
@@ -152,6 +163,8 @@ pub fn Streams(comptime Loop: type) type {
 
         /// Starts to connect. The slot, or a negative status with `failed` naming the system call.
         pub const connect = Connect.connect;
+        /// Joins two connections: what arrives on one is sent on the other. 0, or a status.
+        pub const relay = Relay.join;
         /// Flush, end our direction, wait for the peer's end.
         pub const close = End.close;
         /// Ends a connection whatever is under way; `closed` follows when that has ended too.
@@ -169,7 +182,8 @@ pub fn Streams(comptime Loop: type) type {
             const entry: layout.HandleEntry = @bitCast(raw.*);
             const connection = self.find(entry.slot, entry.generation) orelse return false;
             switch (operation) {
-                .pause => connection.paused = true,
+                // Also what the script asked for before a relay had the connection.
+                .pause => connection.paused = connection.relay == relays_module.none,
                 .unpause => connection.paused = false,
                 .shutdown => connection.shutdown_wanted = true,
                 .want_drain => {
@@ -211,6 +225,14 @@ pub fn Streams(comptime Loop: type) type {
                 .lingering => End.linger_on(self, slot),
                 .free, .open, .ending => {},
             }
+        }
+
+        pub fn relay_timer(self: *const Self, index: u32) u32 {
+            return self.first_relay_timer + index;
+        }
+
+        pub fn relay_timer_fired(self: *Self, index: u32) void {
+            Relay.timer_fired(self, index);
         }
 
         /// Whether something could be done for a connection right now.
@@ -262,8 +284,13 @@ pub fn Streams(comptime Loop: type) type {
         }
 
         fn advance_open(self: *Self, slot: u32, connection: *Connection) void {
-            connection.update_hold();
-            Receive.deliver_held(self, slot, connection);
+            if (connection.relay == relays_module.none) {
+                connection.update_hold();
+                Receive.deliver_held(self, slot, connection);
+            } else {
+                Relay.update_hold(self, slot, connection);
+                Relay.pass_held(self, slot, connection);
+            }
             const undelivered = connection.held.count > 0 and !connection.paused;
             if (connection.failure != 0 and !undelivered) {
                 return End.end_now(self, slot, connection.failure);
@@ -272,7 +299,11 @@ pub fn Streams(comptime Loop: type) type {
             Receive.start_or_stop(self, slot, connection);
             Send.shutdown_when_sent(connection);
             Send.report_drain(self, slot, connection);
-            Receive.report_end(self, slot, connection);
+            if (connection.relay == relays_module.none) {
+                Receive.report_end(self, slot, connection);
+            } else {
+                Relay.pass_end(self, slot, connection);
+            }
             if (connection.state == .lingering) {
                 return End.advance_lingering(self, slot, connection);
             }

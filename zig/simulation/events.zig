@@ -7,6 +7,7 @@ const Borrow = @import("host.zig").Borrow;
 const Host = @import("host.zig").Host;
 const leases = @import("leases.zig");
 const Link = @import("link.zig").Link;
+const relays = @import("relays.zig");
 const sends = @import("sends.zig");
 
 pub fn dispatch(host: *Host, event: layout.Completion) void {
@@ -31,7 +32,7 @@ pub fn dispatch(host: *Host, event: layout.Completion) void {
     }
     // Slots must not be given out again before the script has read of their end.
     if (host.world.one_in(16)) actions.listen(host);
-    if (host.world.one_in(16)) actions.connect(host);
+    if (host.world.one_in(16)) _ = actions.connect(host);
 }
 
 /// The connection of an event, which must be open, and not on its way out.
@@ -85,6 +86,7 @@ fn opened(host: *Host, event: layout.Completion) void {
     host.links[event.slot] = link;
     if (link.socket) |socket| host.world.stream(socket).is_open = true;
     if (host.world.is_ending) actions.close(host, link);
+    if (host.world.one_in(6)) relays.join_new(host, link);
 }
 
 fn data(host: *Host, event: layout.Completion) void {
@@ -105,16 +107,15 @@ fn data(host: *Host, event: layout.Completion) void {
         .offset = event.offset,
         .bytes = host.world.gpa.dupe(u8, bytes) catch @panic("out of memory"),
     };
+    if (link.is_relayed) return host.fail("data for connection {d}, which is relayed", .{link.slot});
+    if (link.relayed != null) return relays.forward(host, link, borrow.*);
     answer(host, link, borrow.*);
 }
 
 /// What arrives is what was sent, from the first byte on.
 fn check_bytes(host: *Host, link: *Link, bytes: []const u8) void {
     const socket = link.socket orelse return;
-    const sent = host.world.stream(socket.peer.?).sent.items;
-    const fits = link.received + bytes.len <= sent.len and
-        std.mem.eql(u8, bytes, sent[link.received..][0..bytes.len]);
-    if (fits) return;
+    if (host.world.was_sent(socket.peer.?, link.received, bytes)) return;
     host.fail("connection {d} (socket {d}): {d} bytes at {d} are not what was sent", .{
         link.slot,
         socket.serial,
@@ -144,6 +145,8 @@ fn ended(host: *Host, event: layout.Completion) void {
     if (link.ended) host.fail("connection {d} ends twice", .{event.slot});
     if (link.is_paused) host.fail("connection {d} ends while it is paused", .{event.slot});
     link.ended = true;
+    if (link.is_relayed) return host.fail("connection {d} ends, and is relayed", .{link.slot});
+    if (link.relayed != null) return;
     if (link.options.allow_half_open == 0) link.close_itself();
     check_complete(host, link);
     if (host.world.is_ending or host.world.one_in(2)) actions.close(host, link);
@@ -154,8 +157,8 @@ fn check_complete(host: *Host, link: *Link) void {
     const socket = link.socket orelse return;
     const peer = socket.peer.?;
     if (socket.broken) return;
-    const sent = host.world.stream(peer).sent.items.len;
-    if (link.received != sent) {
+    const sent = host.world.owed_bytes(peer);
+    if (link.received < sent) {
         host.fail("connection {d} (socket {d}) ends at {d} of {d} bytes", .{
             link.slot,
             socket.serial,
@@ -167,6 +170,8 @@ fn check_complete(host: *Host, link: *Link) void {
 
 fn drained(host: *Host, event: layout.Completion) void {
     const link = find(host, event) orelse return;
+    // It was asked for before the connection was the relay's.
+    if (link.relayed != null) return;
     if (!link.drain_wanted) host.fail("connection {d}: drain out of nothing", .{event.slot});
     link.drain_wanted = false;
     if (host.world.one_in(2)) sends.send(host, link);
@@ -193,7 +198,7 @@ fn closed(host: *Host, event: layout.Completion) void {
 /// What was read before an error is delivered before it, unless the script does not want it.
 fn check_read(host: *Host, link: *const Link) void {
     const socket = link.socket orelse return;
-    if (link.closing or link.is_paused or link.failed_paused) return;
+    if (link.closing or link.is_paused or link.failed_paused or link.relayed != null) return;
     if (link.received >= socket.read_before_error orelse 0) return;
     host.fail("connection {d} (socket {d}) is closed at {d} of {d} bytes that were read", .{
         link.slot,
