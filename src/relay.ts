@@ -31,7 +31,7 @@ export interface RelayTotals {
 /** Options of `loop.relay`. */
 export interface RelayOptions {
   /**
-   * Ends both connections with `ETIMEDOUT` once no byte has moved in either direction for so long,
+   * Ends both connections with `IDLE_TIMEOUT` once no byte has moved in either direction for so long,
    * in milliseconds: 1 to 3,600,000, or 0 for no limit. While one still connects, its own time
    * limit holds. Default 0.
    */

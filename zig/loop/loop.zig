@@ -112,7 +112,7 @@ pub fn Loop(comptime BackendType: type) type {
             self.* = undefined;
         }
 
-        fn clock_ns(self: *const Self) u64 {
+        pub fn clock_ns(self: *const Self) u64 {
             return switch (self.clock) {
                 .monotonic => self.backend.now_ns(),
                 .virtual => self.virtual_ns,
@@ -285,8 +285,9 @@ pub fn Loop(comptime BackendType: type) type {
                 else
                     self.backend.enter(0);
                 if (rc < 0) return rc;
-                self.reap(user);
+                // It may have slept: what happened is noted with the time at which it is seen.
                 self.now_ns = self.clock_ns();
+                self.reap(user);
                 if (self.channel.count == 0) self.fire_timers(user);
                 user.attend();
                 self.report_released();

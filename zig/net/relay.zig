@@ -17,6 +17,7 @@ const relays_module = @import("relays.zig");
 const Relay = relays_module.Relay;
 const Sending = @import("sending.zig").Sending;
 
+const idle_timeout = @intFromEnum(layout.Status.idle_timeout);
 const bad_argument = @intFromEnum(layout.Status.bad_argument);
 const busy = @intFromEnum(layout.Status.busy);
 const stale_handle = @intFromEnum(layout.Status.stale_handle);
@@ -93,7 +94,6 @@ pub fn Relaying(comptime Streams: type) type {
             const loop = streams.loop;
             loop.counters.relayed_bytes += part.length;
             loop.channel.relayed[slot] += @floatFromInt(part.length);
-            relay.active_ns = loop.now_ns;
             Send.mirror(streams, other_slot);
             streams.attention.push(streams.connections, other_slot);
             connection.held_back = is_full(relay, connection, other);
@@ -137,7 +137,6 @@ pub fn Relaying(comptime Streams: type) type {
         /// Bytes of a relayed connection's queue have left: the other side may be read again.
         pub fn sent(streams: *Streams, slot: u32, connection: *const Connection) void {
             const relay = streams.relays.at(connection.relay);
-            relay.active_ns = streams.loop.now_ns;
             const other_slot = relay.other(slot) orelse return;
             const other = &streams.connections[other_slot];
             if (!other.held_back or is_full(relay, other, connection)) return;
@@ -152,7 +151,7 @@ pub fn Relaying(comptime Streams: type) type {
             connection.end_reported = true;
             const relay = streams.relays.at(connection.relay);
             relay.half_open = true;
-            relay.active_ns = streams.loop.now_ns;
+            relay.since_ns = streams.loop.now_ns;
             start_timer(streams, connection.relay);
             const other_slot = relay.other(slot) orelse return;
             streams.connections[other_slot].shutdown_wanted = true;
@@ -208,11 +207,9 @@ pub fn Relaying(comptime Streams: type) type {
         /// So long after it was started: bytes that moved meanwhile have not moved the timer.
         pub fn timer_fired(streams: *Streams, index: u32) void {
             const relay = streams.relays.at(index);
-            const now_ns = streams.loop.now_ns;
             const limit_ns = @as(u64, relay.limit_ms()) * std.time.ns_per_ms;
-            // Connecting has a time limit of its own.
-            if (is_connecting(streams, relay)) relay.active_ns = now_ns;
-            const idle_ns = now_ns -| relay.active_ns;
+            note_activity(streams, relay);
+            const idle_ns = streams.loop.now_ns -| relay.since_ns;
             if (idle_ns < limit_ns) {
                 const rest_ms = (limit_ns - idle_ns + std.time.ns_per_ms - 1) / std.time.ns_per_ms;
                 const timer = streams.relay_timer(index);
@@ -226,16 +223,19 @@ pub fn Relaying(comptime Streams: type) type {
                 if (slot == relays_module.none) continue;
                 // One that is being closed has the time limit of that.
                 if (streams.connections[slot].state == .lingering) continue;
-                End.end(streams, slot, kernel.negative(.TIMEDOUT), true);
+                End.end(streams, slot, idle_timeout, true);
             }
         }
 
-        fn is_connecting(streams: *const Streams, relay: *const Relay) bool {
+        fn note_activity(streams: *const Streams, relay: *Relay) void {
             for (relay.sides) |slot| {
                 if (slot == relays_module.none) continue;
-                if (streams.connections[slot].state == .connecting) return true;
+                const connection = &streams.connections[slot];
+                // Connecting has a time limit of its own.
+                const is_connecting = connection.state == .connecting;
+                const active_ns = if (is_connecting) streams.loop.now_ns else connection.active_ns;
+                relay.since_ns = @max(relay.since_ns, active_ns);
             }
-            return false;
         }
     };
 }

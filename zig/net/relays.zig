@@ -24,8 +24,8 @@ pub const Relay = struct {
     /// Slots of the two connections, `none` for one that has ended.
     sides: [2]u32,
     options: Options,
-    /// When the last byte moved.
-    active_ns: u64,
+    /// When the last byte moved, as far as it was looked at.
+    since_ns: u64,
     /// One direction has ended.
     half_open: bool,
     /// The next free one, while it is free.
@@ -84,7 +84,7 @@ pub const Relays = struct {
         self.relays[index] = .{
             .sides = sides,
             .options = options,
-            .active_ns = now_ns,
+            .since_ns = now_ns,
             .half_open = false,
             .next = none,
         };

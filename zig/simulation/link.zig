@@ -76,7 +76,7 @@ pub const Link = struct {
         const socket = self.socket orelse return true;
         if (self.relayed) |relayed| switch (result) {
             0, @intFromEnum(layout.Status.aborted) => return true,
-            kernel.negative(.TIMEDOUT) => if (relayed.has_limit) return true,
+            @intFromEnum(layout.Status.idle_timeout) => if (relayed.has_limit) return true,
             else => {},
         };
         return switch (result) {
@@ -85,6 +85,8 @@ pub const Link = struct {
                 (self.closing and self.state == .connecting),
             @intFromEnum(layout.Status.connect_timeout) => self.has_connect_timeout and
                 self.state == .connecting,
+            @intFromEnum(layout.Status.idle_timeout) => self.options.idle_timeout_ms > 0 and
+                self.state != .connecting,
             kernel.negative(.CONNRESET) => socket.broken,
             kernel.negative(.TIMEDOUT) => self.closing or socket.has_given(result),
             else => socket.has_given(result),
