@@ -118,6 +118,7 @@ pub fn Connecting(comptime Streams: type) type {
             if (result < 0) return streams.end(slot, result, false);
             streams.loop.stop_user_timer(slot);
             connection.state = .open;
+            connection.active_ns = streams.loop.now_ns;
             if (connection.options.idle_timeout_ms > 0) {
                 Streams.Idle.start(streams, slot, connection);
             }
