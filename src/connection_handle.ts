@@ -40,7 +40,7 @@ export class ConnectionHandle implements Connection {
   readonly loop: LoopState;
   readonly slot: number;
   readonly generation: number;
-  readonly handlers: ConnectionHandlers;
+  handlers: ConnectionHandlers;
   readonly listener: Listener | null;
   readonly highWaterMark: number;
   state: ConnectionState;

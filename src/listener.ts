@@ -100,6 +100,8 @@ export class ListenerHandle implements Listener {
   closed = false;
   /** Native code has let go of it. */
   isGone = false;
+  /** Called when it is gone, also when its loop was closed. */
+  whenEnded: (() => void) | null = null;
   isRef = true;
 
   constructor(
@@ -166,6 +168,7 @@ export class ListenerHandle implements Listener {
     this.unref();
     this.isGone = true;
     this.closed = true;
+    this.whenEnded?.();
   }
 
   #checkOpen(): void {
