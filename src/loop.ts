@@ -27,7 +27,7 @@ import { Header, wait_forever } from "./native/abi.ts";
 import type { Pool } from "./pool.ts";
 import { setPoolOf } from "./pool_of.ts";
 import { loadLibrary } from "./native/library.ts";
-import { relay, type Relay, type RelayOptions } from "./relay.ts";
+import { type Relay, relay, type RelayOptions } from "./relay.ts";
 import { run } from "./run.ts";
 import { type Timer, TimerHandle, type TimerOptions } from "./timer.ts";
 import { type Watch, watch, type WatchHandler, type WatchOptions } from "./watch.ts";

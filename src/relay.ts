@@ -31,9 +31,9 @@ export interface RelayTotals {
 /** Options of `loop.relay`. */
 export interface RelayOptions {
   /**
-   * Ends both connections with `IDLE_TIMEOUT` once no byte has moved in either direction for so long,
-   * in milliseconds: 1 to 3,600,000, or 0 for no limit. While one still connects, its own time
-   * limit holds. Default 0.
+   * Ends both connections with `IDLE_TIMEOUT` once no byte has moved in either direction for so
+   * long, in milliseconds: 1 to 3,600,000, or 0 for no limit. While one still connects, its own
+   * time limit holds. Default 0.
    */
   idleTimeoutMs?: number;
   /**
@@ -62,7 +62,9 @@ export interface RelayOptions {
  * import { Loop } from "@twinpoll/twinpoll";
  *
  * const loop = new Loop();
- * const target = loop.listen("tcp://127.0.0.1:0", { data: (conn, lease) => void conn.send(lease) });
+ * const target = loop.listen("tcp://127.0.0.1:0", {
+ *   data: (conn, lease) => void conn.send(lease),
+ * });
  * const proxy = loop.listen("tcp://127.0.0.1:0", {
  *   open(client) {
  *     loop.relay(client, loop.connect(target.address, {}), {

@@ -20,6 +20,7 @@ const programs: Record<string, [args: string[], output: RegExp]> = {
   "streams.ts": [[], /^listening on tcp:[^]*echoed "one\\n[^]*three\\n"\nclosed undefined\n$/],
   "http_hello.ts": [["--once"], /^listening on http:.*\n200 hello\n$/],
   "node_http.ts": [["--once"], /^listening on http:.*\n200 hello 127\.0\.0\.1, .* \/page\n$/],
+  "relay.ts": [[], /^red: hello\nblue: world\n5 bytes up, 10 down, in order\n5 bytes up, 11 /m],
   "timers.ts": [[], /^tick 1, at the end of its turn\n[^]*later: after \d+ ms\n/],
 };
 

@@ -275,8 +275,8 @@ export const faults = [
   {
     about: "an error overtakes the data that arrived before it",
     file: streams,
-    text: "const undelivered = connection.held.count > 0 and !connection.paused;",
-    instead: "const undelivered = connection.held.count > 0 and connection.paused;",
+    text: "if (connection.failure != 0 and connection.held.count == 0) {",
+    instead: "if (connection.failure != 0) {",
   },
   {
     about: "a loop that closes does not wait for its operations",

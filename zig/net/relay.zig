@@ -108,7 +108,11 @@ pub fn Relaying(comptime Streams: type) type {
 
         /// Whether to stop reading, or not to go on yet. Once a side has failed nothing more will
         /// come of it, and what did is to leave with its connection.
-        fn is_full(relay: *const Relay, connection: *const Connection, other: *const Connection) bool {
+        fn is_full(
+            relay: *const Relay,
+            connection: *const Connection,
+            other: *const Connection,
+        ) bool {
             if (connection.failure != 0) return false;
             const divisor: u32 = if (connection.held_back) 2 else 1;
             return other.queue.bytes > relay.options.high_water_mark / divisor;
@@ -181,7 +185,12 @@ pub fn Relaying(comptime Streams: type) type {
 
         /// A relayed connection ends. In order: the other side goes on by itself. With an error:
         /// it takes the other side with it.
-        pub fn side_ends(streams: *Streams, slot: u32, connection: *Connection, in_order: bool) void {
+        pub fn side_ends(
+            streams: *Streams,
+            slot: u32,
+            connection: *Connection,
+            in_order: bool,
+        ) void {
             const index = connection.relay;
             const other = streams.relays.at(index).other(slot);
             leave(streams, slot, connection);

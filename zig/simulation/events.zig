@@ -107,7 +107,7 @@ fn data(host: *Host, event: layout.Completion) void {
         .offset = event.offset,
         .bytes = host.world.gpa.dupe(u8, bytes) catch @panic("out of memory"),
     };
-    if (link.is_relayed) return host.fail("data for connection {d}, which is relayed", .{link.slot});
+    if (link.is_relayed) host.fail("data for connection {d}, which is relayed", .{link.slot});
     if (link.relayed != null) return relays.forward(host, link, borrow.*);
     answer(host, link, borrow.*);
 }

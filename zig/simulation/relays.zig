@@ -131,8 +131,8 @@ pub fn let_go(host: *Host, link: *const Link) void {
     }
 }
 
-/// The other side is read up to the mark, and a buffer beyond; what is left once it has failed or is
-/// closed goes on all the same.
+/// The other side is read up to the mark, and a buffer beyond; what is left once it has failed or
+/// is closed goes on all the same.
 fn check_mark(host: *Host, slot: u32, connection: *const Connection, mark: u32) void {
     const link = host.links[slot] orelse return;
     const relayed = link.relayed orelse return;
