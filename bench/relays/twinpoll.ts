@@ -33,6 +33,7 @@ function open(): Loop | undefined {
       backend: values.backend as LoopOptions["backend"],
       // Room for the largest message of the comparison and more, as HAProxy is given.
       pool: { bufferSize: 32_768 },
+      // What it takes is what the work takes: nobody else here polls.
       mode: "event",
     });
   } catch (error) {

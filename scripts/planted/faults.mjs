@@ -238,7 +238,8 @@ export const faults = [
     file: ending,
     text: "peer is to take nothing for everything.\n" +
       "                .connecting => end(streams, slot, aborted, true),",
-    instead: ".connecting => end(streams, slot, aborted, false),",
+    instead: "peer is to take nothing.\n" +
+      "                .connecting => end(streams, slot, aborted, false),",
   },
   {
     about: "receiving that stopped for want of a buffer does not go on",
