@@ -12,6 +12,7 @@ import { echo } from "./src/command/echo.ts";
 import { info } from "./src/command/info.ts";
 import { Misuse } from "./src/command/misuse.ts";
 import { pipe } from "./src/command/pipe.ts";
+import { relay } from "./src/command/relay.ts";
 import { IoError } from "./src/io_error.ts";
 import type { LoopOptions } from "./src/loop_options.ts";
 import { version } from "./src/version.ts";
@@ -23,12 +24,17 @@ const usage = `usage: twinpoll COMMAND
   pipe ENDPOINT             standard input to a connection, its answer to standard output
     --listen                accept one connection instead of making one
     --idle-timeout TIME     reset it when nothing moves for so long: 30, 1.5s, 200ms, 5m
+  relay LISTEN TARGET       join each connection that comes with one to TARGET
+    --idle-timeout TIME     reset both when nothing moves for so long
+    --half-open-timeout TIME  the same once one direction has ended
+    --drain-timeout TIME    how long relays may go on after SIGTERM (5)
 
-Options of echo and pipe:
+Options of echo, pipe and relay:
     --backend NAME          auto, io_uring, epoll, kqueue or select
     --trigger NAME          edge or level, for epoll and kqueue
     --mode NAME             adaptive, event or poll
-    --json                  totals as JSON objects, one per line; of pipe to standard error
+    --json                  totals as JSON objects, one per line; of pipe and relay to
+                            standard error
 
   --help, --version
 
@@ -70,6 +76,8 @@ async function main(args: string[]): Promise<number> {
         trigger: { type: "string" },
         listen: { type: "boolean", default: false },
         "idle-timeout": { type: "string", default: "0" },
+        "half-open-timeout": { type: "string", default: "0" },
+        "drain-timeout": { type: "string", default: "5" },
         json: { type: "boolean", default: false },
         help: { type: "boolean", short: "h", default: false },
         version: { type: "boolean", default: false },
@@ -96,6 +104,18 @@ async function main(args: string[]): Promise<number> {
     const ended = pipe({ endpoint: operands[0], listen, idleTimeoutMs, loop, json });
     // Not every runtime lets go of standard input while a read of it waits.
     process.exit(await ended.catch(failure));
+  } else if (command === "relay" && operands.length === 2) {
+    const limit = (name: "idle-timeout" | "half-open-timeout" | "drain-timeout"): number =>
+      durationMs(`--${name}`, values[name]);
+    await relay({
+      endpoint: operands[0],
+      target: operands[1],
+      idleTimeoutMs: limit("idle-timeout"),
+      halfOpenTimeoutMs: limit("half-open-timeout"),
+      drainTimeoutMs: limit("drain-timeout"),
+      loop: loopOptions(values),
+      json,
+    });
   } else {
     return misuse(command === undefined ? "no command" : `cannot do ${positionals.join(" ")}`);
   }

@@ -57,6 +57,7 @@ export {
   type SegmenterLimits,
   type SegmentFunction,
 } from "./src/segmenter.ts";
+export type { Relay, RelayOptions, RelayState, RelayTotals } from "./src/relay.ts";
 export { Lease } from "./src/lease.ts";
 export type { LeaseMessage } from "./src/lease_message.ts";
 export { type Doorbell, type DoorbellHandler, type DoorbellMessage, ring } from "./src/doorbell.ts";

@@ -8,6 +8,7 @@ import { echo } from "./echo.ts";
 import { framing } from "./framing.ts";
 import { jsonLines, text } from "./lib/report.ts";
 import { memory } from "./memory.ts";
+import { relay } from "./relay.ts";
 import { stream } from "./stream.ts";
 
 interface Benchmark {
@@ -35,6 +36,10 @@ const benchmarks: Readonly<Record<string, Benchmark>> = {
   memory: {
     summary: "what a buffer costs, natively and from TypeScript; registered buffers and files",
     run: runMemory,
+  },
+  relay: {
+    summary: "TCP relay: twinpoll, HAProxy on one thread, and pipes of the runtimes' own streams",
+    run: runRelay,
   },
 };
 
@@ -69,6 +74,14 @@ options of framing:
 options of memory:
   --seconds N        processor time per visit (0.05)
   --json             one line of JSON per figure instead of tables
+
+options of relay:
+  --conns N          connections (64)
+  --sizes A,B        bytes per message (64,16384)
+  --seconds N        measured window per visit (0.5)
+  --rounds N         visits per contestant (3)
+  --contestants A,B  only these, as with echo (haproxy, haproxy/splice, "Bun.listen pipe", …)
+  --json             one line of JSON per contestant instead of a table
 `;
 
 async function runEcho(args: readonly string[]): Promise<void> {
@@ -165,6 +178,30 @@ async function runMemory(args: readonly string[]): Promise<void> {
   });
   const seconds = positive("seconds", values.seconds, false);
   process.stdout.write(await memory({ seconds, json: values.json }));
+}
+
+async function runRelay(args: readonly string[]): Promise<void> {
+  const { values } = parseArgs({
+    args: [...args],
+    options: {
+      conns: { type: "string", default: "64" },
+      sizes: { type: "string", default: "64,16384" },
+      seconds: { type: "string", default: "0.5" },
+      rounds: { type: "string", default: "3" },
+      contestants: { type: "string", default: "" },
+      json: { type: "boolean", default: false },
+    },
+  });
+  process.stdout.write(
+    await relay({
+      connections: positive("conns", values.conns, true),
+      sizes: values.sizes.split(",").map((text) => positive("sizes", text, true)),
+      seconds: positive("seconds", values.seconds, false),
+      rounds: positive("rounds", values.rounds, true),
+      contestants: values.contestants.split(",").filter(Boolean),
+      json: values.json,
+    }),
+  );
 }
 
 function runtimeNamed(text: string): Runtime {

@@ -16,7 +16,7 @@ extern "C" {
 #define TP_ASSERT_SIZE(type, bytes) struct tp_size_is_checked_from_c11_on
 #endif
 
-#define TP_LAYOUT_HASH UINT32_C(0x1587daa9)
+#define TP_LAYOUT_HASH UINT32_C(0x5d4d5fe6)
 #define TP_ABI_VERSION UINT32_C(1)
 #define TP_READY_READABLE UINT32_C(1)
 #define TP_READY_WRITABLE UINT32_C(2)
@@ -342,8 +342,9 @@ struct tp_counters {
     double starved;
     double zero_copied;
     double zero_copy_copied;
+    double relayed_bytes;
 };
-TP_ASSERT_SIZE(struct tp_counters, 112);
+TP_ASSERT_SIZE(struct tp_counters, 120);
 
 struct tp_address {
     uint32_t family;
@@ -371,7 +372,7 @@ struct tp_header {
     uint32_t error_option;
     uint32_t padding;
 };
-TP_ASSERT_SIZE(struct tp_header, 296);
+TP_ASSERT_SIZE(struct tp_header, 304);
 
 struct tp_loop_options {
     uint32_t size;
@@ -420,8 +421,9 @@ struct tp_loop_options {
     uint32_t rung;
     uint32_t granted_features;
     uint32_t pool_key;
+    uint32_t relayed_offset;
 };
-TP_ASSERT_SIZE(struct tp_loop_options, 184);
+TP_ASSERT_SIZE(struct tp_loop_options, 188);
 
 struct tp_memory_grant {
     uint32_t asked;
@@ -546,6 +548,18 @@ struct tp_resolver_files {
     uint8_t config[256];
 };
 TP_ASSERT_SIZE(struct tp_resolver_files, 524);
+
+struct tp_relay_options {
+    uint32_t size;
+    uint32_t first_slot;
+    uint32_t first_generation;
+    uint32_t second_slot;
+    uint32_t second_generation;
+    uint32_t high_water_mark;
+    uint32_t idle_timeout_ms;
+    uint32_t half_open_timeout_ms;
+};
+TP_ASSERT_SIZE(struct tp_relay_options, 32);
 
 struct tp_socket_control {
     uint32_t size;
@@ -708,6 +722,12 @@ int32_t tp_connection_address(uint32_t loop, uint32_t slot, uint32_t generation,
  * completions of this turn are void, because their bytes come again; else 0.
  */
 int32_t tp_connection_segmenter(uint32_t loop, uint8_t *options, uint32_t length);
+
+/*
+ * Joins two connections (`RelayOptions`): what arrives on one is sent on the other, from the next
+ * turn on. `busy` where one is relayed already, EPIPE where its direction was ended.
+ */
+int32_t tp_relay(uint32_t loop, uint8_t *options, uint32_t length);
 
 /*
  * Changes options of an open connection or listener (`SocketControl`). What a refusal is about is

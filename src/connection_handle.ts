@@ -36,6 +36,7 @@ import {
   type Segmenter,
   writeSegmenter,
 } from "./segmenter.ts";
+import type { RelayHandle } from "./relay.ts";
 import { readAddress, type SocketAddress } from "./socket_address.ts";
 import {
   type ConnectionSettings,
@@ -60,8 +61,10 @@ export class ConnectionHandle implements Connection {
   state: ConnectionState;
   context: unknown = undefined;
   paused = false;
-  /** `shutdown` was asked for. */
+  /** Nothing can be sent: `shutdown` was asked for, or a relay has the connection. */
   isShut = false;
+  /** The relay that has the connection. */
+  relay: RelayHandle | null = null;
   isAborted = false;
   /** It was open once: its end is no failure to connect. */
   wasOpened: boolean;
@@ -148,6 +151,7 @@ export class ConnectionHandle implements Connection {
 
   setSegmenter(segmenter: Segmenter | null): void {
     if (this.state === "closing" || this.state === "closed") throw this.#stale();
+    if (this.relay !== null) throw relayedError("set a segmenter");
     const { loop } = this;
     const checked = checkSegmenter(segmenter, this.handlers, this.#pool);
     const words = new Uint32Array(SegmenterOptions.byte_length / 4);
@@ -180,12 +184,19 @@ export class ConnectionHandle implements Connection {
 
   shutdown(): void {
     if (this.state === "closing" || this.state === "closed") throw this.#stale();
+    if (this.relay !== null) throw relayedError("shutdown() of a relayed connection");
     if (this.isShut) return;
     this.isShut = true;
     this.#queue.handle(Operation.shutdown, this.slot, this.generation);
   }
 
   close(): void {
+    if (this.relay !== null) this.relay.close();
+    else this.closeSide();
+  }
+
+  /** Closes this connection, also if it is one of a relay. */
+  closeSide(): void {
     // There is nothing to flush before a connection is open.
     if (this.state === "connecting") return this.abort();
     if (this.state !== "open") return;
@@ -233,8 +244,21 @@ export class ConnectionHandle implements Connection {
     this.#unwatch();
   }
 
+  /** A relay has the connection from now on. */
+  joined(relay: RelayHandle): void {
+    this.relay = relay;
+    this.isShut = true;
+    this.paused = false;
+  }
+
+  /** Sends bytes that were delivered to another connection before a relay had both. */
+  forward(lease: LeaseHandle): void {
+    this.#submitLease(lease);
+  }
+
   /** The handle is stale from now on. */
   expire(): void {
+    if (this.state !== "closed") this.relay?.sideExpires(this);
     this.unref();
     this.state = "closed";
     this.#unwatch();
@@ -243,7 +267,11 @@ export class ConnectionHandle implements Connection {
   /** The last thing that happens to a connection. */
   ended(error: IoError | null): void {
     this.expire();
-    this.handlers.close?.(this, error);
+    try {
+      this.handlers.close?.(this, error);
+    } finally {
+      this.relay?.sideEnded(this, error);
+    }
   }
 
   #sendLease(lease: LeaseHandle): SendResult {
@@ -359,11 +387,13 @@ export class ConnectionHandle implements Connection {
   #checkSendable(): void {
     if (this.state === "closing" || this.state === "closed") throw this.#stale();
     if (!this.isShut) return;
+    if (this.relay !== null) throw relayedError("send() on a relayed connection");
     throw new IoError("EPIPE", "this side's direction was ended by shutdown()");
   }
 
   #setPaused(paused: boolean): void {
     if (this.state === "closed") throw this.#stale();
+    if (this.relay !== null) throw relayedError("pause() or resume() of a relayed connection");
     if (this.paused === paused) return;
     this.paused = paused;
     if (this.state === "closing") return;
@@ -388,4 +418,11 @@ export class ConnectionHandle implements Connection {
     this.unwatchSignal?.();
     this.unwatchSignal = null;
   }
+}
+
+/** What a relayed connection answers to whoever wants to use it. */
+export function relayedError(attempt: string): IoError {
+  return new IoError("BUSY", `${attempt}: a relay has it`, {
+    advice: "A relay has its connections to itself until they are closed.",
+  });
 }

@@ -101,6 +101,7 @@ function data(loop: LoopState, at: number): void {
   const conn = connectionAt(loop, at);
   // A buffer that nobody is told of goes back with the next turn by itself.
   if (conn === null || conn.state !== "open" || conn.voidIn === loop.dispatches) return;
+  if (conn.relay !== null) return forward(loop, conn, at);
   const handlers = conn.handlers;
   if (handlers.data === undefined) return;
   const words = loop.words;
@@ -129,6 +130,20 @@ function asked(loop: LoopState, at: number): void {
   const conn = connectionAt(loop, at);
   if (conn === null || conn.state !== "open" || conn.voidIn === loop.dispatches) return;
   unsegmented(loop, conn, at);
+}
+
+/** Data of the turn in which a relay took the connection over. */
+function forward(loop: LoopState, conn: ConnectionHandle, at: number): void {
+  const words = loop.words;
+  const lease = loop.pool.borrow(
+    words[at + Completion.buffer],
+    words[at + Completion.buffer_generation],
+    words[at + Completion.offset],
+    words[at + Completion.length],
+  );
+  loop.currentLease = lease;
+  conn.relay?.forward(conn, lease);
+  lease.expire();
 }
 
 function drain(loop: LoopState, at: number): void {
@@ -181,6 +196,8 @@ function connected(loop: LoopState, at: number): void {
 function end(loop: LoopState, at: number): void {
   const conn = connectionAt(loop, at);
   if (conn === null || conn.state !== "open" || conn.voidIn === loop.dispatches) return;
+  // The relay carries it on.
+  if (conn.relay !== null) return;
   if (conn.handlers.end !== undefined) conn.handlers.end(conn);
   else conn.close();
 }

@@ -27,6 +27,7 @@ import { Header, wait_forever } from "./native/abi.ts";
 import type { Pool } from "./pool.ts";
 import { setPoolOf } from "./pool_of.ts";
 import { loadLibrary } from "./native/library.ts";
+import { type Relay, relay, type RelayOptions } from "./relay.ts";
 import { run } from "./run.ts";
 import {
   type Lookup,
@@ -204,6 +205,27 @@ export class Loop implements Disposable {
   ): Lookup | Promise<readonly ResolvedAddress[]> {
     if (typeof handler === "function") return startLookup(this.#state, name, handler, options);
     return promiseLookup(this.#state, name, handler);
+  }
+
+  /**
+   * Joins two connections: what arrives on one is sent on the other, and the other way round, by
+   * native code alone. What the script has queued before goes first; what was held back because of
+   * a pause is carried, too. Each direction ends at the other side after its last byte. An error or
+   * reset of one side resets the other, once its peer has taken what arrived before.
+   *
+   * From then on the connections are the relay's: sending, pausing and `shutdown()` throw, their
+   * `data`, `end` and `drain` handlers are not called any more, `close()` closes both, and so does
+   * a failure to connect of one that was still connecting. Each still gets its `open` and `close`.
+   *
+   * @param first One that is open or connecting.
+   * @param second Another one of the same loop.
+   * @param options Time limits, how much may wait, and what to call at the end.
+   * @throws {IoError} `BUSY` when one is relayed already, `STALE_HANDLE` when closing or closed,
+   *   `EPIPE` after its `shutdown()`, `WRONG_LOOP`, `INVALID_ARGUMENT`, `INVALID_OPTION`,
+   *   `LOOP_CLOSED`.
+   */
+  relay(first: Connection, second: Connection, options: RelayOptions = {}): Relay {
+    return relay(this.#state, first, second, options);
   }
 
   /**

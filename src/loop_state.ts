@@ -20,6 +20,7 @@ import type { WatchHandle } from "./watch.ts";
 import type { OpenedLoop } from "./loop_options.ts";
 import {
   answer_reserve,
+  Counters,
   type Functions,
   Header,
   LoopOptions as Layout,
@@ -56,6 +57,8 @@ export class LoopState {
   /** Words from the region's start to the completions, and to the queued bytes per connection. */
   readonly completionsAt: number;
   readonly queuedAt: number;
+  /** Doubles from the region's start to the relayed bytes per connection. */
+  readonly relayedAt: number;
   readonly queue: SubmissionQueue;
   readonly pool: PoolHandle;
   readonly timers: TimerTable;
@@ -94,13 +97,15 @@ export class LoopState {
   /** What the header said when the loop was closed. */
   lastStats: LoopStats | null = null;
   lastNowUs = 0;
-  /** Whether the last turn found anything to do. */
+  /** Whether the last turn found anything to do, for the script or for relays. */
   hadWork = false;
 
   /** Whether the loop as a whole may keep the process alive. */
   isRef = true;
 
   #refs = 0;
+  /** As of the last turn. */
+  #relayedBytes = 0;
   readonly #debug: boolean;
   readonly #onLeak: ((report: LeakReport) => void) | undefined;
 
@@ -120,6 +125,7 @@ export class LoopState {
     this.answerPlaces = Math.floor(this.sendPlaces / answer_reserve);
     this.completionsAt = granted[Layout.completions_offset] / 4;
     this.queuedAt = granted[Layout.queued_offset] / 4;
+    this.relayedAt = granted[Layout.relayed_offset] / 8;
     this.scratch = new Uint8Array(granted[Layout.buffer_size]);
     this.queue = new SubmissionQueue({
       functions,
@@ -177,7 +183,9 @@ export class LoopState {
       const submissions = this.queue.take();
       const count = this.functions.tp_loop_turn(this.handle, submissions, wait, flags);
       if (count < 0) throw errorOfStatus(count, "turn", this.words[Header.error_syscall]);
-      this.hadWork = count > 0 || this.deferrals.count > 0;
+      const relayedBytes = this.doubles[Header.counters + Counters.relayed_bytes];
+      this.hadWork = count > 0 || this.deferrals.count > 0 || relayedBytes !== this.#relayedBytes;
+      this.#relayedBytes = relayedBytes;
       if (count > 0) dispatch(this, count);
       if (this.deferrals.count > 0) this.deferrals.run(this.fail);
       return count;

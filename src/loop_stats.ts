@@ -36,6 +36,8 @@ export interface LoopStats {
   readonly zeroCopies: number;
   /** Those of them that it copied after all, as far as it told; needs Linux 6.2. */
   readonly zeroCopiesCopied: number;
+  /** Bytes that relays have taken from one connection for another. */
+  readonly relayedBytes: number;
   /** Connections open now. */
   readonly openConnections: number;
   /** Listeners open now. */
@@ -66,6 +68,7 @@ export function readStats(words: Uint32Array, doubles: Float64Array): LoopStats 
     starved: doubles[at + Counters.starved],
     zeroCopies: doubles[at + Counters.zero_copied],
     zeroCopiesCopied: doubles[at + Counters.zero_copy_copied],
+    relayedBytes: doubles[at + Counters.relayed_bytes],
     openConnections: words[Header.open_connections],
     openListeners: words[Header.open_listeners],
     openWatches: words[Header.open_watches],

@@ -11,8 +11,10 @@ import { booleanOption, integerOption } from "./options.ts";
 import type { Transport } from "./socket_address.ts";
 import { writeStreamSocketOptions } from "./socket_options.ts";
 
-const defaultHighWaterMark = 262_144;
-const maxHighWaterMark = 2 ** 30;
+/** Bytes that may wait to be sent, unless an option says otherwise. */
+export const defaultHighWaterMark = 262_144;
+/** Most bytes that may wait to be sent. */
+export const maxHighWaterMark = 2 ** 30;
 const defaultLingerTimeoutMs = 2_000;
 const defaultReceiveCredits = 64;
 

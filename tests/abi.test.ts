@@ -188,6 +188,7 @@ testEach("arbitrary handles to every function are answered with a status", (back
       tp_listener_address: (handle, a, b) => functions.tp_listener_address(handle, a, b),
       tp_connect: (handle, _, __, bytes) => functions.tp_connect(handle, bytes, bytes.length),
       tp_connection_address: (handle, a, b) => functions.tp_connection_address(handle, a, b, a),
+      tp_relay: (handle, _, __, bytes) => functions.tp_relay(handle, bytes, bytes.length),
       tp_socket_configure: (handle, _, __, bytes) =>
         functions.tp_socket_configure(handle, bytes, bytes.length),
       tp_socket_read: (handle, _, __, bytes) =>

@@ -2,9 +2,10 @@
 // call behind it.
 
 import assert from "node:assert/strict";
-import { type Connection, IoError, Loop } from "../mod.ts";
+import { IoError, type Loop } from "../mod.ts";
 import { noIpv6, testLoop } from "./support/backends.ts";
 import { turns, turnUntil } from "./support/drive.ts";
+import { Silence } from "./support/silence.ts";
 import {
   anyPort,
   anyPort6,
@@ -105,26 +106,6 @@ testLoop("the peer's address is known while connecting", (loop) => {
   listener.close();
   awaitClosed(loop, conn);
 });
-
-/** A listener that never accepts, with its backlog full: further connects get no answer. */
-class Silence implements Disposable {
-  readonly endpoint: string;
-  readonly #loop: Loop;
-  readonly #fill: Connection[];
-
-  /** `loop` fills the backlog. */
-  constructor(loop: Loop) {
-    this.#loop = new Loop({ backend: loop.backend });
-    this.endpoint = this.#loop.listen(anyPort, {}, { backlog: 1 }).endpoint;
-    this.#fill = [0, 1].map(() => loop.connect(this.endpoint, {}));
-    turnUntil(loop, () => this.#fill.every((conn) => conn.state === "open"), "a full backlog");
-  }
-
-  [Symbol.dispose](): void {
-    this.#loop.close();
-    for (const conn of this.#fill) conn.abort();
-  }
-}
 
 testLoop("a peer that does not answer is CONNECT_TIMEOUT, after 10 s by default", (loop) => {
   using silence = new Silence(loop);

@@ -362,12 +362,15 @@ pub const Counters = extern struct {
     /// Sends that asked the kernel not to copy, and those of them that it copied after all.
     zero_copied: f64,
     zero_copy_copied: f64,
+    /// Bytes that relays have taken from one connection for another.
+    relayed_bytes: f64,
 };
 
 pub const header_bytes: u32 = 512;
 
 /// Start of a loop's shared region. After it, at the offsets that it names: submissions,
-/// completions, then one u32 per connection slot with the bytes queued to send.
+/// completions, then per connection slot a u32 with the bytes queued to send, and an f64 with the
+/// bytes that its relay has taken from it.
 pub const Header = extern struct {
     /// Written by native code at each turn, in microseconds of the loop's clock.
     now_us: f64,
@@ -563,6 +566,8 @@ pub const LoopOptions = extern struct {
     granted_features: u32,
     /// Out: which pool of the process transferred buffers belong to.
     pool_key: u32,
+    /// Out.
+    relayed_offset: u32,
 };
 
 /// How much of a wish for memory was granted.
@@ -699,6 +704,22 @@ pub const ResolverFiles = extern struct {
     hosts: [path_bytes_max]u8,
     /// As resolv.conf(5).
     config: [path_bytes_max]u8,
+};
+
+/// Two connections that are to be joined.
+pub const RelayOptions = extern struct {
+    size: u32,
+    first_slot: u32,
+    first_generation: u32,
+    second_slot: u32,
+    second_generation: u32,
+    /// Bytes that may wait at one side before the other is not read any more. At least two buffers.
+    high_water_mark: u32,
+    /// 0: none. Else both end with `idle_timeout` when no byte has moved in either direction for so
+    /// long, in milliseconds, at most 1,073,741,824.
+    idle_timeout_ms: u32,
+    /// The same once one direction has ended; 0: as before.
+    half_open_timeout_ms: u32,
 };
 
 /// What a connection is opened with; a listener gives it to each connection it accepts.
@@ -1078,6 +1099,14 @@ pub const functions = [_]Function{
             "bytes come again; else 0.",
     },
     .{
+        .name = "tp_relay",
+        .parameters = &.{ .{ "loop", .u32 }, .{ "options", .buffer }, .{ "length", .u32 } },
+        .result = .i32,
+        .about = "Joins two connections (`RelayOptions`): what arrives on one is sent on the " ++
+            "other, from the next turn on. `busy` where one is relayed already, EPIPE where its " ++
+            "direction was ended.",
+    },
+    .{
         .name = "tp_socket_configure",
         .parameters = &.{ .{ "loop", .u32 }, .{ "control", .buffer }, .{ "length", .u32 } },
         .result = .i32,
@@ -1241,6 +1270,7 @@ comptime {
         ResolveOptions,
         ResolveReport,
         ResolverFiles,
+        RelayOptions,
         StreamOptions,
         SocketOptions,
         SocketControl,

@@ -16,6 +16,8 @@ import { median, pairedRatio, rounded } from "./statistics.ts";
 export interface ComparisonOptions extends LoadOptions {
   readonly rounds: number;
   readonly placement: Placement;
+  /** Whom one is compared with; by default the C peers and the runtime's own server. */
+  readonly isPeer?: (one: Contestant, other: Contestant) => boolean;
   /** Told before each step. */
   readonly onStep?: (what: string) => void;
 }
@@ -78,7 +80,7 @@ export async function compare(
       return visit(server, countingOptions(options));
     });
     await stopAll(servers);
-    return { figures: summarize(servers, results, counts), absent };
+    return { figures: summarize(servers, results, counts, options.isPeer), absent };
   } finally {
     await Promise.all(servers.map((server) => server.stop()));
   }
@@ -109,12 +111,19 @@ async function stopAll(servers: readonly Server[]): Promise<void> {
 
 type Results = ReadonlyMap<Server, readonly LoadResult[]>;
 
-function summarize(servers: readonly Server[], results: Results, counts: Results): Figures[] {
+function summarize(
+  servers: readonly Server[],
+  results: Results,
+  counts: Results,
+  isPeer: NonNullable<ComparisonOptions["isPeer"]> = isUsualPeer,
+): Figures[] {
   return servers.map((server) => {
     const visits = results.get(server) ?? [];
     const counted = counts.get(server) ?? [];
     const pick = (figure: (result: LoadResult) => number): number => median(visits.map(figure));
-    const others = servers.filter((other) => other !== server && isPeer(server, other));
+    const others = servers.filter((other) =>
+      other !== server && isPeer(server.contestant, other.contestant)
+    );
     const ratios = (figure: (result: LoadResult) => number): Record<string, number> =>
       Object.fromEntries(others.map((other) => {
         const theirs = (results.get(other) ?? []).map(figure);
@@ -142,9 +151,8 @@ function summarize(servers: readonly Server[], results: Results, counts: Results
 }
 
 /** Compared with the C peers and with the runtime's own server. */
-function isPeer(server: Server, other: Server): boolean {
-  const { name } = other.contestant;
-  return peers.includes(name) || name === ownServer(server.contestant.runtime);
+function isUsualPeer(one: Contestant, { name }: Contestant): boolean {
+  return peers.includes(name) || name === ownServer(one.runtime);
 }
 
 function cpuPerOp(result: LoadResult): number {

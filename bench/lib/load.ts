@@ -20,6 +20,8 @@ export interface LoadOptions {
   readonly depth: number;
   readonly seconds: number;
   readonly warmup: number;
+  /** The generator shares its core, and sleeps at once instead of looking for replies. */
+  readonly shares?: boolean;
   /** Also count the server's system calls, which slows it down. */
   readonly count?: boolean;
 }
@@ -81,8 +83,8 @@ export async function runLoad(
     ...["--warmup", String(options.warmup), "--json"],
   ];
   if (options.count) args.push("--count");
-  // Looking for replies instead of sleeping would take the only core from the server.
-  if (placement.load === undefined) args.push("--spin-us", "0");
+  // Looking for replies instead of sleeping would take the core from others.
+  if (placement.load === undefined || options.shares) args.push("--spin-us", "0");
   // The generator's own deadlines: 30 s to connect, 3 s to drain.
   const limitMs = (options.seconds + options.warmup + 40) * 1000;
   const output = await capture(pinned([generator, ...args], placement.load), limitMs);

@@ -9,6 +9,8 @@
  * @property {string} instead
  */
 
+const relay = "zig/net/relay.zig";
+const relays = "zig/net/relays.zig";
 const sending = "zig/net/sending.zig";
 const receiving = "zig/net/receiving.zig";
 const framing = "zig/net/framing.zig";
@@ -219,8 +221,8 @@ export const faults = [
   {
     about: "the script's view of what is queued is not put right",
     file: sending,
-    text: "mirror(streams, slot);\n            if (connection.state == .lingering) {",
-    instead: "if (connection.state == .lingering) {",
+    text: "mirror(streams, slot);\n            if (connection.relay != no_relay) Relay",
+    instead: "if (connection.relay != no_relay) Relay",
   },
   {
     about: "our direction ends before everything is sent",
@@ -237,8 +239,10 @@ export const faults = [
   {
     about: "a connect that is called off ends in order",
     file: ending,
-    text: ".connecting => end(streams, slot, @intFromEnum(layout.Status.aborted), true),",
-    instead: ".connecting => end(streams, slot, @intFromEnum(layout.Status.aborted), false),",
+    text: "peer is to take nothing for everything.\n" +
+      "                .connecting => end(streams, slot, aborted, true),",
+    instead: "peer is to take nothing.\n" +
+      "                .connecting => end(streams, slot, aborted, false),",
   },
   {
     about: "receiving that stopped for want of a buffer does not go on",
@@ -363,5 +367,52 @@ export const faults = [
     file: unsegmented,
     text: "Frames.take_first(streams, connection, lookahead);",
     instead: "",
+    about: "a relay does not pass the end on",
+    file: relay,
+    text: "streams.connections[other_slot].shutdown_wanted = true;",
+    instead: "",
+  },
+  {
+    about: "a relay does not pass on an end of which the script has been told",
+    file: relay,
+    text: "connection.end_reported = false;",
+    instead: "",
+  },
+  {
+    about: "a relay keeps what was held back when it began",
+    file: streams,
+    text: "Relay.pass_held(self, slot, connection);",
+    instead: "",
+  },
+  {
+    about: "a pause that was asked for before a relay began holds the relay up",
+    file: streams,
+    text: "connection.paused = connection.relay == relays_module.none,",
+    instead: "connection.paused = true,",
+  },
+  {
+    about: "lost wake-up: what a relay has queued is not sent",
+    file: relay,
+    text: "Send.mirror(streams, other_slot);\n" +
+      "            streams.attention.push(streams.connections, other_slot);",
+    instead: "Send.mirror(streams, other_slot);",
+  },
+  {
+    about: "an error of one side of a relay leaves the other as it is",
+    file: relay,
+    text: "End.reset_when_sent(streams, other_slot);",
+    instead: "",
+  },
+  {
+    about: "a relay is not given back",
+    file: relays,
+    text: "self.open_count -= 1;",
+    instead: "if (relay.half_open) self.open_count -= 1;",
+  },
+  {
+    about: "a relay takes as much as there is",
+    file: relay,
+    text: "return other.queue.bytes > relay.options.high_water_mark / divisor;",
+    instead: "return divisor == 0 and other.queue.bytes > relay.options.high_water_mark;",
   },
 ];

@@ -5,7 +5,7 @@
 // of an f64. The offset of a nested struct is counted in that struct's alignment.
 // `byte_length` is the size in bytes.
 
-export const layout_hash = 0x1587daa9;
+export const layout_hash = 0x5d4d5fe6;
 export const abi_version = 1;
 export const ready_readable = 1;
 export const ready_writable = 2;
@@ -263,7 +263,7 @@ export const Completion = {
 } as const;
 
 export const Counters = {
-  byte_length: 112,
+  byte_length: 120,
   turns: 0,
   system_calls: 1,
   sleeps: 2,
@@ -278,25 +278,26 @@ export const Counters = {
   starved: 11,
   zero_copied: 12,
   zero_copy_copied: 13,
+  relayed_bytes: 14,
 } as const;
 
 export const Header = {
-  byte_length: 296,
+  byte_length: 304,
   now_us: 0,
   next_timer_us: 1,
   counters: 2,
-  result_generation: 32,
-  result_bytes: 33,
-  error_syscall: 34,
-  leases: 35,
-  buffers_in_use: 36,
-  free_sends: 37,
-  address: 38,
-  open_connections: 69,
-  open_listeners: 70,
-  open_watches: 71,
-  error_option: 72,
-  padding: 73,
+  result_generation: 34,
+  result_bytes: 35,
+  error_syscall: 36,
+  leases: 37,
+  buffers_in_use: 38,
+  free_sends: 39,
+  address: 40,
+  open_connections: 71,
+  open_listeners: 72,
+  open_watches: 73,
+  error_option: 74,
+  padding: 75,
 } as const;
 
 export const AddressFamily = {
@@ -350,7 +351,7 @@ export const RingFeature = {
 export type RingFeature = (typeof RingFeature)[keyof typeof RingFeature];
 
 export const LoopOptions = {
-  byte_length: 184,
+  byte_length: 188,
   size: 0,
   backend: 1,
   mode: 2,
@@ -397,6 +398,7 @@ export const LoopOptions = {
   rung: 43,
   granted_features: 44,
   pool_key: 45,
+  relayed_offset: 46,
 } as const;
 
 export const MemoryGrant = {
@@ -490,6 +492,18 @@ export const ResolverFiles = {
   config_length: 2,
   hosts: 12,
   config: 268,
+} as const;
+
+export const RelayOptions = {
+  byte_length: 32,
+  size: 0,
+  first_slot: 1,
+  first_generation: 2,
+  second_slot: 3,
+  second_generation: 4,
+  high_water_mark: 5,
+  idle_timeout_ms: 6,
+  half_open_timeout_ms: 7,
 } as const;
 
 export const StreamOptions = {
@@ -660,6 +674,7 @@ export const signatures = {
   tp_connect: { parameters: ["u32", "buffer", "u32"], result: "i32" },
   tp_connection_address: { parameters: ["u32", "u32", "u32", "u32"], result: "i32" },
   tp_connection_segmenter: { parameters: ["u32", "buffer", "u32"], result: "i32" },
+  tp_relay: { parameters: ["u32", "buffer", "u32"], result: "i32" },
   tp_socket_configure: { parameters: ["u32", "buffer", "u32"], result: "i32" },
   tp_socket_read: { parameters: ["u32", "buffer", "u32"], result: "i32" },
   tp_peer_credentials: { parameters: ["u32", "buffer", "u32"], result: "i32" },
@@ -758,6 +773,11 @@ export interface Functions {
    * completions of this turn are void, because their bytes come again; else 0.
    */
   tp_connection_segmenter(loop: number, options: Uint8Array, length: number): number;
+  /**
+   * Joins two connections (`RelayOptions`): what arrives on one is sent on the other, from the
+   * next turn on. `busy` where one is relayed already, EPIPE where its direction was ended.
+   */
+  tp_relay(loop: number, options: Uint8Array, length: number): number;
   /**
    * Changes options of an open connection or listener (`SocketControl`). What a refusal is about
    * is in `Header.error_option`; options before it are changed.

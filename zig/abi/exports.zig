@@ -201,6 +201,14 @@ fn tp_connection_address(loop: u32, slot: u32, generation: u32, remote: u32) cal
     };
 }
 
+fn tp_relay(loop: u32, options: [*]u8, length: u32) callconv(.c) i32 {
+    const any = registry.find(loop) catch |err| return find_status(err);
+    const value = read(layout.RelayOptions, options, length) orelse return status(.bad_layout);
+    return switch (any) {
+        inline else => |instance| instance.relay(&value),
+    };
+}
+
 fn tp_socket_configure(loop: u32, control: [*]u8, length: u32) callconv(.c) i32 {
     const any = registry.find(loop) catch |err| return find_status(err);
     const value = read(layout.SocketControl, control, length) orelse return status(.bad_layout);

@@ -84,7 +84,8 @@ pub fn Instance(comptime Backend: type) type {
                 .entries = options.entries,
                 .connections = connections,
                 .script_timers = options.max_timers,
-                .user_timers = counts.timers,
+                // Those of relays follow: each has a connection at least.
+                .user_timers = counts.timers + connections,
                 .spin_ceiling_ns = @as(u64, options.spin_ceiling_us) * std.time.ns_per_us,
                 .cpus_online = machine.cpus_online(),
             }, failure);
@@ -114,6 +115,7 @@ pub fn Instance(comptime Backend: type) type {
             options.submissions_offset = shape.submissions_offset();
             options.completions_offset = shape.completions_offset();
             options.queued_offset = shape.queued_offset();
+            options.relayed_offset = shape.relayed_offset();
             options.granted_flags = grant.flags;
             options.rung = grant.rung;
             options.granted_features = grant.granted;
@@ -277,6 +279,10 @@ pub fn Instance(comptime Backend: type) type {
         pub fn cancel_resolve(self: *Self, slot: u32, generation: u32) i32 {
             const lookup: Lookup = .{ .slot = slot, .generation = generation };
             return self.work.net.resolving.cancel_for_script(lookup);
+        }
+
+        pub fn relay(self: *Self, options: *const layout.RelayOptions) i32 {
+            return self.work.net.streams.relay(options);
         }
 
         pub fn configure(self: *Self, control: *const layout.SocketControl) i32 {

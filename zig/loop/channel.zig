@@ -1,5 +1,5 @@
 //! The memory through which a loop and its script talk: submissions in, completions out, the
-//! header, and per connection the bytes queued to send.
+//! header, and per connection the bytes queued to send and those that were relayed.
 //!
 //! The script may write anything anywhere in it, so native code only writes here, except for
 //! submissions, which it copies once before looking at them. Used by the loop's thread only.
@@ -29,8 +29,13 @@ pub const Layout = struct {
         return self.completions_offset() + self.entries * @sizeOf(layout.Completion);
     }
 
+    pub fn relayed_offset(self: Layout) u32 {
+        const end = self.queued_offset() + self.connections * @sizeOf(u32);
+        return std.mem.alignForward(u32, end, @alignOf(f64));
+    }
+
     pub fn bytes(self: Layout) u32 {
-        return self.queued_offset() + self.connections * @sizeOf(u32);
+        return self.relayed_offset() + self.connections * @sizeOf(f64);
     }
 };
 
@@ -41,6 +46,8 @@ pub const Channel = struct {
     completions: []layout.Completion,
     /// By connection slot.
     queued: []u32,
+    /// By connection slot, since the relay began.
+    relayed: []f64,
     /// Completions written in this turn.
     count: u32,
     /// Buffers that the script may read until its next turn.
@@ -57,12 +64,14 @@ pub const Channel = struct {
         const completions: [*]layout.Completion =
             @ptrCast(@alignCast(base + shape.completions_offset()));
         const queued: [*]u32 = @ptrCast(@alignCast(base + shape.queued_offset()));
+        const relayed: [*]f64 = @ptrCast(@alignCast(base + shape.relayed_offset()));
         return .{
             .region = region,
             .header = @ptrCast(base),
             .submissions = submissions[0..shape.entries],
             .completions = completions[0..shape.entries],
             .queued = queued[0..shape.connections],
+            .relayed = relayed[0..shape.connections],
             .count = 0,
             .borrowed = borrowed,
             .borrowed_count = 0,

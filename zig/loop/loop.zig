@@ -71,6 +71,7 @@ pub fn Loop(comptime BackendType: type) type {
             sent_bytes: u64 = 0,
             rejected: u64 = 0,
             starved: u64 = 0,
+            relayed_bytes: u64 = 0,
         };
 
         /// `self` must stay where it is afterwards.
@@ -276,6 +277,7 @@ pub fn Loop(comptime BackendType: type) type {
         fn wait_and_reap(self: *Self, user: anytype, wait_us: u32, flags: u32) i32 {
             const deadline_ns = self.wait_deadline(wait_us);
             for (0..passes_max) |_| {
+                const relayed_bytes = self.counters.relayed_bytes;
                 self.refill();
                 const may_wait = self.channel.count == 0 and !user.waiting();
                 const rc = if (may_wait)
@@ -289,6 +291,7 @@ pub fn Loop(comptime BackendType: type) type {
                 if (self.channel.count == 0) self.fire_timers(user);
                 user.attend();
                 self.report_released();
+                if (self.counters.relayed_bytes != relayed_bytes) self.policy.work(self.now_ns);
                 if (!may_wait or self.channel.count > 0) break;
                 if (deadline_ns == 0 or self.backend.now_ns() >= deadline_ns) break;
             }

@@ -153,6 +153,7 @@ pub fn Connecting(comptime Streams: type) type {
         fn connected(streams: *Streams, slot: u32, connection: *Connection) void {
             streams.loop.stop_user_timer(slot);
             connection.state = .open;
+            connection.active_ns = streams.loop.now_ns;
             if (connection.options.idle_timeout_ms > 0) {
                 Streams.Idle.start(streams, slot, connection);
             }

@@ -5,6 +5,7 @@ const layout = @import("../layout.zig");
 const Link = @import("../memory/list.zig").Link;
 const Frame = @import("frame.zig").Frame;
 const Held = @import("held.zig").Held;
+const no_relay = @import("relays.zig").none;
 const SendQueue = @import("send_queue.zig").SendQueue;
 
 pub const State = enum(u8) {
@@ -33,6 +34,8 @@ pub const Connection = struct {
     /// The turn in which the slot was last freed.
     freed_turn: u64,
     options: layout.StreamOptions,
+    /// The relay that it is a side of, `relays.none` for none.
+    relay: u32,
 
     /// Operations under way in the backend.
     connecting: bool,
@@ -46,7 +49,7 @@ pub const Connection = struct {
 
     /// The script wants no data now.
     paused: bool,
-    /// Too many answers wait to be sent for reading on.
+    /// Too much waits to be sent for reading on: answers, or at the other side of a relay.
     held_back: bool,
     peer_ended: bool,
     end_reported: bool,
@@ -63,6 +66,10 @@ pub const Connection = struct {
     is_looked_at: bool,
     /// While lingering: bytes that the peer had not taken when the time limit began.
     unsent: u64,
+    /// While lingering: no end of our direction, but a reset, follows what is sent.
+    resets: bool,
+    /// How long the peer has taken none of that.
+    waited_ms: u32,
     /// The descriptor is to be closed with a reset.
     reset: bool,
     /// Error that ends the connection once what arrived before it is delivered; 0 for none.
@@ -108,6 +115,7 @@ pub const Connection = struct {
             .generation = self.generation,
             .freed_turn = self.freed_turn,
             .options = options,
+            .relay = no_relay,
             .connecting = false,
             .is_put_off = false,
             .receiving = false,
@@ -127,6 +135,8 @@ pub const Connection = struct {
             .active_ns = 0,
             .is_looked_at = false,
             .unsent = 0,
+            .resets = false,
+            .waited_ms = 0,
             .reset = false,
             .failure = 0,
             .outcome = 0,

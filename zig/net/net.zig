@@ -56,6 +56,7 @@ pub fn Net(comptime Loop: type) type {
                 .first_timer = counts.ports,
             });
             self.streams.attempts = &self.attempts;
+            self.streams.first_relay_timer = counts.timers;
             self.publish();
         }
 
@@ -133,8 +134,10 @@ pub fn Net(comptime Loop: type) type {
                 self.listeners.timer_fired(id - self.listeners.first_port);
             } else if (id < self.resolving.first_timer) {
                 self.attempts.timer_fired(id - self.attempts.first_timer);
-            } else {
+            } else if (id < self.streams.first_relay_timer) {
                 self.resolving.timer_fired(id - self.resolving.first_timer);
+            } else {
+                self.streams.relay_timer_fired(id - self.streams.first_relay_timer);
             }
         }
 

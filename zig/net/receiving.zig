@@ -11,6 +11,8 @@ const Connection = @import("connection.zig").Connection;
 const Framing = @import("framing.zig").Framing;
 const Lending = @import("lending.zig").Lending;
 const Part = @import("held.zig").Part;
+const Relaying = @import("relay.zig").Relaying;
+const no_relay = @import("relays.zig").none;
 
 /// No place to hold back what arrived.
 const no_buffers = kernel.negative(.NOBUFS);
@@ -20,6 +22,8 @@ pub fn Receiving(comptime Streams: type) type {
     const Frames = Framing(Streams);
     const Lend = Lending(Streams);
     return struct {
+        const Relay = Relaying(Streams);
+
         /// A completion of the connection's receive.
         pub fn complete(
             streams: *Streams,
@@ -64,7 +68,8 @@ pub fn Receiving(comptime Streams: type) type {
             return connection.family != .unix and sockets.is_dead(connection.descriptor);
         }
 
-        /// Shows bytes to the script, or holds them back, or drops them when nobody wants them.
+        /// Shows bytes to the script, or gives them to the relay, or holds them back, or drops them
+        /// when nobody wants them.
         fn arrived(
             streams: *Streams,
             slot: u32,
@@ -78,8 +83,9 @@ pub fn Receiving(comptime Streams: type) type {
             if (connection.is_segmented()) return Frames.arrived(streams, slot, connection, part);
             const wanted = !connection.paused and !connection.held_back;
             const first = connection.held.count == 0;
-            if (wanted and first and deliver(streams, slot, connection, part)) {
-                if (connection.buffers < streams.allowance(connection)) return;
+            if (wanted and first and consume(streams, slot, connection, part)) {
+                const goes_on = connection.buffers < streams.allowance(connection);
+                if (goes_on and !connection.held_back) return;
             } else {
                 const nodes = streams.nodes_of(connection);
                 if (!connection.held.push(streams.loop.pool, nodes, part)) {
@@ -90,6 +96,16 @@ pub fn Receiving(comptime Streams: type) type {
                 }
             }
             streams.attention.push(streams.connections, slot);
+        }
+
+        fn consume(
+            streams: *Streams,
+            slot: u32,
+            connection: *Connection,
+            part: Part,
+        ) bool {
+            if (connection.relay == no_relay) return deliver(streams, slot, connection, part);
+            return Relay.pass(streams, slot, connection, part);
         }
 
         fn deliver(

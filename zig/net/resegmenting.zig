@@ -12,6 +12,7 @@ const Pool = @import("../memory/pool.zig").Pool;
 const classes = @import("../memory/classes.zig");
 const segmenter = @import("segmenter.zig");
 const Unsegmented = @import("unsegmented.zig").Unsegmented;
+const no_relay = @import("relays.zig").none;
 
 const none: u32 = std.math.maxInt(u32);
 const no_buffers = kernel.negative(.NOBUFS);
@@ -42,6 +43,7 @@ pub fn Resegmenting(comptime Streams: type) type {
                 .resolving, .connecting, .open => {},
                 .free, .lingering, .ending => return stale,
             }
+            if (connection.relay != no_relay) return @intFromEnum(layout.Status.busy);
             const rule = &options.segmenter;
             const bad_argument = @intFromEnum(layout.Status.bad_argument);
             if (!is_valid(streams.loop.pool, rule)) return bad_argument;

@@ -8,10 +8,14 @@ const layout = @import("../layout.zig");
 const kernel = @import("../sys/kernel.zig");
 const plain = @import("../loop/channel.zig").plain;
 const Connection = @import("connection.zig").Connection;
+const Relaying = @import("relay.zig").Relaying;
+const no_relay = @import("relays.zig").none;
 
 pub fn Sending(comptime Streams: type) type {
     const sockets = Streams.sockets;
     return struct {
+        const Relay = Relaying(Streams);
+
         /// Queues what the script sends; false when the submission is stale or malformed.
         pub fn apply(streams: *Streams, entry: layout.SendEntry) bool {
             const pool = streams.loop.pool;
@@ -40,7 +44,7 @@ pub fn Sending(comptime Streams: type) type {
                 .free, .lingering, .ending => return false,
             }
             if (connection.shutdown_wanted) return false;
-            const copied = copy_out(streams, entry);
+            const copied = copy_out(streams, entry.buffer, entry.offset, entry.length);
             const queued = connection.queue.push(&streams.nodes, .{
                 .buffer = copied orelse entry.buffer,
                 .offset = if (copied == null) entry.offset else 0,
@@ -60,15 +64,15 @@ pub fn Sending(comptime Streams: type) type {
 
         /// While receive buffers are scarce a short message does not keep one until a slow peer has
         /// taken it: its bytes move to a buffer of their size. Null where there is no need or none.
-        fn copy_out(streams: *Streams, entry: *const layout.SendEntry) ?u32 {
+        pub fn copy_out(streams: *Streams, buffer: u32, offset: u32, length: u32) ?u32 {
             const pool = streams.loop.pool;
-            const state = pool.state(entry.buffer);
-            if (!state.use.is_received() or entry.length > state.bytes / 8) return null;
+            const state = pool.state(buffer);
+            if (!state.use.is_received() or length > state.bytes / 8) return null;
             if (!pool.receive_is_scarce()) return null;
-            const copied = pool.take(entry.length) orelse return null;
+            const copied = pool.take(length) orelse return null;
             _ = pool.take_from_script(copied);
-            const from = pool.pointer(entry.buffer)[entry.offset..][0..entry.length];
-            @memcpy(pool.pointer(copied)[0..entry.length], from);
+            const from = pool.pointer(buffer)[offset..][0..length];
+            @memcpy(pool.pointer(copied)[0..length], from);
             return copied;
         }
 
@@ -134,7 +138,9 @@ pub fn Sending(comptime Streams: type) type {
                 streams.release(buffer);
             }
             mirror(streams, slot);
+            if (connection.relay != no_relay) Relay.sent(streams, slot, connection);
             if (connection.state == .lingering) {
+                connection.waited_ms = 0;
                 loop.start_user_timer(slot, connection.options.linger_timeout_ms);
             }
         }

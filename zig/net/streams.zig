@@ -24,6 +24,8 @@ const Loans = @import("lending.zig").Loans;
 const Nodes = @import("send_queue.zig").Nodes;
 const Receiving = @import("receiving.zig").Receiving;
 const Resegmenting = @import("resegmenting.zig").Resegmenting;
+const Relaying = @import("relay.zig").Relaying;
+const relays_module = @import("relays.zig");
 const Sending = @import("sending.zig").Sending;
 const Slots = @import("slots.zig").Slots;
 const Unsegmented = @import("unsegmented.zig").Unsegmented;
@@ -48,6 +50,7 @@ pub fn Streams(comptime LoopType: type) type {
         const End = Ending(Self);
         pub const Idle = Idling(Self);
         const Receive = Receiving(Self);
+        const Relay = Relaying(Self);
         const Send = Sending(Self);
         const RawSubmission = channel_module.RawSubmission;
 
@@ -64,6 +67,9 @@ pub fn Streams(comptime LoopType: type) type {
         waiting_parts: u32,
         waiting_joins: u32,
         slots: Slots,
+        relays: relays_module.Relays,
+        /// Timers of relays follow those of ports.
+        first_relay_timer: u32,
         /// By slot, the peer of a connect under way: the kernel reads it when it takes the
         /// operation.
         addresses: []sockets.SocketAddress,
@@ -97,6 +103,8 @@ pub fn Streams(comptime LoopType: type) type {
             errdefer mapped.free(sockets.SocketAddress, addresses);
             var slots = try Slots.init(options.limit, options.spare);
             errdefer slots.deinit();
+            var relays = try relays_module.Relays.init(count);
+            errdefer relays.deinit();
             var nodes = try Nodes.init(options.sends);
             errdefer nodes.deinit();
             var held_nodes = try held.Nodes.of(contract.shares_buffers(&loop.backend));
@@ -114,6 +122,8 @@ pub fn Streams(comptime LoopType: type) type {
                 .waiting_parts = 0,
                 .waiting_joins = 0,
                 .slots = slots,
+                .relays = relays,
+                .first_relay_timer = 0,
                 .addresses = addresses,
                 .attempts = undefined,
                 .attention = .{},
@@ -136,6 +146,7 @@ pub fn Streams(comptime LoopType: type) type {
             self.segmented_nodes.deinit();
             self.held_nodes.deinit();
             self.nodes.deinit();
+            self.relays.deinit();
             self.slots.deinit();
             mapped.free(sockets.SocketAddress, self.addresses);
             mapped.free(Connection, self.connections);
@@ -191,6 +202,8 @@ pub fn Streams(comptime LoopType: type) type {
         /// For `attempts.zig`, which finds such a connection its descriptor.
         pub const open_resolving = Connect.open_resolving;
         pub const resolved = Connect.resolved;
+        /// Joins two connections: what arrives on one is sent on the other. 0, or a status.
+        pub const relay = Relay.join;
         /// Flush, end our direction, wait for the peer's end.
         pub const close = End.close;
         /// Ends a connection whatever is under way; `closed` follows when that has ended too.
@@ -211,7 +224,8 @@ pub fn Streams(comptime LoopType: type) type {
             const entry: layout.HandleEntry = @bitCast(raw.*);
             const connection = self.find(entry.slot, entry.generation) orelse return false;
             switch (operation) {
-                .pause => connection.paused = true,
+                // Also what the script asked for before a relay had the connection.
+                .pause => connection.paused = connection.relay == relays_module.none,
                 .unpause => connection.paused = false,
                 .shutdown => connection.shutdown_wanted = true,
                 .want_drain => {
@@ -265,6 +279,14 @@ pub fn Streams(comptime LoopType: type) type {
             }
         }
 
+        pub fn relay_timer(self: *const Self, index: u32) u32 {
+            return self.first_relay_timer + index;
+        }
+
+        pub fn relay_timer_fired(self: *Self, index: u32) void {
+            Relay.timer_fired(self, index);
+        }
+
         /// Whether something could be done for a connection right now.
         pub fn waiting(self: *const Self) bool {
             if (self.attention.length > 0) return true;
@@ -315,8 +337,13 @@ pub fn Streams(comptime LoopType: type) type {
         }
 
         fn advance_open(self: *Self, slot: u32, connection: *Connection) void {
-            connection.update_hold();
-            Receive.deliver_held(self, slot, connection);
+            if (connection.relay == relays_module.none) {
+                connection.update_hold();
+                Receive.deliver_held(self, slot, connection);
+            } else {
+                Relay.update_hold(self, slot, connection);
+                Relay.pass_held(self, slot, connection);
+            }
             // What arrived before the error comes first, and while paused both wait.
             if (connection.failure != 0) {
                 const undelivered = Receive.has_undelivered(self, slot, connection);
@@ -326,7 +353,11 @@ pub fn Streams(comptime LoopType: type) type {
             Receive.start_or_stop(self, slot, connection);
             Send.shutdown_when_sent(connection);
             Send.report_drain(self, slot, connection);
-            Receive.report_end(self, slot, connection);
+            if (connection.relay == relays_module.none) {
+                Receive.report_end(self, slot, connection);
+            } else {
+                Relay.pass_end(self, slot, connection);
+            }
             if (connection.state == .lingering) {
                 return End.advance_lingering(self, slot, connection);
             }

@@ -6,6 +6,7 @@ const Host = @import("host.zig").Host;
 const leases = @import("leases.zig");
 const messages = @import("messages.zig");
 const Link = @import("link.zig").Link;
+const relays = @import("relays.zig");
 const sends = @import("sends.zig");
 const World = @import("world.zig").World;
 const stale = @import("stale.zig");
@@ -18,14 +19,14 @@ pub fn act(host: *Host) void {
     const world = host.world;
     for (0..world.random().uintAtMost(u32, 3)) |_| {
         if (world.failed()) return;
-        const choice = world.random().uintLessThan(u8, 43);
-        if (choice >= 26) {
+        const choice = world.random().uintLessThan(u8, 49);
+        if (choice >= 32) {
             if (host.pick_link()) |link| sends.send(host, link);
             continue;
         }
         switch (choice) {
             0, 1 => listen(host),
-            2, 3, 4 => connect(host),
+            2, 3, 4 => _ = connect(host),
             5 => if (host.pick_link()) |link| pause(host, link),
             6, 7 => if (host.pick_link()) |link| unpause(host, link),
             8 => if (host.pick_link()) |link| shutdown(host, link),
@@ -43,6 +44,7 @@ pub fn act(host: *Host) void {
             24 => if (world.one_in(4)) if (host.pick_link()) |link| {
                 _ = messages.set(host, link, 0);
             },
+            25, 26, 27, 28, 29, 30 => relays.join_any(host),
             else => host.advance_clock(world.random().uintAtMost(u64, clock_step_longest_ns)),
         }
     }
@@ -105,11 +107,11 @@ pub fn listen(host: *Host) void {
     host.trace("listens at {d}, slot {d}/{d}", .{ header.address.port, slot, generation });
 }
 
-/// Connects to a listener of any host, or to one that is gone.
-pub fn connect(host: *Host) void {
+/// Connects to a listener of any host, or to one that is gone; null when that is called off.
+pub fn connect(host: *Host) ?*Link {
     const world = host.world;
     const random = world.random();
-    if (world.is_ending) return;
+    if (world.is_ending) return null;
     const other = &world.hosts[random.uintLessThan(u32, world.host_count)];
     const listeners = other.listeners.items;
     const port = if (listeners.len == 0)
@@ -125,12 +127,13 @@ pub fn connect(host: *Host) void {
     const is_named = world.one_in(4);
     if (is_named) name_peer(world, &options);
     const rc = host.instance.connect(&options);
-    if (rc < 0) return;
+    if (rc < 0) return null;
     host.asleep = false;
     const slot: u32 = @intCast(rc);
     const connection = &host.instance.work.net.streams.connections[slot];
     if (host.links[slot] != null) {
-        return host.fail("slot {d} is given out while it is open", .{slot});
+        host.fail("slot {d} is given out while it is open", .{slot});
+        return null;
     }
     const link = world.gpa.create(Link) catch @panic("out of memory");
     link.* = .{
@@ -146,10 +149,11 @@ pub fn connect(host: *Host) void {
     };
     host.links[slot] = link;
     host.trace("connects to {d}, slot {d}/{d}", .{ port, slot, link.generation });
-    if (!world.one_in(6)) return;
+    if (!world.one_in(6)) return link;
     // Called off before anybody has answered.
     sends.send(host, link);
     close(host, link);
+    return null;
 }
 
 /// By a name with two addresses; the network only looks at the port.
@@ -167,6 +171,7 @@ fn on_link(host: *Host, link: *const Link, operation: layout.Operation) void {
 }
 
 pub fn pause(host: *Host, link: *Link) void {
+    if (link.relayed != null) return;
     if (link.state == .closed or link.closing) return;
     link.paused = true;
     on_link(host, link, .pause);
@@ -181,12 +186,17 @@ pub fn unpause(host: *Host, link: *Link) void {
 pub fn shutdown(host: *Host, link: *Link) void {
     if (!link.may_send()) return;
     link.shutdown = true;
+    if (link.socket) |socket| host.world.stream(socket).has_ended = true;
     on_link(host, link, .shutdown);
 }
 
 pub fn close(host: *Host, link: *Link) void {
     if (link.state == .closed or link.closing) return;
     link.closing = true;
+    if (link.relayed) |relayed| {
+        relays.let_go(host, link);
+        relayed.other.closing = true;
+    }
     on_link(host, link, .close);
 }
 
@@ -194,6 +204,7 @@ pub fn abort(host: *Host, link: *Link) void {
     if (link.state == .closed) return;
     link.closing = true;
     link.aborted = true;
+    relays.let_go(host, link);
     on_link(host, link, .abort);
 }
 

@@ -6,6 +6,7 @@ const layout = @import("../layout.zig");
 const slabs = @import("../memory/slabs.zig");
 const Host = @import("host.zig").Host;
 const leases = @import("leases.zig");
+const relays = @import("relays.zig");
 
 const none = layout.no_slot;
 
@@ -23,6 +24,7 @@ const Found = struct {
 pub fn check(host: *Host) void {
     check_blocks(host);
     check_connections(host);
+    relays.check(host);
     for (host.leases.items) |*lease| {
         leases.check(host, lease);
         const held = slabs.state(lease.buffer).script_references;

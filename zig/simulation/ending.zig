@@ -201,16 +201,21 @@ fn unaccepted(host: *Host) ?u32 {
 fn owed(world: *World, link: *const Link) ?[]const u8 {
     if (link.closing) return null;
     if (link.state == .connecting) return "opening of connection";
+    // Its bytes are owed to the peer of the other.
+    if (link.relayed != null) return null;
     const socket = link.socket orelse return null;
     const peer = socket.peer.?;
     // Nobody reads it before there is room for it.
     const is_waiting = !world.stream(peer).is_open and !peer.closed;
     if (socket.broken or is_waiting) return null;
     if (link.drain_wanted) return "drain of connection";
-    const sent = world.stream(peer).sent.items.len;
-    if (link.received >= sent) return null;
-    const rest = world.stream(peer).sent.items[link.received..];
-    return if (messages.is_owed(link, rest)) "bytes of connection" else null;
+    const sent = world.owed_bytes(peer);
+    if (link.received < sent) {
+        const rest = world.whole_of(peer)[link.received..sent];
+        return if (messages.is_owed(link, rest)) "bytes of connection" else null;
+    }
+    const owes_end = world.owes_end(peer) and !link.was_segmented;
+    return if (owes_end and !link.ended) "end of the peer of connection" else null;
 }
 
 fn all_closed(world: *World) ?Stuck {
@@ -239,6 +244,8 @@ fn check_idle(host: *Host) void {
     const pool = &host.instance.pool;
     const streams = &host.instance.work.net.streams;
     if (pool.buffers_in_use > 0) host.fail("{d} buffers are left in use", .{pool.buffers_in_use});
+    const relays_open = streams.relays.open_count;
+    if (relays_open > 0) host.fail("{d} relays are left", .{relays_open});
     const open_count = streams.slots.open_count;
     if (open_count > 0) host.fail("{d} connections are left", .{open_count});
     const attempts = host.instance.work.net.attempts.open_count();

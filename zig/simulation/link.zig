@@ -8,6 +8,14 @@ const Socket = @import("../backend/simulated/socket.zig").Socket;
 
 pub const State = enum { connecting, open, closed };
 
+pub const Relayed = struct {
+    other: *Link,
+    /// It may end because nothing moves.
+    has_limit: bool,
+    /// Bytes that its script had queued on it.
+    queued: u32,
+};
+
 pub const Link = struct {
     slot: u32,
     generation: u32,
@@ -31,6 +39,10 @@ pub const Link = struct {
     /// The peer's end was reported.
     ended: bool = false,
     drain_wanted: bool = false,
+    /// It is the script's no more, but joined with another.
+    relayed: ?Relayed = null,
+    /// Since before the last turn: no event but `open` and `closed` may come any more.
+    is_relayed: bool = false,
     /// Something was sent since the last turn.
     has_unread: bool = false,
     /// Bytes that were delivered, with those that a segmenter does not show.
@@ -53,6 +65,7 @@ pub const Link = struct {
             if (self.is_paused and socket.read_before_error != null) self.failed_paused = true;
         }
         self.is_paused = self.paused;
+        self.is_relayed = self.relayed != null;
         self.is_closing = self.closing;
         self.has_unread = false;
         self.is_void = false;
@@ -70,12 +83,18 @@ pub const Link = struct {
 
     pub fn may_send(self: *const Link) bool {
         if (self.is_named and self.state == .connecting) return false;
+        if (self.relayed != null) return false;
         return self.state != .closed and !self.closing and !self.shutdown;
     }
 
     /// Whether the connection may have ended like this.
     pub fn may_end_with(self: *const Link, result: i32) bool {
         const socket = self.socket orelse return true;
+        if (self.relayed) |relayed| switch (result) {
+            0, @intFromEnum(layout.Status.aborted) => return true,
+            @intFromEnum(layout.Status.idle_timeout) => if (relayed.has_limit) return true,
+            else => {},
+        };
         return switch (result) {
             0 => self.closing or (self.ended and self.shutdown),
             @intFromEnum(layout.Status.aborted) => self.aborted or

@@ -77,6 +77,7 @@ pub fn choose(host: *Host) layout.Segmenter {
 /// Sets another segmenter, or none. `consumed`: bytes that the script's own has found messages in.
 pub fn set(host: *Host, link: *Link, consumed: u32) bool {
     if (link.state == .closed or link.closing or link.ended or host.world.is_ending) return false;
+    if (link.relayed != null) return false;
     const rule = choose(host);
     host.flush();
     const rc = host.instance.set_segmenter(&.{
@@ -197,7 +198,7 @@ pub fn answer(
 /// Everything that the peer's script has sent; null where that cannot be told.
 fn sent(host: *Host, link: *const Link) ?[]const u8 {
     const socket = link.socket orelse return null;
-    return host.world.stream(socket.peer.?).sent.items;
+    return host.world.whole_of(socket.peer.?);
 }
 
 /// What of it was not shown yet.

@@ -56,6 +56,19 @@ pub fn send_borrowed(host: *Host, link: *Link, borrow: Borrow, flags: u8) bool {
     return true;
 }
 
+/// Sends all of what was delivered to another connection before a relay had both.
+pub fn submit_relayed(host: *Host, link: *Link, borrow: Borrow) void {
+    enter(host, link, std.mem.zeroInit(layout.SendEntry, .{
+        .operation = .send,
+        .slot = link.slot,
+        .generation = link.generation,
+        .buffer = borrow.buffer,
+        .buffer_generation = borrow.generation,
+        .offset = borrow.offset,
+        .length = @as(u32, @intCast(borrow.bytes.len)),
+    }));
+}
+
 fn is_full(host: *Host, link: *const Link, parts: u32, length: u32) bool {
     const queued = host.instance.loop.channel.queued[link.slot];
     if (queued > 0 and queued + length > link.options.high_water_mark) return true;
@@ -117,6 +130,10 @@ fn submit(host: *Host, link: *Link, entry: layout.SendEntry) void {
     }
     link.has_unread = true;
     world.sent_bytes += bytes.len;
+    enter(host, link, entry);
+}
+
+fn enter(host: *Host, link: *const Link, entry: layout.SendEntry) void {
     host.instance.loop.channel.queued[link.slot] += entry.length;
     host.free_sends -= 1;
     host.submit(entry);

@@ -19,9 +19,23 @@ const sent_bytes_max = 1 << 18;
 
 pub const Trace = ?*const fn (line: []const u8) void;
 
+/// What a relay sends on.
+pub const Source = struct {
+    /// Where it arrives.
+    socket: *const Socket,
+    /// Bytes that had arrived there before.
+    offset: usize,
+    /// No script has let go of it.
+    is_whole: bool,
+};
+
 pub const Stream = struct {
     /// Everything that its script has sent.
     sent: std.ArrayList(u8) = .empty,
+    /// It will send no more.
+    has_ended: bool = false,
+    /// What follows that.
+    source: ?Source = null,
     /// A script was told of it.
     is_open: bool = false,
 };
@@ -33,6 +47,8 @@ pub const World = struct {
     host_count: u32,
     /// By serial of the socket.
     streams: std.ArrayList(Stream),
+    /// What `whole_of` answered.
+    whole: std.ArrayList(u8),
     sent_bytes: usize,
     /// Nothing new is begun any more.
     is_ending: bool,
@@ -60,6 +76,53 @@ pub const World = struct {
             self.streams.append(self.gpa, .{}) catch @panic("out of memory");
         }
         return &self.streams.items[socket.serial];
+    }
+
+    /// Whether `bytes` are what was sent on a socket from `offset` on, by its script or a relay.
+    pub fn was_sent(self: *World, socket: *const Socket, offset: usize, bytes: []const u8) bool {
+        const own = self.stream(socket).sent.items;
+        const start = @min(offset, own.len);
+        const length = @min(bytes.len, own.len - start);
+        if (!std.mem.eql(u8, bytes[0..length], own[start..][0..length])) return false;
+        if (length == bytes.len) return true;
+        const source = self.stream(socket).source orelse return false;
+        const sender = source.socket.peer orelse return false;
+        const relayed_at = source.offset + (@max(offset, own.len) - own.len);
+        return self.was_sent(sender, relayed_at, bytes[length..]);
+    }
+
+    /// Everything that was sent on a socket, by its script and then by a relay. Valid until it is
+    /// asked for again.
+    pub fn whole_of(self: *World, socket: *const Socket) []const u8 {
+        if (self.stream(socket).source == null) return self.stream(socket).sent.items;
+        self.whole.clearRetainingCapacity();
+        self.collect(socket, 0);
+        return self.whole.items;
+    }
+
+    fn collect(self: *World, socket: *const Socket, offset: usize) void {
+        const own = self.stream(socket).sent.items;
+        const start = @min(offset, own.len);
+        self.whole.appendSlice(self.gpa, own[start..]) catch @panic("out of memory");
+        const source = self.stream(socket).source orelse return;
+        const sender = source.socket.peer orelse return;
+        self.collect(sender, source.offset + (@max(offset, own.len) - own.len));
+    }
+
+    /// Bytes of a socket that must arrive at its peer, unless that connection breaks.
+    pub fn owed_bytes(self: *World, socket: *const Socket) usize {
+        const own = self.stream(socket).sent.items.len;
+        const source = self.stream(socket).source orelse return own;
+        if (!source.is_whole or source.socket.broken) return own;
+        const sender = source.socket.peer orelse return own;
+        return own + (self.owed_bytes(sender) -| source.offset);
+    }
+
+    /// Whether the peer of a socket is owed the end of what it sends.
+    pub fn owes_end(self: *World, socket: *const Socket) bool {
+        const source = self.stream(socket).source orelse return self.stream(socket).has_ended;
+        if (!source.is_whole or source.socket.broken) return false;
+        return self.owes_end(source.socket.peer orelse return false);
     }
 
     pub fn may_send(self: *const World, length: usize) bool {
@@ -99,6 +162,7 @@ pub fn run(arena: *std.heap.ArenaAllocator, seed: u64, trace: Trace, text: []u8)
     const world = gpa.create(World) catch @panic("out of memory");
     world.gpa = gpa;
     world.streams = .empty;
+    world.whole = .empty;
     world.sent_bytes = 0;
     world.is_ending = false;
     world.network.init(gpa, .{ .seed = seed, .trace = trace });
