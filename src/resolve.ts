@@ -146,7 +146,7 @@ export function lookupError(loop: LoopState, status: number, attempt: string): I
  * @throws {IoError} `INVALID_OPTION`, or why the library cannot be loaded, as for `new Loop`.
  *
  * @example Names of a test
- * ```ts
+ * ```ts no-run
  * import { mkdtempSync, writeFileSync } from "node:fs";
  * import { tmpdir } from "node:os";
  * import { Loop, useResolverFiles } from "@twinpoll/twinpoll";
