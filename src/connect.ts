@@ -18,6 +18,7 @@ import type { LoopState } from "./loop_state.ts";
 import { Address, ConnectOptions as Layout, Header, StreamOptions } from "./native/abi.ts";
 import { checkHandlers, integerOption } from "./options.ts";
 import { defaultResolveTimeoutMs, lookupError } from "./resolve.ts";
+import { checkSegmenter, writeSegmenter } from "./segmenter.ts";
 import { readAddress, writeAddress } from "./socket_address.ts";
 import { optionError } from "./socket_control.ts";
 import { writeConnectSocketOptions } from "./socket_options.ts";
@@ -41,7 +42,7 @@ export function connect(
   }
   const attempt = `connect ${resolved.text}`;
   loop.checkOpen(attempt);
-  checkHandlers(handlers, ["open", "data", "end", "drain", "close"]);
+  checkHandlers(handlers, ["open", "data", "message", "end", "drain", "close"]);
   const { timeoutMs = defaultTimeoutMs, signal } = options;
   const words = new Uint32Array(Layout.byte_length / 4);
   words[Layout.size] = Layout.byte_length;
@@ -50,13 +51,15 @@ export function connect(
   writeNameOptions(words, resolved, options);
   const mark = writeStreamOptions(words, Layout.stream, options, loop, resolved.transport);
   writeConnectSocketOptions(words, Layout.stream + StreamOptions.socket, options);
+  const segmenter = checkSegmenter(options.segmenter, handlers, loop.pool);
+  writeSegmenter(words, Layout.stream + StreamOptions.segmenter, segmenter);
 
   const { functions, handle } = loop;
   const slot = functions.tp_connect(handle, new Uint8Array(words.buffer), words.byteLength);
   if (slot < 0 && resolved.name !== "") throw lookupError(loop, slot, attempt);
   if (slot < 0) throw optionError(loop, slot, attempt);
   const generation = loop.words[Header.result_generation];
-  const conn = new ConnectionHandle(loop, slot, generation, handlers, null, mark);
+  const conn = new ConnectionHandle(loop, slot, generation, handlers, null, mark, segmenter);
   if (resolved.name === "") conn.knownRemote = readAddress(words, Layout.address);
   else conn.namedEndpoint = resolved.text;
   loop.addConnection(conn);

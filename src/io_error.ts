@@ -23,6 +23,7 @@ export type LibraryErrorCode =
   | "IDLE_TIMEOUT"
   | "INVALID_ARGUMENT"
   | "INVALID_ENDPOINT"
+  | "INVALID_MESSAGE"
   | "INVALID_NAME"
   | "INVALID_OPTION"
   | "LIBRARY_NOT_FOUND"
@@ -36,6 +37,7 @@ export type LibraryErrorCode =
   | "RESOLVE_TIMEOUT"
   | "STALE_HANDLE"
   | "STALE_LEASE"
+  | "TRUNCATED_MESSAGE"
   | "UNKNOWN_SCHEME"
   | "UNSUPPORTED"
   | "UNSUPPORTED_RUNTIME"
@@ -150,9 +152,13 @@ const explanations: Readonly<Record<string, readonly [meaning: string, advice: s
   ],
   INVALID_OPTION: ["an option is out of its range", "Check the option's documentation."],
   LOOP_CLOSED: ["the loop was closed", "Open a new loop; handles of a closed one stay stale."],
+  INVALID_MESSAGE: [
+    "what arrived is no message",
+    "Check that both ends agree on the segmenter, and when they change it.",
+  ],
   MESSAGE_TOO_LARGE: [
-    "the message does not fit the pool",
-    "Send it in parts, or raise pool.maxBytes.",
+    "the message is larger than its limit",
+    "Send it in parts, or raise pool.maxBytes; for one that arrives the segmenter's maxLength.",
   ],
   NAME_NOT_FOUND: [
     "there is no such name, or it has no address",
@@ -181,6 +187,10 @@ const explanations: Readonly<Record<string, readonly [meaning: string, advice: s
   STALE_LEASE: [
     "the lease was released, moved or outlived its handler",
     "Call retain() inside the handler to keep a lease, and release or send it once.",
+  ],
+  TRUNCATED_MESSAGE: [
+    "the peer ended its direction inside of a message",
+    "Nothing to do here: the peer must send whole messages before it ends.",
   ],
   UNSUPPORTED: [
     "the backend cannot do that",
@@ -249,6 +259,9 @@ const codesOfStatus = new Map<number, LibraryErrorCode>([
   [Status.resolve_failed, "RESOLVE_FAILED"],
   [Status.resolve_timeout, "RESOLVE_TIMEOUT"],
   [Status.idle_timeout, "IDLE_TIMEOUT"],
+  [Status.message_too_large, "MESSAGE_TOO_LARGE"],
+  [Status.invalid_message, "INVALID_MESSAGE"],
+  [Status.truncated_message, "TRUNCATED_MESSAGE"],
 ]);
 
 /** Errno values above this are statuses of the library. */

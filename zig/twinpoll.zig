@@ -65,6 +65,8 @@ test {
     _ = @import("net/resolve/message.zig");
     _ = @import("net/attempts.zig");
     _ = @import("net/resolving.zig");
+    _ = @import("net/segmenter.zig");
+    _ = @import("net/segmenter_test.zig");
     _ = @import("net/send_queue.zig");
     _ = @import("simulation/close_test.zig");
     _ = @import("sys/error_numbers.zig");
