@@ -37,7 +37,12 @@ export type { AdoptOptions, NativeMemory, Pool } from "./src/pool.ts";
 export type { MemoryGrantStats, PageSize, PoolStats } from "./src/pool_stats.ts";
 export type { LeakedLease, LeakReport } from "./src/leaks.ts";
 export type { LoopStats } from "./src/loop_stats.ts";
-export type { Listener, ListenerHandlers, ListenOptions } from "./src/listener.ts";
+export type {
+  Listener,
+  ListenerCloseOptions,
+  ListenerHandlers,
+  ListenOptions,
+} from "./src/listener.ts";
 export type {
   Connection,
   ConnectionHandlers,
@@ -52,6 +57,10 @@ export type { LeaseMessage } from "./src/lease_message.ts";
 export { type Doorbell, type DoorbellHandler, type DoorbellMessage, ring } from "./src/doorbell.ts";
 export { Ready, type Watch, type WatchHandler, type WatchOptions } from "./src/watch.ts";
 export type { Timer, TimerOptions } from "./src/timer.ts";
+export type { ConnectionMessage } from "./src/connection_message.ts";
+export type { DetachedSocket } from "./src/detach.ts";
+export { closeDescriptor, type InheritedDescriptor, listenDescriptors } from "./src/descriptors.ts";
+export type { DescriptorEndpoint } from "./src/descriptor_endpoint.ts";
 export type { Endpoint, IpEndpoint, PathEndpoint } from "./src/endpoint.ts";
 export type { SocketAddress, Transport } from "./src/socket_address.ts";
 export type { ListenerSocketOptions, StreamSocketOptions } from "./src/socket_options.ts";

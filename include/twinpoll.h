@@ -16,13 +16,15 @@ extern "C" {
 #define TP_ASSERT_SIZE(type, bytes) struct tp_size_is_checked_from_c11_on
 #endif
 
-#define TP_LAYOUT_HASH UINT32_C(0x05353f99)
+#define TP_LAYOUT_HASH UINT32_C(0x682b0b8e)
 #define TP_ABI_VERSION UINT32_C(1)
 #define TP_READY_READABLE UINT32_C(1)
 #define TP_READY_WRITABLE UINT32_C(2)
 #define TP_READY_ERROR UINT32_C(4)
 #define TP_READY_HANGUP UINT32_C(8)
 #define TP_WATCH_EDGE UINT32_C(16)
+#define TP_LISTENER_FLAG_DRAIN UINT32_C(1)
+#define TP_DETACH_FLAG_TRAVELS UINT32_C(1)
 #define TP_ANSWER_RESERVE UINT32_C(4)
 #define TP_SEND_FLAG_MOVE UINT32_C(1)
 #define TP_SEND_FLAG_ANSWER UINT32_C(2)
@@ -124,6 +126,7 @@ enum tp_syscall {
     TP_SYSCALL_KEVENT = 27,
     TP_SYSCALL_FCNTL = 28,
     TP_SYSCALL_EVENTFD = 29,
+    TP_SYSCALL_GETSOCKOPT = 30,
 };
 
 enum tp_operation {
@@ -140,6 +143,8 @@ enum tp_operation {
     TP_OPERATION_TIMER_START = 10,
     TP_OPERATION_TIMER_STOP = 11,
     TP_OPERATION_LISTENER_CLOSE = 12,
+    TP_OPERATION_DETACH = 13,
+    TP_OPERATION_UNDELIVER = 14,
 };
 
 enum tp_event {
@@ -155,11 +160,13 @@ enum tp_event {
     TP_EVENT_MEMORY_RELEASED = 9,
     TP_EVENT_READY = 10,
     TP_EVENT_RUNG = 11,
+    TP_EVENT_DETACHED = 12,
 };
 
 enum tp_address_family {
     TP_ADDRESS_FAMILY_UNIX = 1,
     TP_ADDRESS_FAMILY_INPROC = 2,
+    TP_ADDRESS_FAMILY_DESCRIPTOR = 3,
     TP_ADDRESS_FAMILY_IPV4 = 4,
     TP_ADDRESS_FAMILY_IPV6 = 6,
 };
@@ -319,8 +326,10 @@ struct tp_header {
     uint32_t open_connections;
     uint32_t open_listeners;
     uint32_t open_watches;
+    uint32_t result_offset;
+    uint32_t padding;
 };
-TP_ASSERT_SIZE(struct tp_header, 288);
+TP_ASSERT_SIZE(struct tp_header, 296);
 
 struct tp_loop_options {
     uint32_t size;
@@ -444,6 +453,17 @@ struct tp_connect_options {
     struct tp_stream_options stream;
 };
 TP_ASSERT_SIZE(struct tp_connect_options, 244);
+
+struct tp_connection_options {
+    uint32_t size;
+    uint32_t descriptor;
+    uint32_t slot;
+    uint32_t generation;
+    uint32_t pool_key;
+    uint32_t has_stream;
+    struct tp_stream_options stream;
+};
+TP_ASSERT_SIZE(struct tp_connection_options, 136);
 
 struct tp_backend_report {
     uint32_t available;
@@ -569,6 +589,55 @@ int32_t tp_connect(uint32_t loop, uint8_t *options, uint32_t length);
  * Writes the local (0) or remote (1) address to `Header.address`.
  */
 int32_t tp_connection_address(uint32_t loop, uint32_t slot, uint32_t generation, uint32_t remote);
+
+/*
+ * Takes over a connected stream socket (`ConnectionOptions`). The connection's slot, after which
+ * `open` follows, or a negative status: EBADF, ENOTSOCK, EPROTOTYPE, EAFNOSUPPORT, ENOTCONN,
+ * EINVAL where it listens, EEXIST where it is the loop's already.
+ */
+int32_t tp_connection_adopt(uint32_t loop, uint8_t *options, uint32_t length);
+
+/*
+ * Of a detached connection that rests, the next buffer that was received and not delivered, with
+ * one reference of the script; ENOENT after the last. `Header.result_offset` and `result_bytes`
+ * tell what of it.
+ */
+int32_t tp_connection_read(uint32_t loop, uint32_t slot, uint32_t generation);
+
+/*
+ * The descriptor of a detached connection that rests: the caller's from now on, and the connection
+ * is gone.
+ */
+int32_t tp_connection_take(uint32_t loop, uint32_t slot, uint32_t generation);
+
+/*
+ * Puts a detached connection that rests and travels in transit: its slot there.
+ */
+int32_t tp_connection_hand_off(uint32_t loop, uint32_t slot, uint32_t generation);
+
+/*
+ * Takes a connection in transit over (`ConnectionOptions`). Its slot, after which `open` follows
+ * and then what was received before; `Header.result_bytes` has its high-water mark,
+ * `result_offset` 1 where its direction was ended.
+ */
+int32_t tp_connection_receive(uint32_t loop, uint8_t *options, uint32_t length);
+
+/*
+ * Another descriptor of a listener, the caller's. From then on closing the listener leaves the
+ * others of its descriptors listening.
+ */
+int32_t tp_listener_share(uint32_t loop, uint32_t slot, uint32_t generation);
+
+/*
+ * Closes a descriptor that this library has given out. EBADF for any other.
+ */
+int32_t tp_descriptor_close(int32_t descriptor);
+
+/*
+ * Takes a descriptor that the process was started with as given out, and keeps it from programs
+ * that are executed.
+ */
+int32_t tp_descriptor_inherit(int32_t descriptor);
 
 /*
  * Watches a descriptor of the caller for `ready_readable`, `ready_writable`, or both, with

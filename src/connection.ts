@@ -4,6 +4,8 @@
  * @module
  */
 
+import type { ConnectionMessage } from "./connection_message.ts";
+import type { DetachedSocket } from "./detach.ts";
 import type { IoError } from "./io_error.ts";
 import type { Lease } from "./lease.ts";
 import type { Listener } from "./listener.ts";
@@ -160,6 +162,57 @@ export interface Connection extends Disposable {
   close(): void;
   /** Drops what is queued and resets; `close` gets `ABORTED`. Does nothing when closed. */
   abort(): void;
+  /**
+   * Takes the connection out of the loop: it is not read any more, what is queued is sent, and then
+   * its descriptor is the caller's, with everything that had arrived and was not delivered. No
+   * handler is called meanwhile; `close` follows `detached`, without an error. A peer that takes
+   * nothing holds it up; `abort()` ends that. If the loop is closed before, `detached` is not
+   * called.
+   *
+   * @param detached Called in a later turn.
+   * @throws {IoError} `STALE_HANDLE` when closing, closed or leaving already, `BUSY` while
+   *   connecting, `INVALID_ARGUMENT`.
+   */
+  detach(detached: (socket: DetachedSocket) => void): void;
+  /**
+   * Hands the connection to another loop of the process, on this thread or in a Worker: post the
+   * message there and pass it to `loop.receive`. It goes on where it was: what had arrived and was
+   * not delivered is delivered there, without a copy. What is queued is sent here first, as with
+   * `detach`.
+   *
+   * @param handedOff Called in a later turn; `close` follows, without an error.
+   * @throws {IoError} As `detach` does. Where 4,096 connections of the process are in transit,
+   *   `close` gets `ABORTED` with `EXHAUSTED` as its cause.
+   *
+   * @example One loop accepts, another one serves
+   * ```ts
+   * import { Loop } from "@twinpoll/twinpoll";
+   *
+   * const door = new Loop();
+   * const room = new Loop(); // in a Worker, most likely
+   * const listener = door.listen("tcp://127.0.0.1:0", {
+   *   open(conn) {
+   *     conn.handOff((message) => {
+   *       room.receive(message, { data: (conn, lease) => void conn.send(lease) });
+   *     });
+   *   },
+   * });
+   * const client = door.connect(listener.address, {
+   *   open: (conn) => void conn.send("hello"),
+   *   data(conn, lease) {
+   *     console.log(new TextDecoder().decode(lease.bytes)); // hello
+   *     conn.close();
+   *   },
+   * });
+   * for (let turn = 0; turn < 1000 && client.state !== "closed"; turn++) {
+   *   door.turn(1000);
+   *   room.turn(1000);
+   * }
+   * door.close();
+   * room.close();
+   * ```
+   */
+  handOff(handedOff: (message: ConnectionMessage) => void): void;
   /** Lets the connection keep the loop running, which is how it starts. */
   ref(): void;
   /** Lets the loop end although the connection is open. */

@@ -14,12 +14,20 @@ import type {
   Sendable,
   SendResult,
 } from "./connection.ts";
+import type { ConnectionMessage } from "./connection_message.ts";
+import type { DetachedSocket, Leaving } from "./detach.ts";
 import { checkAttached, Gather, wrongPart } from "./gather.ts";
 import { errorOfStatus, IoError, meaningOf } from "./io_error.ts";
 import { LeaseHandle, staleLease } from "./lease.ts";
 import type { Listener } from "./listener.ts";
 import type { LoopState } from "./loop_state.ts";
-import { Header, Operation, send_flag_answer, send_flag_move } from "./native/abi.ts";
+import {
+  detach_flag_travels,
+  Header,
+  Operation,
+  send_flag_answer,
+  send_flag_move,
+} from "./native/abi.ts";
 import type { PoolHandle } from "./pool.ts";
 import { readAddress, type SocketAddress } from "./socket_address.ts";
 import type { SubmissionQueue } from "./submission_queue.ts";
@@ -43,6 +51,10 @@ export class ConnectionHandle implements Connection {
   /** It was open once: its end is no failure to connect. */
   wasOpened: boolean;
   isRef = true;
+  /** It came from elsewhere, and `open` was not called yet. */
+  hasArrived = false;
+  /** What becomes of it, once it was detached. */
+  leaving: Leaving | null = null;
   /** A `drain` is owed and asked for. */
   wantsDrain = false;
   /** Why this side aborted, as the cause of the error. */
@@ -150,6 +162,21 @@ export class ConnectionHandle implements Connection {
 
   [Symbol.dispose](): void {
     this.close();
+  }
+
+  detach(detached: (socket: DetachedSocket) => void): void {
+    this.#leave({ travels: false, done: detached });
+  }
+
+  handOff(handedOff: (message: ConnectionMessage) => void): void {
+    this.#leave({ travels: true, done: handedOff });
+  }
+
+  /** It comes from elsewhere and is open. */
+  arrived(): void {
+    this.state = "open";
+    this.wasOpened = true;
+    this.hasArrived = true;
   }
 
   /** A connect succeeded. */
@@ -286,6 +313,22 @@ export class ConnectionHandle implements Connection {
     if (this.state === "closing" || this.state === "closed") throw this.#stale();
     if (!this.isShut) return;
     throw new IoError("EPIPE", "this side's direction was ended by shutdown()");
+  }
+
+  #leave(leaving: Leaving): void {
+    if (this.state === "closing" || this.state === "closed") throw this.#stale();
+    if (typeof leaving.done !== "function") {
+      throw new IoError("INVALID_ARGUMENT", "what takes the connection must be a function");
+    }
+    if (this.state === "connecting") {
+      throw new IoError("BUSY", "the connection is connecting", {
+        advice: "Detach it in its open handler, or later.",
+      });
+    }
+    this.state = "closing";
+    this.leaving = leaving;
+    const flags = leaving.travels ? detach_flag_travels : 0;
+    this.#queue.handle(Operation.detach, this.slot, this.generation, flags);
   }
 
   #setPaused(paused: boolean): void {

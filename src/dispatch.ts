@@ -9,6 +9,7 @@
  */
 
 import { ConnectionHandle } from "./connection_handle.ts";
+import { leave } from "./detach.ts";
 import { formatAddress } from "./socket_address.ts";
 import { errorOfStatus, type IoError } from "./io_error.ts";
 import type { LoopState } from "./loop_state.ts";
@@ -72,6 +73,9 @@ function dispatchRest(loop: LoopState): void {
       case Event.rung:
         rung(loop, at);
         break;
+      case Event.detached:
+        detached(loop, at);
+        break;
     }
   }
 }
@@ -87,7 +91,10 @@ function connectionAt(loop: LoopState, at: number): ConnectionHandle | null {
 function data(loop: LoopState, at: number): void {
   const conn = connectionAt(loop, at);
   // A buffer that nobody is told of goes back with the next turn by itself.
-  if (conn === null || conn.state !== "open") return;
+  if (conn === null || conn.state !== "open") {
+    if (conn !== null && conn.leaving !== null) giveBack(loop, at);
+    return;
+  }
   const handlers = conn.handlers;
   if (handlers.data === undefined) return;
   const words = loop.words;
@@ -102,6 +109,25 @@ function data(loop: LoopState, at: number): void {
   handlers.data(conn, lease);
   loop.answering = null;
   lease.expire();
+}
+
+/** It goes with a connection that is leaving. */
+function giveBack(loop: LoopState, at: number): void {
+  const words = loop.words;
+  loop.queue.undeliver(
+    words[at + Completion.slot],
+    words[at + Completion.generation],
+    words[at + Completion.buffer],
+    words[at + Completion.buffer_generation],
+    words[at + Completion.offset],
+    words[at + Completion.length],
+  );
+}
+
+function detached(loop: LoopState, at: number): void {
+  const conn = connectionAt(loop, at);
+  if (conn === null || conn.leaving === null || conn.isAborted) return;
+  leave(conn, conn.leaving, loop.signed[at + Completion.result]);
 }
 
 function drain(loop: LoopState, at: number): void {
@@ -124,7 +150,7 @@ function open(loop: LoopState, at: number): void {
   const slot = loop.words[at + Completion.slot];
   const generation = loop.words[at + Completion.generation];
   const listener = loop.listeners[listenerSlot] ?? null;
-  if (listener === null || listener.closed) {
+  if (listener === null || listener.closed && !listener.isDraining) {
     // Accepted before the script closed the listener: nobody is waiting for it any more.
     loop.queue.handle(Operation.abort, slot, generation);
     return;
@@ -138,7 +164,13 @@ function open(loop: LoopState, at: number): void {
 
 function connected(loop: LoopState, at: number): void {
   const conn = connectionAt(loop, at);
-  if (conn === null || conn.state !== "connecting") return;
+  if (conn === null) return;
+  if (conn.hasArrived) {
+    conn.hasArrived = false;
+    if (conn.state === "open") conn.handlers.open?.(conn);
+    return;
+  }
+  if (conn.state !== "connecting") return;
   conn.opened();
   conn.handlers.open?.(conn);
 }

@@ -4,11 +4,13 @@
  * @module
  */
 
-import { type Endpoint, resolveEndpoint } from "./endpoint.ts";
-import { errorOfStatus } from "./io_error.ts";
+import { type Endpoint, type ResolvedEndpoint, resolveEndpoint } from "./endpoint.ts";
+import { type DescriptorEndpoint, resolveDescriptor } from "./descriptor_endpoint.ts";
+import { adoptError } from "./adopt.ts";
+import { errorOfStatus, type IoError } from "./io_error.ts";
 import { ListenerHandle, type ListenerHandlers, type ListenOptions } from "./listener.ts";
 import type { LoopState } from "./loop_state.ts";
-import { Header, ListenOptions as Layout, StreamOptions } from "./native/abi.ts";
+import { AddressFamily, Header, ListenOptions as Layout, StreamOptions } from "./native/abi.ts";
 import { checkHandlers, integerOption } from "./options.ts";
 import { readAddress, writeAddress } from "./socket_address.ts";
 import { writeListenerOptions } from "./socket_options.ts";
@@ -19,11 +21,11 @@ const defaultBacklog = 4_096;
 /** Listens. Throws an `IoError` when an argument or the system says no. */
 export function listen(
   loop: LoopState,
-  endpoint: string | Endpoint,
+  endpoint: string | Endpoint | DescriptorEndpoint,
   handlers: ListenerHandlers,
   options: ListenOptions,
 ): ListenerHandle {
-  const resolved = resolveEndpoint(endpoint);
+  const resolved = resolveDescriptor(endpoint) ?? resolveEndpoint(endpoint as string | Endpoint);
   loop.checkOpen(`listen ${resolved.text}`);
   checkHandlers(handlers, ["open", "data", "end", "drain", "close", "error"]);
   const { backlog = defaultBacklog } = options;
@@ -37,7 +39,7 @@ export function listen(
   const { functions, handle } = loop;
   const slot = functions.tp_listen(handle, new Uint8Array(words.buffer), words.byteLength);
   const attempt = `listen ${resolved.text}`;
-  if (slot < 0) throw errorOfStatus(slot, attempt, loop.words[Header.error_syscall]);
+  if (slot < 0) throw listenError(loop, slot, attempt, resolved);
   const generation = loop.words[Header.result_generation];
   const status = functions.tp_listener_address(handle, slot, generation);
   if (status < 0) throw errorOfStatus(status, attempt, loop.words[Header.error_syscall]);
@@ -46,4 +48,14 @@ export function listen(
   loop.addListener(listener);
   loop.wakeSoon();
   return listener;
+}
+
+function listenError(
+  loop: LoopState,
+  status: number,
+  attempt: string,
+  { family }: ResolvedEndpoint,
+): IoError {
+  if (family === AddressFamily.descriptor) return adoptError(loop, status, attempt);
+  return errorOfStatus(status, attempt, loop.words[Header.error_syscall]);
 }

@@ -5,9 +5,10 @@
  */
 
 import type { ConnectionHandlers, StreamOptions } from "./connection.ts";
-import type { IoError } from "./io_error.ts";
+import { errorOfStatus, IoError } from "./io_error.ts";
 import type { LoopState } from "./loop_state.ts";
-import { Operation } from "./native/abi.ts";
+import { Header, listener_flag_drain, Operation } from "./native/abi.ts";
+import { booleanOption } from "./options.ts";
 import { formatAddress, type SocketAddress } from "./socket_address.ts";
 import type { ListenerSocketOptions } from "./socket_options.ts";
 
@@ -26,6 +27,16 @@ export interface ListenOptions extends StreamOptions, ListenerSocketOptions {
    * `net.core.somaxconn`. Default 4,096.
    */
   backlog?: number;
+}
+
+/** Options of `listener.close`. */
+export interface ListenerCloseOptions {
+  /**
+   * Loses no connection: those that wait in the backlog are accepted and opened first, in the next
+   * turns, as long as the loop has room for connections. Where others have descriptors of the same
+   * socket that is theirs to do. `closed` is true at once. Default false.
+   */
+  drain?: boolean;
 }
 
 /**
@@ -48,8 +59,24 @@ export interface Listener extends Disposable {
   readonly endpoint: string;
   /** True once `close()` was called or the loop closed. */
   readonly closed: boolean;
-  /** Stops accepting and frees the port; open connections stay. Does nothing when closed. */
-  close(): void;
+  /**
+   * Stops accepting; open connections stay. The port is free when this returns, unless the listener
+   * drains, or others have descriptors of the same socket: then only this one is closed. What waits
+   * to be accepted is reset, unless it drains. Once closed it does nothing, but for ending a drain.
+   *
+   * @param options How.
+   * @throws {IoError} `INVALID_OPTION`.
+   */
+  close(options?: ListenerCloseOptions): void;
+  /**
+   * Another descriptor of the same listening socket, for another process or another loop: it can be
+   * sent over a Unix socket, or left to a process that is started. From then on closing this
+   * listener does not end the others, and what waits to be accepted stays for them.
+   *
+   * @returns The caller's, to be closed with `closeDescriptor`.
+   * @throws {IoError} `STALE_HANDLE` when closed, `EMFILE`.
+   */
+  share(): number;
   /** Lets the listener keep the loop running, which is how it starts. */
   ref(): void;
   /** Lets the loop end although the listener is open. */
@@ -57,6 +84,8 @@ export interface Listener extends Disposable {
   /** Same as `close()`. */
   [Symbol.dispose](): void;
 }
+
+const noOptions: ListenerCloseOptions = {};
 
 /** The class behind every {@linkcode Listener}. */
 export class ListenerHandle implements Listener {
@@ -68,6 +97,8 @@ export class ListenerHandle implements Listener {
   /** What its connections get. */
   readonly highWaterMark: number;
   closed = false;
+  /** Closed, but for what waits to be accepted. */
+  isDraining = false;
   /** Native code has let go of it. */
   isGone = false;
   isRef = true;
@@ -92,12 +123,26 @@ export class ListenerHandle implements Listener {
     return formatAddress(this.address);
   }
 
-  close(): void {
-    if (this.closed) return;
+  close(options: ListenerCloseOptions = noOptions): void {
+    const { drain = false } = options;
+    booleanOption("drain", drain);
+    // A drain can be ended by closing for good.
+    if (this.closed && !(this.isDraining && !drain)) return;
+    if (this.isGone) return;
     this.closed = true;
-    this.loop.queue.handle(Operation.listener_close, this.slot, this.generation);
+    this.isDraining = drain;
+    const flags = drain ? listener_flag_drain : 0;
+    this.loop.queue.handle(Operation.listener_close, this.slot, this.generation, flags);
     // The next turn may be far away, and the port shall be free when this returns.
     this.loop.queue.flush();
+  }
+
+  share(): number {
+    const { loop, slot, generation } = this;
+    if (this.closed) throw new IoError("STALE_HANDLE", "the listener is closed");
+    const descriptor = loop.functions.tp_listener_share(loop.handle, slot, generation);
+    if (descriptor >= 0) return descriptor;
+    throw errorOfStatus(descriptor, "share a listener", loop.words[Header.error_syscall]);
   }
 
   ref(): void {

@@ -31,6 +31,7 @@ export type HandleOperation =
   | typeof Operation.shutdown
   | typeof Operation.close
   | typeof Operation.abort
+  | typeof Operation.detach
   | typeof Operation.listener_close;
 
 /** Where a queue lies and who takes its entries. */
@@ -94,6 +95,26 @@ export class SubmissionQueue {
     words[at + SendEntry.length] = length;
   }
 
+  /** What was delivered of a connection that is leaving, and nobody has looked at. */
+  undeliver(
+    slot: number,
+    generation: number,
+    buffer: number,
+    bufferGeneration: number,
+    offset: number,
+    length: number,
+  ): void {
+    const at = this.#reserve();
+    const words = this.#words;
+    words[at] = Operation.undeliver;
+    words[at + SendEntry.slot] = slot;
+    words[at + SendEntry.generation] = generation;
+    words[at + SendEntry.buffer] = buffer;
+    words[at + SendEntry.buffer_generation] = bufferGeneration;
+    words[at + SendEntry.offset] = offset;
+    words[at + SendEntry.length] = length;
+  }
+
   /** One reference more or less on a buffer. */
   reference(
     operation: typeof Operation.retain | typeof Operation.release,
@@ -107,9 +128,9 @@ export class SubmissionQueue {
   }
 
   /** Something to do with a connection or listener. */
-  handle(operation: HandleOperation, slot: number, generation: number): void {
+  handle(operation: HandleOperation, slot: number, generation: number, flags = 0): void {
     const at = this.#reserve();
-    this.#words[at] = operation;
+    this.#words[at] = operation | flags << flagsShift;
     this.#words[at + HandleEntry.slot] = slot;
     this.#words[at + HandleEntry.generation] = generation;
   }

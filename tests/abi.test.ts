@@ -184,6 +184,17 @@ testEach("arbitrary handles to every function are answered with a status", (back
       tp_listener_address: (handle, a, b) => functions.tp_listener_address(handle, a, b),
       tp_connect: (handle, _, __, bytes) => functions.tp_connect(handle, bytes, bytes.length),
       tp_connection_address: (handle, a, b) => functions.tp_connection_address(handle, a, b, a),
+      tp_connection_adopt: (handle, _, __, bytes) =>
+        functions.tp_connection_adopt(handle, bytes, bytes.length),
+      tp_connection_read: (handle, a, b) => functions.tp_connection_read(handle, a, b),
+      tp_connection_take: (handle, a, b) => functions.tp_connection_take(handle, a, b),
+      tp_connection_hand_off: (handle, a, b) => functions.tp_connection_hand_off(handle, a, b),
+      tp_connection_receive: (handle, _, __, bytes) =>
+        functions.tp_connection_receive(handle, bytes, bytes.length),
+      tp_listener_share: (handle, a, b) => functions.tp_listener_share(handle, a, b),
+      tp_descriptor_close: (_, a) => functions.tp_descriptor_close(a | 0),
+      // A small number may be a descriptor of this process.
+      tp_descriptor_inherit: (_, a) => functions.tp_descriptor_inherit(a | 0x4000_0000),
       tp_watch: (handle, a, b) => functions.tp_watch(handle, a | 0, b),
       tp_watch_modify: (handle, a, b) => functions.tp_watch_modify(handle, a, b, a),
       tp_watch_remove: (handle, a, b) => functions.tp_watch_remove(handle, a, b),
@@ -222,6 +233,14 @@ testEach("arbitrary handles to every function are answered with a status", (back
     const far = (b | 0x4000_0000) >>> 0;
     assert.ok(!functions.tp_slab(raw.handle, far));
     assert.equal(functions.tp_slab_bytes(raw.handle, far), Status.bad_argument);
+    for (
+      const moved of [
+        functions.tp_connection_read(raw.handle, a, b),
+        functions.tp_connection_take(raw.handle, a, b),
+        functions.tp_connection_hand_off(raw.handle, a, b),
+        functions.tp_listener_share(raw.handle, a, b),
+      ]
+    ) assert.equal(moved, Status.stale_handle);
     assert.ok(functions.tp_watch(raw.handle, far | 0, b) < 0);
     assert.ok(functions.tp_watch_modify(raw.handle, a, b, 1) < 0);
     assert.ok(functions.tp_watch_remove(raw.handle, a, b) < 0);

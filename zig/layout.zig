@@ -153,6 +153,7 @@ pub const Syscall = enum(u32) {
     kevent = 27,
     fcntl = 28,
     eventfd = 29,
+    getsockopt = 30,
 };
 
 /// What a submission asks for.
@@ -180,9 +181,19 @@ pub const Operation = enum(u8) {
     timer_start = 10,
     /// `TimerEntry`: stop a timer.
     timer_stop = 11,
-    /// `HandleEntry` of a listener.
+    /// `HandleEntry` of a listener, with `listener_flag_drain` once those that wait in its backlog
+    /// are accepted.
     listener_close = 12,
+    /// `HandleEntry` of a connection: receive and deliver no more, send what is queued, and rest:
+    /// `detached` tells. With `detach_flag_travels` towards another loop.
+    detach = 13,
+    /// `SendEntry`: a part of a buffer that was delivered and that nobody has looked at, of a
+    /// connection that is being detached. Parts come in the order of their delivery.
+    undeliver = 14,
 };
+
+pub const listener_flag_drain: u8 = 1;
+pub const detach_flag_travels: u8 = 1;
 
 /// One of so many places for sends is for answers, which find none only when they take all of those
 /// themselves.
@@ -276,6 +287,9 @@ pub const Event = enum(u32) {
     ready = 10,
     /// Somebody rang the doorbell `slot`, once or more often.
     rung = 11,
+    /// A connection that was to be detached rests: it may be taken or handed off. `result`: 0, or
+    /// the error that it ended with.
+    detached = 12,
 };
 
 /// 32 bytes.
@@ -343,6 +357,9 @@ pub const Header = extern struct {
     open_connections: u32,
     open_listeners: u32,
     open_watches: u32,
+    /// Where in the buffer that the last call returned its bytes begin.
+    result_offset: u32,
+    padding: u32,
 };
 
 /// What an `Address` holds; the values of IP are their versions.
@@ -351,6 +368,8 @@ pub const AddressFamily = enum(u32) {
     unix = 1,
     /// The name of a listener of this process.
     inproc = 2,
+    /// A descriptor that listens already, whose number stands in `port`. Only of `ListenOptions`.
+    descriptor = 3,
     ipv4 = 4,
     ipv6 = 6,
 };
@@ -588,6 +607,20 @@ pub const ConnectOptions = extern struct {
     address: Address,
     /// 0: the kernel's own limit (about two minutes).
     timeout_ms: u32,
+    stream: StreamOptions,
+};
+
+/// A connection that comes from elsewhere.
+pub const ConnectionOptions = extern struct {
+    size: u32,
+    /// `tp_connection_adopt`: the descriptor.
+    descriptor: u32,
+    /// `tp_connection_receive`: what is in transit, and the process in which it is.
+    slot: u32,
+    generation: u32,
+    pool_key: u32,
+    /// `tp_connection_receive`: 1 for `stream`, 0 for what the connection had.
+    has_stream: u32,
     stream: StreamOptions,
 };
 
@@ -862,6 +895,64 @@ pub const functions = [_]Function{
         .about = "Writes the local (0) or remote (1) address to `Header.address`.",
     },
     .{
+        .name = "tp_connection_adopt",
+        .parameters = &.{ .{ "loop", .u32 }, .{ "options", .buffer }, .{ "length", .u32 } },
+        .result = .i32,
+        .about = "Takes over a connected stream socket (`ConnectionOptions`). The connection's " ++
+            "slot, after which `open` follows, or a negative status: EBADF, ENOTSOCK, " ++
+            "EPROTOTYPE, EAFNOSUPPORT, ENOTCONN, EINVAL where it listens, EEXIST where it is " ++
+            "the loop's already.",
+    },
+    .{
+        .name = "tp_connection_read",
+        .parameters = &.{ .{ "loop", .u32 }, .{ "slot", .u32 }, .{ "generation", .u32 } },
+        .result = .i32,
+        .about = "Of a detached connection that rests, the next buffer that was received and " ++
+            "not delivered, with one reference of the script; ENOENT after the last. " ++
+            "`Header.result_offset` and `result_bytes` tell what of it.",
+    },
+    .{
+        .name = "tp_connection_take",
+        .parameters = &.{ .{ "loop", .u32 }, .{ "slot", .u32 }, .{ "generation", .u32 } },
+        .result = .i32,
+        .about = "The descriptor of a detached connection that rests: the caller's from now on, " ++
+            "and the connection is gone.",
+    },
+    .{
+        .name = "tp_connection_hand_off",
+        .parameters = &.{ .{ "loop", .u32 }, .{ "slot", .u32 }, .{ "generation", .u32 } },
+        .result = .i32,
+        .about = "Puts a detached connection that rests and travels in transit: its slot there.",
+    },
+    .{
+        .name = "tp_connection_receive",
+        .parameters = &.{ .{ "loop", .u32 }, .{ "options", .buffer }, .{ "length", .u32 } },
+        .result = .i32,
+        .about = "Takes a connection in transit over (`ConnectionOptions`). Its slot, after " ++
+            "which `open` follows and then what was received before; `Header.result_bytes` has " ++
+            "its high-water mark, `result_offset` 1 where its direction was ended.",
+    },
+    .{
+        .name = "tp_listener_share",
+        .parameters = &.{ .{ "loop", .u32 }, .{ "slot", .u32 }, .{ "generation", .u32 } },
+        .result = .i32,
+        .about = "Another descriptor of a listener, the caller's. From then on closing the " ++
+            "listener leaves the others of its descriptors listening.",
+    },
+    .{
+        .name = "tp_descriptor_close",
+        .parameters = &.{.{ "descriptor", .i32 }},
+        .result = .i32,
+        .about = "Closes a descriptor that this library has given out. EBADF for any other.",
+    },
+    .{
+        .name = "tp_descriptor_inherit",
+        .parameters = &.{.{ "descriptor", .i32 }},
+        .result = .i32,
+        .about = "Takes a descriptor that the process was started with as given out, and keeps " ++
+            "it from programs that are executed.",
+    },
+    .{
         .name = "tp_watch",
         .parameters = &.{ .{ "loop", .u32 }, .{ "descriptor", .i32 }, .{ "interest", .u32 } },
         .result = .i32,
@@ -977,6 +1068,7 @@ comptime {
         AdoptOptions,
         ListenOptions,
         ConnectOptions,
+        ConnectionOptions,
         StreamOptions,
         SocketOptions,
         BackendReport,

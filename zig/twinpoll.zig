@@ -55,8 +55,10 @@ test {
     _ = @import("memory/stock.zig");
     _ = @import("net/address.zig");
     _ = @import("net/connection.zig");
+    _ = @import("net/given.zig");
     _ = @import("net/held.zig");
     _ = @import("net/send_queue.zig");
+    _ = @import("net/transit.zig");
     _ = @import("simulation/close_test.zig");
     _ = @import("sys/error_numbers.zig");
     _ = @import("sys/fork.zig");

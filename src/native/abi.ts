@@ -5,13 +5,15 @@
 // of an f64. The offset of a nested struct is counted in that struct's alignment.
 // `byte_length` is the size in bytes.
 
-export const layout_hash = 0x05353f99;
+export const layout_hash = 0x682b0b8e;
 export const abi_version = 1;
 export const ready_readable = 1;
 export const ready_writable = 2;
 export const ready_error = 4;
 export const ready_hangup = 8;
 export const watch_edge = 16;
+export const listener_flag_drain = 1;
+export const detach_flag_travels = 1;
 export const answer_reserve = 4;
 export const send_flag_move = 1;
 export const send_flag_answer = 2;
@@ -125,6 +127,7 @@ export const Syscall = {
   kevent: 27,
   fcntl: 28,
   eventfd: 29,
+  getsockopt: 30,
 } as const;
 
 export type Syscall = (typeof Syscall)[keyof typeof Syscall];
@@ -143,6 +146,8 @@ export const Operation = {
   timer_start: 10,
   timer_stop: 11,
   listener_close: 12,
+  detach: 13,
+  undeliver: 14,
 } as const;
 
 export type Operation = (typeof Operation)[keyof typeof Operation];
@@ -210,6 +215,7 @@ export const Event = {
   memory_released: 9,
   ready: 10,
   rung: 11,
+  detached: 12,
 } as const;
 
 export type Event = (typeof Event)[keyof typeof Event];
@@ -245,7 +251,7 @@ export const Counters = {
 } as const;
 
 export const Header = {
-  byte_length: 288,
+  byte_length: 296,
   now_us: 0,
   next_timer_us: 1,
   counters: 2,
@@ -259,11 +265,14 @@ export const Header = {
   open_connections: 69,
   open_listeners: 70,
   open_watches: 71,
+  result_offset: 72,
+  padding: 73,
 } as const;
 
 export const AddressFamily = {
   unix: 1,
   inproc: 2,
+  descriptor: 3,
   ipv4: 4,
   ipv6: 6,
 } as const;
@@ -419,6 +428,17 @@ export const ConnectOptions = {
   stream: 33,
 } as const;
 
+export const ConnectionOptions = {
+  byte_length: 136,
+  size: 0,
+  descriptor: 1,
+  slot: 2,
+  generation: 3,
+  pool_key: 4,
+  has_stream: 5,
+  stream: 6,
+} as const;
+
 export const StreamOptions = {
   byte_length: 112,
   high_water_mark: 0,
@@ -522,6 +542,14 @@ export const signatures = {
   tp_listener_address: { parameters: ["u32", "u32", "u32"], result: "i32" },
   tp_connect: { parameters: ["u32", "buffer", "u32"], result: "i32" },
   tp_connection_address: { parameters: ["u32", "u32", "u32", "u32"], result: "i32" },
+  tp_connection_adopt: { parameters: ["u32", "buffer", "u32"], result: "i32" },
+  tp_connection_read: { parameters: ["u32", "u32", "u32"], result: "i32" },
+  tp_connection_take: { parameters: ["u32", "u32", "u32"], result: "i32" },
+  tp_connection_hand_off: { parameters: ["u32", "u32", "u32"], result: "i32" },
+  tp_connection_receive: { parameters: ["u32", "buffer", "u32"], result: "i32" },
+  tp_listener_share: { parameters: ["u32", "u32", "u32"], result: "i32" },
+  tp_descriptor_close: { parameters: ["i32"], result: "i32" },
+  tp_descriptor_inherit: { parameters: ["i32"], result: "i32" },
   tp_watch: { parameters: ["u32", "i32", "u32"], result: "i32" },
   tp_watch_modify: { parameters: ["u32", "u32", "u32", "u32"], result: "i32" },
   tp_watch_remove: { parameters: ["u32", "u32", "u32"], result: "i32" },
@@ -608,6 +636,47 @@ export interface Functions {
    * Writes the local (0) or remote (1) address to `Header.address`.
    */
   tp_connection_address(loop: number, slot: number, generation: number, remote: number): number;
+  /**
+   * Takes over a connected stream socket (`ConnectionOptions`). The connection's slot, after which
+   * `open` follows, or a negative status: EBADF, ENOTSOCK, EPROTOTYPE, EAFNOSUPPORT, ENOTCONN,
+   * EINVAL where it listens, EEXIST where it is the loop's already.
+   */
+  tp_connection_adopt(loop: number, options: Uint8Array, length: number): number;
+  /**
+   * Of a detached connection that rests, the next buffer that was received and not delivered, with
+   * one reference of the script; ENOENT after the last. `Header.result_offset` and `result_bytes`
+   * tell what of it.
+   */
+  tp_connection_read(loop: number, slot: number, generation: number): number;
+  /**
+   * The descriptor of a detached connection that rests: the caller's from now on, and the
+   * connection is gone.
+   */
+  tp_connection_take(loop: number, slot: number, generation: number): number;
+  /**
+   * Puts a detached connection that rests and travels in transit: its slot there.
+   */
+  tp_connection_hand_off(loop: number, slot: number, generation: number): number;
+  /**
+   * Takes a connection in transit over (`ConnectionOptions`). Its slot, after which `open` follows
+   * and then what was received before; `Header.result_bytes` has its high-water mark,
+   * `result_offset` 1 where its direction was ended.
+   */
+  tp_connection_receive(loop: number, options: Uint8Array, length: number): number;
+  /**
+   * Another descriptor of a listener, the caller's. From then on closing the listener leaves the
+   * others of its descriptors listening.
+   */
+  tp_listener_share(loop: number, slot: number, generation: number): number;
+  /**
+   * Closes a descriptor that this library has given out. EBADF for any other.
+   */
+  tp_descriptor_close(descriptor: number): number;
+  /**
+   * Takes a descriptor that the process was started with as given out, and keeps it from programs
+   * that are executed.
+   */
+  tp_descriptor_inherit(descriptor: number): number;
   /**
    * Watches a descriptor of the caller for `ready_readable`, `ready_writable`, or both, with
    * `watch_edge` for changes only. The watch's slot, or a negative status: EBADF, EEXIST where the

@@ -7,6 +7,7 @@ const layout_hash: u32 = @import("layout_hash.zig").of(layout);
 const doorbells = @import("../loop/doorbells.zig");
 const waker = @import("../loop/waker.zig");
 const memory = @import("memory.zig");
+const moving = @import("moving.zig");
 const options_module = @import("options.zig");
 const probe = @import("probe.zig");
 const registry = @import("registry.zig");
@@ -164,6 +165,60 @@ fn tp_connection_address(loop: u32, slot: u32, generation: u32, remote: u32) cal
     return switch (any) {
         inline else => |instance| instance.connection_address(slot, generation, remote),
     };
+}
+
+fn tp_connection_adopt(loop: u32, options: [*]u8, length: u32) callconv(.c) i32 {
+    const any = registry.find(loop) catch |err| return find_status(err);
+    const value = read(layout.ConnectionOptions, options, length) orelse
+        return status(.bad_layout);
+    return switch (any) {
+        inline else => |instance| instance.adopt_connection(&value),
+    };
+}
+
+fn tp_connection_read(loop: u32, slot: u32, generation: u32) callconv(.c) i32 {
+    const any = registry.find(loop) catch |err| return find_status(err);
+    return switch (any) {
+        inline else => |instance| moving.read(instance, slot, generation),
+    };
+}
+
+fn tp_connection_take(loop: u32, slot: u32, generation: u32) callconv(.c) i32 {
+    const any = registry.find(loop) catch |err| return find_status(err);
+    return switch (any) {
+        inline else => |instance| moving.take(instance, slot, generation),
+    };
+}
+
+fn tp_connection_hand_off(loop: u32, slot: u32, generation: u32) callconv(.c) i32 {
+    const any = registry.find(loop) catch |err| return find_status(err);
+    return switch (any) {
+        inline else => |instance| moving.hand_off(instance, slot, generation),
+    };
+}
+
+fn tp_connection_receive(loop: u32, options: [*]u8, length: u32) callconv(.c) i32 {
+    const any = registry.find(loop) catch |err| return find_status(err);
+    const value = read(layout.ConnectionOptions, options, length) orelse
+        return status(.bad_layout);
+    return switch (any) {
+        inline else => |instance| instance.receive_connection(&value),
+    };
+}
+
+fn tp_listener_share(loop: u32, slot: u32, generation: u32) callconv(.c) i32 {
+    const any = registry.find(loop) catch |err| return find_status(err);
+    return switch (any) {
+        inline else => |instance| moving.share(instance, slot, generation),
+    };
+}
+
+fn tp_descriptor_close(descriptor: i32) callconv(.c) i32 {
+    return moving.close(descriptor);
+}
+
+fn tp_descriptor_inherit(descriptor: i32) callconv(.c) i32 {
+    return moving.inherit(descriptor);
 }
 
 fn tp_watch(loop: u32, descriptor: i32, interest: u32) callconv(.c) i32 {

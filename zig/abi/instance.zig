@@ -15,6 +15,7 @@ const ChannelLayout = @import("../loop/channel.zig").Layout;
 const socket_options = @import("../net/socket_options.zig");
 const Work = @import("work.zig").Work;
 const memory = @import("memory.zig");
+const moving = @import("moving.zig");
 const options_module = @import("options.zig");
 
 /// Sends that can wait, per entry of the submission array.
@@ -254,6 +255,20 @@ pub fn Instance(comptime Backend: type) type {
             return slot;
         }
 
+        pub fn adopt_connection(self: *Self, options: *const layout.ConnectionOptions) i32 {
+            if (!valid_stream(self.pool.buffer_size, &options.stream)) return bad_argument;
+            return moving.adopt(self, options);
+        }
+
+        pub fn receive_connection(self: *Self, options: *const layout.ConnectionOptions) i32 {
+            if (options.has_stream > 1) return bad_argument;
+            const has_stream = options.has_stream == 1;
+            if (has_stream and !valid_stream(self.pool.buffer_size, &options.stream)) {
+                return bad_argument;
+            }
+            return moving.receive(self, options);
+        }
+
         pub fn watch(self: *Self, descriptor: i32, interest: u32) i32 {
             const slot = self.work.watches.add(descriptor, interest);
             if (slot < 0) return self.refuse(slot, .fcntl);
@@ -290,7 +305,7 @@ pub fn Instance(comptime Backend: type) type {
             return self.refuse(rc, failed);
         }
 
-        fn refuse(self: *Self, status: i32, failed: layout.Syscall) i32 {
+        pub fn refuse(self: *Self, status: i32, failed: layout.Syscall) i32 {
             const kernel_said_no = status < 0 and status > -4096;
             const syscall: layout.Syscall = if (kernel_said_no) failed else .none;
             self.loop.channel.header.error_syscall = @intFromEnum(syscall);

@@ -15,6 +15,7 @@ const arena = @import("../memory/arena.zig");
 const fork = @import("../sys/fork.zig");
 const members = @import("../memory/members.zig");
 const memory = @import("memory.zig");
+const transit = @import("../net/transit.zig");
 const regions = @import("../memory/regions.zig");
 const slabs = @import("../memory/slabs.zig");
 const backends = @import("backends.zig");
@@ -115,6 +116,7 @@ fn start_afresh() void {
     slabs.reset();
     backends.reset();
     memory.reset();
+    transit.reset();
     fork.adopt();
 }
 

@@ -62,6 +62,7 @@ pub fn Script(comptime Backend: type) type {
         checksum: u64 = 0,
         ended: u32 = 0,
         drained: u32 = 0,
+        detached: u32 = 0,
         closed: u32 = 0,
         timers: u32 = 0,
         last_result: i32 = 0,
@@ -137,6 +138,7 @@ pub fn Script(comptime Backend: type) type {
                 },
                 .timer => self.timers += 1,
                 .listener_error => self.last_error = completion.result,
+                .detached => self.detached += 1,
                 .listener_closed, .memory_released, .ready, .rung => {},
             }
         }

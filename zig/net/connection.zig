@@ -2,6 +2,7 @@
 
 const std = @import("std");
 const layout = @import("../layout.zig");
+const kernel = @import("../sys/kernel.zig");
 const Link = @import("../memory/list.zig").Link;
 const Held = @import("held.zig").Held;
 const SendQueue = @import("send_queue.zig").SendQueue;
@@ -15,6 +16,15 @@ pub const State = enum(u8) {
     lingering,
     /// Waits for its operations to end; then it is reported closed.
     ending,
+};
+
+/// How far a connection is on its way out of the loop.
+pub const Detach = enum(u8) {
+    none = 0,
+    /// Nothing is received or delivered any more; what is queued goes out.
+    wanted,
+    /// No operation is under way, and the backend has let go of the descriptor.
+    rest,
 };
 
 pub const Connection = struct {
@@ -49,6 +59,13 @@ pub const Connection = struct {
     drain_parts: u32,
     drain_bytes: u32,
     drain_buffer_bytes: u32,
+    /// It came from elsewhere, and the script has not been told that it is open.
+    open_owed: bool,
+    detach: Detach,
+    /// Detached towards another loop of the process.
+    travels: bool,
+    /// Which socket it is, of one that was adopted.
+    identity: kernel.Identity,
     /// While lingering: bytes that the peer had not taken when the time limit began.
     unsent: u64,
     /// The descriptor is to be closed with a reset.
@@ -60,6 +77,8 @@ pub const Connection = struct {
 
     queue: SendQueue,
     held: Held,
+    /// Of one that is being detached: what was delivered and not looked at, before what is held.
+    returned: Held,
     /// Receive buffers that it answers for: held back, with the script, or on their way on. Parts
     /// of shared buffers do not count.
     buffers: u32,
@@ -108,12 +127,17 @@ pub const Connection = struct {
             .drain_parts = 0,
             .drain_bytes = 0,
             .drain_buffer_bytes = 0,
+            .open_owed = false,
+            .detach = .none,
+            .travels = false,
+            .identity = .{},
             .unsent = 0,
             .reset = false,
             .failure = 0,
             .outcome = 0,
             .queue = .empty,
             .held = .empty,
+            .returned = .empty,
             .buffers = 0,
             .delivered_bytes = 0,
             .delivered_turn = 0,
@@ -135,6 +159,7 @@ pub const Connection = struct {
 
     /// Whether to stop taking bytes from the kernel.
     pub fn reading_stopped(self: *const Connection, allowance: u32) bool {
+        if (self.detach != .none) return true;
         if (self.paused or self.held_back or self.buffers >= allowance) return true;
         // Parts of shared buffers, for which nobody answers.
         if (self.held.count >= self.options.receive_credits) return true;

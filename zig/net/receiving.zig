@@ -8,6 +8,7 @@ const contract = @import("../backend/contract.zig");
 const kernel = @import("../sys/kernel.zig");
 const plain = @import("../loop/channel.zig").plain;
 const Connection = @import("connection.zig").Connection;
+const Held = @import("held.zig").Held;
 const Part = @import("held.zig").Part;
 
 /// No place to hold back what arrived.
@@ -58,7 +59,8 @@ pub fn Receiving(comptime Streams: type) type {
             if (connection.state != .open or connection.failure == no_buffers) {
                 return streams.release(part.buffer);
             }
-            const wanted = !connection.paused and !connection.held_back;
+            const stopped = connection.paused or connection.held_back;
+            const wanted = !stopped and connection.detach == .none;
             const first = connection.held.count == 0;
             if (wanted and first and deliver(streams, slot, connection, part)) {
                 if (connection.buffers < streams.allowance(connection)) return;
@@ -118,8 +120,10 @@ pub fn Receiving(comptime Streams: type) type {
         }
 
         pub fn drop_held(streams: *Streams, connection: *Connection) void {
-            while (connection.held.pop(streams.loop.pool, &streams.held_nodes)) |part| {
-                streams.release(part.buffer);
+            for ([_]*Held{ &connection.returned, &connection.held }) |held| {
+                while (held.pop(streams.loop.pool, &streams.held_nodes)) |part| {
+                    streams.release(part.buffer);
+                }
             }
         }
 

@@ -121,7 +121,8 @@ pub fn Sending(comptime Streams: type) type {
             }
             const settled = connection.state == .open and result > 0 and
                 connection.queue.bytes == 0 and !connection.drain_wanted and
-                !connection.held_back and !connection.shutdown_wanted;
+                !connection.held_back and !connection.shutdown_wanted and
+                connection.detach == .none;
             if (!settled) streams.attention.push(streams.connections, slot);
         }
 

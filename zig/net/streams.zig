@@ -11,8 +11,10 @@ const layout = @import("../layout.zig");
 const contract = @import("../backend/contract.zig");
 const mapped = @import("../memory/mapped.zig");
 const channel_module = @import("../loop/channel.zig");
+const Arriving = @import("arriving.zig").Arriving;
 const Connecting = @import("connecting.zig").Connecting;
 const Connection = @import("connection.zig").Connection;
+const Detaching = @import("detaching.zig").Detaching;
 const Ending = @import("ending.zig").Ending;
 const Freed = @import("../memory/pool.zig").Freed;
 const List = @import("../memory/list.zig").List;
@@ -38,7 +40,9 @@ pub fn Streams(comptime Loop: type) type {
         const Self = @This();
         pub const Backend = Loop.Backend;
         pub const sockets = Backend.sockets;
+        const Arrive = Arriving(Self);
         const Connect = Connecting(Self);
+        const Detach = Detaching(Self);
         const End = Ending(Self);
         const Receive = Receiving(Self);
         const Send = Sending(Self);
@@ -152,6 +156,15 @@ pub fn Streams(comptime Loop: type) type {
 
         /// Starts to connect. The slot, or a negative status with `failed` naming the system call.
         pub const connect = Connect.connect;
+        /// Takes over a connected socket, or a connection in transit. The slot, or a negative status.
+        pub const adopt = Arrive.adopt;
+        pub const receive = Arrive.receive;
+        pub const owns = Arrive.owns;
+        /// What becomes of a detached connection that rests.
+        pub const read_detached = Detach.read;
+        pub const take_detached = Detach.take;
+        pub const hand_off = Detach.hand_off;
+        pub const end_left = Detach.end_left;
         /// Flush, end our direction, wait for the peer's end.
         pub const close = End.close;
         /// Ends a connection whatever is under way; `closed` follows when that has ended too.
@@ -166,12 +179,17 @@ pub fn Streams(comptime Loop: type) type {
             raw: *const RawSubmission,
         ) bool {
             if (operation == .send) return Send.apply(self, @bitCast(raw.*));
+            if (operation == .undeliver) return Detach.undeliver(self, @bitCast(raw.*));
             const entry: layout.HandleEntry = @bitCast(raw.*);
             const connection = self.find(entry.slot, entry.generation) orelse return false;
             switch (operation) {
                 .pause => connection.paused = true,
                 .unpause => connection.paused = false,
                 .shutdown => connection.shutdown_wanted = true,
+                .detach => {
+                    const travels = entry.flags & layout.detach_flag_travels != 0;
+                    if (!Detach.want(connection, travels)) return false;
+                },
                 .want_drain => {
                     connection.drain_wanted = true;
                     connection.drain_parts = @min(entry.parts, self.nodes.count());
@@ -262,6 +280,8 @@ pub fn Streams(comptime Loop: type) type {
         }
 
         fn advance_open(self: *Self, slot: u32, connection: *Connection) void {
+            if (connection.open_owed and !Arrive.report_open(self, slot, connection)) return;
+            if (connection.detach != .none) return Detach.advance(self, slot, connection);
             connection.update_hold();
             Receive.deliver_held(self, slot, connection);
             const undelivered = connection.held.count > 0 and !connection.paused;

@@ -55,6 +55,26 @@ pub fn open_pair(pair: *[2]i32) i32 {
     return kernel.result(linux.socketpair(linux.AF.UNIX, kind, 0, pair));
 }
 
+pub fn keep_private(descriptor: i32) i32 {
+    return kernel.result(linux.fcntl(descriptor, linux.F.SETFD, linux.FD_CLOEXEC));
+}
+
+pub fn set_flags(descriptor: i32, nonblocking: bool) i32 {
+    const set = keep_private(descriptor);
+    if (set < 0) return set;
+    const before = kernel.result(linux.fcntl(descriptor, linux.F.GETFL, 0));
+    if (before < 0) return before;
+    var flags: linux.O = @bitCast(before);
+    if (flags.NONBLOCK == nonblocking) return 0;
+    flags.NONBLOCK = nonblocking;
+    return kernel.result(linux.fcntl(descriptor, linux.F.SETFL, @as(u32, @bitCast(flags))));
+}
+
+/// Another descriptor of the same thing, which does not outlive an exec.
+pub fn duplicate(descriptor: i32) i32 {
+    return kernel.result(linux.fcntl(descriptor, linux.F.DUPFD_CLOEXEC, 0));
+}
+
 pub fn accept(descriptor: i32) i32 {
     const flags = linux.SOCK.NONBLOCK | linux.SOCK.CLOEXEC;
     return kernel.result(linux.accept4(descriptor, null, null, flags));

@@ -1,0 +1,150 @@
+//! Connections that come from elsewhere: a socket that the application had, or one that another loop
+//! of the process handed off.
+//!
+//! Invariants: a descriptor is one connection's or listener's of a loop at most; what another loop
+//! had received is delivered before anything else, and `open` before that.
+
+const std = @import("std");
+const layout = @import("../layout.zig");
+const kernel = @import("../sys/kernel.zig");
+const plain = @import("../loop/channel.zig").plain;
+const address_module = @import("address.zig");
+const Connection = @import("connection.zig").Connection;
+const given = @import("given.zig");
+const Part = @import("held.zig").Part;
+const socket_options = @import("socket_options.zig");
+const transit = @import("transit.zig");
+
+pub fn Arriving(comptime Streams: type) type {
+    const sockets = Streams.sockets;
+    const Backend = Streams.Backend;
+    return struct {
+        /// Takes over a connected socket. The slot, or a negative status with `failed` naming the
+        /// system call; the descriptor is the caller's then.
+        pub fn adopt(
+            streams: *Streams,
+            descriptor: i32,
+            options: *const layout.StreamOptions,
+            failed: *layout.Syscall,
+        ) i32 {
+            failed.* = .getsockopt;
+            var family: u32 = 0;
+            var rc = sockets.check_stream(descriptor, .connected, &family);
+            if (rc < 0) return rc;
+            if (descriptor >= Backend.descriptors_max) {
+                return @intFromEnum(layout.Status.descriptor_limit);
+            }
+            var identity: kernel.Identity = .{};
+            rc = kernel.check_pollable(descriptor, &identity);
+            if (rc < 0) return rc;
+            if (owns(streams, descriptor, identity)) return kernel.negative(.EXIST);
+            if (!streams.accepts_more()) return @intFromEnum(layout.Status.exhausted);
+            failed.* = .fcntl;
+            rc = sockets.set_flags(descriptor, Backend.nonblocking);
+            if (rc < 0) return rc;
+            failed.* = .setsockopt;
+            rc = socket_options.apply(sockets, descriptor, .connection, family, &options.socket);
+            if (rc < 0) return rc;
+            _ = given.take_back(descriptor);
+            const slot = open(streams, descriptor, address_module.family_of(family), options.*);
+            streams.connections[slot].identity = identity;
+            return @intCast(slot);
+        }
+
+        fn open(
+            streams: *Streams,
+            descriptor: i32,
+            family: layout.AddressFamily,
+            options: layout.StreamOptions,
+        ) u32 {
+            const slot = streams.take_slot();
+            const connection = &streams.connections[slot];
+            connection.open(.open, descriptor, family, options);
+            connection.open_owed = true;
+            streams.loop.channel.queued[slot] = 0;
+            streams.attention.push(streams.connections, slot);
+            return slot;
+        }
+
+        /// Whether a connection of this loop has the descriptor, or is the same adopted socket.
+        pub fn owns(streams: *const Streams, descriptor: i32, identity: kernel.Identity) bool {
+            for (streams.connections[0..streams.slots.fresh]) |*connection| {
+                if (connection.state == .free) continue;
+                if (connection.descriptor == descriptor) return true;
+                const is_known = connection.identity.inode != 0;
+                if (is_known and std.meta.eql(connection.identity, identity)) return true;
+            }
+            return false;
+        }
+
+        /// Takes over a connection in transit, with other options if there are some. The slot, or a
+        /// negative status: it is still in transit then.
+        pub fn receive(
+            streams: *Streams,
+            handle: transit.Handle,
+            options: ?*const layout.StreamOptions,
+        ) i32 {
+            if (!streams.accepts_more()) return @intFromEnum(layout.Status.exhausted);
+            var taken = transit.take(handle, Backend.descriptors_max) catch |err| {
+                return @intFromEnum(switch (err) {
+                    error.Stale => layout.Status.stale_handle,
+                    error.DescriptorLimit => layout.Status.descriptor_limit,
+                });
+            };
+            const content = taken.content;
+            const slot = open(
+                streams,
+                content.descriptor,
+                content.family,
+                if (options) |wanted| wanted.* else content.options,
+            );
+            const connection = &streams.connections[slot];
+            connection.shutdown_wanted = content.shut;
+            connection.shutdown_done = content.shut;
+            connection.failure = content.failure;
+            const rc = sockets.set_flags(content.descriptor, Backend.nonblocking);
+            if (rc < 0) connection.fail(rc);
+            if (options) |wanted| apply(connection, wanted);
+            while (transit.next_part(&taken)) |part| hold(streams, connection, part);
+            return @intCast(slot);
+        }
+
+        fn apply(connection: *Connection, options: *const layout.StreamOptions) void {
+            const rc = socket_options.apply(
+                sockets,
+                connection.descriptor,
+                .connection,
+                address_module.number_of(connection.family),
+                &options.socket,
+            );
+            if (rc < 0) connection.fail(rc);
+        }
+
+        fn hold(streams: *Streams, connection: *Connection, part: transit.Part) void {
+            const pool = streams.loop.pool;
+            // Whoever guessed its name may have received it.
+            if (!pool.receive(part.name, part.generation)) {
+                return connection.fail(kernel.negative(.IO));
+            }
+            const taken = pool.take_from_script(part.name);
+            std.debug.assert(taken);
+            const whole: Part = .{ .buffer = part.name, .length = part.length };
+            if (connection.held.push(pool, &streams.held_nodes, whole)) return;
+            streams.release(part.name);
+            connection.fail(kernel.negative(.NOBUFS));
+        }
+
+        /// Tells the script that it is open; false when there is no room to.
+        pub fn report_open(streams: *Streams, slot: u32, connection: *Connection) bool {
+            const channel = &streams.loop.channel;
+            if (channel.room() == 0) {
+                streams.attention.push(streams.connections, slot);
+                return false;
+            }
+            connection.open_owed = false;
+            streams.loop.counters.connected += 1;
+            channel.emit(plain(.open, slot, connection.generation, -1));
+            return true;
+        }
+    };
+}
