@@ -49,6 +49,7 @@ export type {
   ConnectionState,
   ConnectOptions,
   Sendable,
+  SendOptions,
   SendResult,
   StreamOptions,
 } from "./src/connection.ts";

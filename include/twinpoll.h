@@ -16,7 +16,7 @@ extern "C" {
 #define TP_ASSERT_SIZE(type, bytes) struct tp_size_is_checked_from_c11_on
 #endif
 
-#define TP_LAYOUT_HASH UINT32_C(0x682b0b8e)
+#define TP_LAYOUT_HASH UINT32_C(0x0f0314fc)
 #define TP_ABI_VERSION UINT32_C(1)
 #define TP_READY_READABLE UINT32_C(1)
 #define TP_READY_WRITABLE UINT32_C(2)
@@ -28,6 +28,8 @@ extern "C" {
 #define TP_ANSWER_RESERVE UINT32_C(4)
 #define TP_SEND_FLAG_MOVE UINT32_C(1)
 #define TP_SEND_FLAG_ANSWER UINT32_C(2)
+#define TP_SEND_FLAG_DESCRIPTORS UINT32_C(4)
+#define TP_MESSAGE_DESCRIPTORS_MAX UINT32_C(8)
 #define TP_HEADER_BYTES UINT32_C(512)
 #define TP_ADDRESS_BYTES_MAX UINT32_C(108)
 #define TP_BUFFER_UNIT UINT32_C(512)
@@ -161,6 +163,7 @@ enum tp_event {
     TP_EVENT_READY = 10,
     TP_EVENT_RUNG = 11,
     TP_EVENT_DETACHED = 12,
+    TP_EVENT_DESCRIPTORS = 13,
 };
 
 enum tp_address_family {
@@ -246,7 +249,7 @@ struct tp_send_entry {
     uint32_t buffer_generation;
     uint32_t offset;
     uint32_t length;
-    uint32_t padding;
+    uint32_t descriptors;
 };
 TP_ASSERT_SIZE(struct tp_send_entry, 32);
 
@@ -434,9 +437,10 @@ struct tp_stream_options {
     uint32_t allow_half_open;
     uint32_t receive_credits;
     uint32_t idle_timeout_ms;
+    uint32_t descriptors;
     struct tp_socket_options socket;
 };
-TP_ASSERT_SIZE(struct tp_stream_options, 112);
+TP_ASSERT_SIZE(struct tp_stream_options, 116);
 
 struct tp_listen_options {
     uint32_t size;
@@ -444,7 +448,7 @@ struct tp_listen_options {
     uint32_t backlog;
     struct tp_stream_options stream;
 };
-TP_ASSERT_SIZE(struct tp_listen_options, 244);
+TP_ASSERT_SIZE(struct tp_listen_options, 248);
 
 struct tp_connect_options {
     uint32_t size;
@@ -452,7 +456,7 @@ struct tp_connect_options {
     uint32_t timeout_ms;
     struct tp_stream_options stream;
 };
-TP_ASSERT_SIZE(struct tp_connect_options, 244);
+TP_ASSERT_SIZE(struct tp_connect_options, 248);
 
 struct tp_connection_options {
     uint32_t size;
@@ -463,7 +467,7 @@ struct tp_connection_options {
     uint32_t has_stream;
     struct tp_stream_options stream;
 };
-TP_ASSERT_SIZE(struct tp_connection_options, 136);
+TP_ASSERT_SIZE(struct tp_connection_options, 140);
 
 struct tp_backend_report {
     uint32_t available;
@@ -627,6 +631,23 @@ int32_t tp_connection_receive(uint32_t loop, uint8_t *options, uint32_t length);
  * others of its descriptors listening.
  */
 int32_t tp_listener_share(uint32_t loop, uint32_t slot, uint32_t generation);
+
+/*
+ * Duplicates at most `message_descriptors_max` descriptors (i32) for a send: what its entry names,
+ * or EBADF, `exhausted`. `Header.result_generation` belongs to it.
+ */
+int32_t tp_descriptors_stage(uint32_t loop, uint8_t *descriptors, uint32_t length);
+
+/*
+ * Gives out descriptors that `descriptors` told of, as far as there is room for them behind their
+ * generation, and closes the others. How many.
+ */
+int32_t tp_descriptors_read(uint32_t loop, uint32_t staged, uint8_t *descriptors, uint32_t length);
+
+/*
+ * Closes what was staged and will not be sent.
+ */
+int32_t tp_descriptors_forgo(uint32_t loop, uint32_t staged, uint32_t generation);
 
 /*
  * Closes a descriptor that this library has given out. EBADF for any other.

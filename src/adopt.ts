@@ -14,7 +14,7 @@ import { ConnectionOptions as Layout, Header, Status } from "./native/abi.ts";
 import { checkHandlers } from "./options.ts";
 import { writeStreamOptions } from "./stream_options.ts";
 
-const handlerNames = ["open", "data", "end", "drain", "close"] as const;
+const handlerNames = ["open", "data", "end", "drain", "close", "descriptors"] as const;
 
 /** Takes over a connected stream socket; `open` follows in the next turn. */
 export function adopt(
@@ -35,7 +35,9 @@ export function adopt(
   const bytes = new Uint8Array(words.buffer);
   const slot = functions.tp_connection_adopt(handle, bytes, bytes.length);
   if (slot < 0) throw adoptError(loop, slot, attempt);
-  return opened(loop, slot, handlers, mark);
+  const conn = opened(loop, slot, handlers, mark);
+  conn.passesDescriptors = options.descriptors === true;
+  return conn;
 }
 
 /** Takes over a connection that another loop handed off. */

@@ -11,6 +11,7 @@ import { errorOfStatus, IoError } from "./io_error.ts";
 import type { LoopState } from "./loop_state.ts";
 import { ConnectOptions as Layout, Header } from "./native/abi.ts";
 import { checkHandlers, integerOption } from "./options.ts";
+import { checkPassing } from "./passed_descriptors.ts";
 import { readAddress, writeAddress } from "./socket_address.ts";
 import { maxTimeoutMs, writeStreamOptions } from "./stream_options.ts";
 
@@ -31,12 +32,13 @@ export function connect(
   }
   const attempt = `connect ${resolved.text}`;
   loop.checkOpen(attempt);
-  checkHandlers(handlers, ["open", "data", "end", "drain", "close"]);
+  checkHandlers(handlers, ["open", "data", "end", "drain", "close", "descriptors"]);
   const { timeoutMs = defaultTimeoutMs, signal } = options;
   const words = new Uint32Array(Layout.byte_length / 4);
   words[Layout.size] = Layout.byte_length;
   writeAddress(words, Layout.address, resolved);
   words[Layout.timeout_ms] = integerOption("timeoutMs", timeoutMs, 0, maxTimeoutMs);
+  checkPassing(resolved.transport, options);
   const mark = writeStreamOptions(words, Layout.stream, options, loop);
 
   const { functions, handle } = loop;
@@ -44,6 +46,7 @@ export function connect(
   if (slot < 0) throw errorOfStatus(slot, attempt, loop.words[Header.error_syscall]);
   const generation = loop.words[Header.result_generation];
   const conn = new ConnectionHandle(loop, slot, generation, handlers, null, mark);
+  conn.passesDescriptors = options.descriptors === true;
   conn.knownRemote = readAddress(words, Layout.address);
   loop.addConnection(conn);
   loop.wakeSoon();

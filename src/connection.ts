@@ -34,6 +34,12 @@ export interface ConnectionHandlers {
   /** Bytes arrived. The lease ends when this returns, unless it was retained or sent. */
   data?(conn: Connection, lease: Lease): void;
   /**
+   * Descriptors came with the bytes of the `data` that follows: each is the handler's to close, for
+   * instance with `closeDescriptor`, or to adopt. Only with the option `descriptors`; without this
+   * handler they are closed.
+   */
+  descriptors?(conn: Connection, descriptors: number[]): void;
+  /**
    * The peer ended its direction; nothing more will arrive. Without this handler the connection
    * then closes by itself.
    */
@@ -64,6 +70,22 @@ export interface StreamOptions extends StreamSocketOptions {
    * delivered. While buffers are scarce a connection may hold fewer. Default 64.
    */
   receiveCredits?: number;
+  /**
+   * Unix sockets only: descriptors may be sent, and those that come are given to the handler
+   * `descriptors`. A peer that sends more than 8 at once ends the connection with `EMSGSIZE`. Such
+   * a connection cannot be detached or handed off, and needs whole receive buffers: with
+   * `incrementalBuffers` it is `UNSUPPORTED`. Default false.
+   */
+  descriptors?: boolean;
+}
+
+/** Options of `conn.send`. */
+export interface SendOptions {
+  /**
+   * Open descriptors of anything, 1 to 8, that the peer gets as its own. Only over Unix sockets
+   * that were opened with the option `descriptors`.
+   */
+  descriptors?: readonly number[];
 }
 
 /** What can be sent: bytes in a leased buffer, bytes that are copied, text as UTF-8. */
@@ -129,11 +151,18 @@ export interface Connection extends Disposable {
    * the pool. While nothing waits, any message that the pool can hold is taken, also one above the
    * mark. While connecting, messages are queued.
    *
+   * Descriptors go with the first byte. They are duplicated at once, so that the caller may close
+   * its own when this returns.
+   *
+   * @param data What to send.
+   * @param options What goes with it.
+   * @throws {IoError} `UNSUPPORTED` for descriptors unless the connection was opened for them,
+   *   `EBADF`, `EXHAUSTED` while 256 messages with descriptors wait in the loop.
    * @throws {IoError} `STALE_HANDLE` when closing or closed, `EPIPE` after `shutdown()`,
    *   `STALE_LEASE`, `WRONG_LOOP`, `MESSAGE_TOO_LARGE` when it can never fit, `INVALID_ARGUMENT`
    *   for anything that cannot be sent. Nothing of a list is taken then.
    */
-  send(data: Sendable | readonly Sendable[]): SendResult;
+  send(data: Sendable | readonly Sendable[], options?: SendOptions): SendResult;
   /**
    * Stops delivery from the next turn on; the kernel's buffers then hold the peer back. What this
    * turn has already received may still be delivered.

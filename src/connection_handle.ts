@@ -12,6 +12,7 @@ import type {
   ConnectionHandlers,
   ConnectionState,
   Sendable,
+  SendOptions,
   SendResult,
 } from "./connection.ts";
 import type { ConnectionMessage } from "./connection_message.ts";
@@ -26,9 +27,11 @@ import {
   Header,
   Operation,
   send_flag_answer,
+  send_flag_descriptors,
   send_flag_move,
 } from "./native/abi.ts";
 import type { PoolHandle } from "./pool.ts";
+import { emptyMessage, forgo, stage } from "./passed_descriptors.ts";
 import { readAddress, type SocketAddress } from "./socket_address.ts";
 import type { SubmissionQueue } from "./submission_queue.ts";
 
@@ -53,6 +56,8 @@ export class ConnectionHandle implements Connection {
   isRef = true;
   /** It came from elsewhere, and `open` was not called yet. */
   hasArrived = false;
+  /** Descriptors may come and go with its bytes. */
+  passesDescriptors = false;
   /** What becomes of it, once it was detached. */
   leaving: Leaving | null = null;
   /** A `drain` is owed and asked for. */
@@ -69,6 +74,8 @@ export class ConnectionHandle implements Connection {
   readonly #words: Uint32Array;
   /** Where native code keeps this connection's queued bytes. */
   readonly #queuedAt: number;
+  /** Descriptors that go with what is submitted next, or -1. */
+  #staged = -1;
 
   constructor(
     loop: LoopState,
@@ -109,7 +116,8 @@ export class ConnectionHandle implements Connection {
     return this.state === "closed" ? 0 : this.#words[this.#queuedAt];
   }
 
-  send(data: Sendable | readonly Sendable[]): SendResult {
+  send(data: Sendable | readonly Sendable[], options?: SendOptions): SendResult {
+    if (options?.descriptors !== undefined) return this.#sendWith(data, options.descriptors);
     if (data instanceof LeaseHandle) return this.#sendLease(data);
     this.#checkSendable();
     if (typeof data === "string") return this.#sendText(data);
@@ -199,6 +207,22 @@ export class ConnectionHandle implements Connection {
     this.handlers.close?.(this, error);
   }
 
+  /** Sends with descriptors, which go with the first part that is submitted. */
+  #sendWith(data: Sendable | readonly Sendable[], descriptors: readonly number[]): SendResult {
+    this.#checkSendable();
+    if (data instanceof LeaseHandle && data.size === 0) throw emptyMessage();
+    const staged = stage(this, descriptors);
+    this.#staged = staged.index;
+    try {
+      const result = this.send(data);
+      if (this.#staged >= 0 && result !== "full") throw emptyMessage();
+      return result;
+    } finally {
+      if (this.#staged >= 0) forgo(this, staged);
+      this.#staged = -1;
+    }
+  }
+
   #sendLease(lease: LeaseHandle): SendResult {
     if (lease.pool !== this.#pool) throw new IoError("WRONG_LOOP", meaningOf("WRONG_LOOP"));
     if (lease.references === 0 && !lease.isBorrowed) throw staleLease();
@@ -285,8 +309,10 @@ export class ConnectionHandle implements Connection {
       bufferGeneration,
       offset,
       length,
-      flags | this.#answerFlag(),
+      flags | this.#answerFlag() | (this.#staged < 0 ? 0 : send_flag_descriptors),
+      this.#staged,
     );
+    this.#staged = -1;
     this.#words[this.#queuedAt] += length;
     this.#words[Header.free_sends] -= 1;
   }
@@ -323,6 +349,11 @@ export class ConnectionHandle implements Connection {
     if (this.state === "connecting") {
       throw new IoError("BUSY", "the connection is connecting", {
         advice: "Detach it in its open handler, or later.",
+      });
+    }
+    if (this.passesDescriptors) {
+      throw new IoError("UNSUPPORTED", "a connection that takes descriptors stays where it is", {
+        advice: "Open it without descriptors: true, or close it.",
       });
     }
     this.state = "closing";

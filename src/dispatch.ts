@@ -10,6 +10,7 @@
 
 import { ConnectionHandle } from "./connection_handle.ts";
 import { leave } from "./detach.ts";
+import { readDescriptors } from "./passed_descriptors.ts";
 import { formatAddress } from "./socket_address.ts";
 import { errorOfStatus, type IoError } from "./io_error.ts";
 import type { LoopState } from "./loop_state.ts";
@@ -76,6 +77,9 @@ function dispatchRest(loop: LoopState): void {
       case Event.detached:
         detached(loop, at);
         break;
+      case Event.descriptors:
+        descriptors(loop, at);
+        break;
     }
   }
 }
@@ -130,6 +134,16 @@ function detached(loop: LoopState, at: number): void {
   leave(conn, conn.leaving, loop.signed[at + Completion.result]);
 }
 
+function descriptors(loop: LoopState, at: number): void {
+  const conn = connectionAt(loop, at);
+  const handlers = conn !== null && conn.state === "open" ? conn.handlers : null;
+  const index = loop.words[at + Completion.result];
+  const generation = loop.words[at + Completion.buffer_generation];
+  const isWanted = handlers?.descriptors !== undefined;
+  const received = readDescriptors(loop, index, generation, isWanted);
+  if (received.length > 0) handlers?.descriptors?.(conn!, received);
+}
+
 function drain(loop: LoopState, at: number): void {
   const conn = connectionAt(loop, at);
   if (conn === null) return;
@@ -157,6 +171,7 @@ function open(loop: LoopState, at: number): void {
   }
   const { handlers, highWaterMark } = listener;
   const conn = new ConnectionHandle(loop, slot, generation, handlers, listener, highWaterMark);
+  conn.passesDescriptors = listener.passesDescriptors;
   loop.addConnection(conn);
   loop.currentConnection = conn;
   handlers.open?.(conn);

@@ -12,6 +12,7 @@ import { ListenerHandle, type ListenerHandlers, type ListenOptions } from "./lis
 import type { LoopState } from "./loop_state.ts";
 import { AddressFamily, Header, ListenOptions as Layout, StreamOptions } from "./native/abi.ts";
 import { checkHandlers, integerOption } from "./options.ts";
+import { checkPassing } from "./passed_descriptors.ts";
 import { readAddress, writeAddress } from "./socket_address.ts";
 import { writeListenerOptions } from "./socket_options.ts";
 import { writeStreamOptions } from "./stream_options.ts";
@@ -26,14 +27,16 @@ export function listen(
   options: ListenOptions,
 ): ListenerHandle {
   const resolved = resolveDescriptor(endpoint) ?? resolveEndpoint(endpoint as string | Endpoint);
+  const { family } = resolved;
   loop.checkOpen(`listen ${resolved.text}`);
-  checkHandlers(handlers, ["open", "data", "end", "drain", "close", "error"]);
+  checkHandlers(handlers, ["open", "data", "end", "drain", "close", "descriptors", "error"]);
   const { backlog = defaultBacklog } = options;
   const words = new Uint32Array(Layout.byte_length / 4);
   words[Layout.size] = Layout.byte_length;
   writeAddress(words, Layout.address, resolved);
   words[Layout.backlog] = integerOption("backlog", backlog, 1, 65_535);
   const mark = writeStreamOptions(words, Layout.stream, options, loop);
+  if (family !== AddressFamily.descriptor) checkPassing(resolved.transport, options);
   writeListenerOptions(words, Layout.stream + StreamOptions.socket, options);
 
   const { functions, handle } = loop;
@@ -45,6 +48,7 @@ export function listen(
   if (status < 0) throw errorOfStatus(status, attempt, loop.words[Header.error_syscall]);
   const address = readAddress(loop.words, Header.address);
   const listener = new ListenerHandle(loop, slot, generation, handlers, address, mark);
+  listener.passesDescriptors = options.descriptors === true;
   loop.addListener(listener);
   loop.wakeSoon();
   return listener;

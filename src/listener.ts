@@ -97,6 +97,8 @@ export class ListenerHandle implements Listener {
   /** What its connections get. */
   readonly highWaterMark: number;
   closed = false;
+  /** Its connections take descriptors. */
+  passesDescriptors = false;
   /** Closed, but for what waits to be accepted. */
   isDraining = false;
   /** Native code has let go of it. */

@@ -7,7 +7,7 @@
 import type { StreamOptions } from "./connection.ts";
 import type { LoopState } from "./loop_state.ts";
 import { StreamOptions as Layout } from "./native/abi.ts";
-import { integerOption } from "./options.ts";
+import { booleanOption, integerOption } from "./options.ts";
 import { writeStreamSocketOptions } from "./socket_options.ts";
 
 const defaultHighWaterMark = 262_144;
@@ -42,6 +42,8 @@ export function writeStreamOptions(
   // the data handlers of the same turn have sent.
   words[at + Layout.allow_half_open] = 1;
   words[at + Layout.idle_timeout_ms] = 0;
+  const { descriptors = false } = options;
+  words[at + Layout.descriptors] = booleanOption("descriptors", descriptors) ? 1 : 0;
   writeStreamSocketOptions(words, at + Layout.socket, options);
   return mark;
 }

@@ -74,7 +74,10 @@ export class SubmissionQueue {
     this.wake = options.wake;
   }
 
-  /** `length` bytes at `offset` of a buffer, to a connection. */
+  /**
+   * `length` bytes at `offset` of a buffer, to a connection; with `send_flag_descriptors` and what
+   * was staged.
+   */
   send(
     slot: number,
     generation: number,
@@ -83,6 +86,7 @@ export class SubmissionQueue {
     offset: number,
     length: number,
     flags: number,
+    descriptors: number,
   ): void {
     const at = this.#reserve();
     const words = this.#words;
@@ -93,6 +97,7 @@ export class SubmissionQueue {
     words[at + SendEntry.buffer_generation] = bufferGeneration;
     words[at + SendEntry.offset] = offset;
     words[at + SendEntry.length] = length;
+    words[at + SendEntry.descriptors] = descriptors;
   }
 
   /** What was delivered of a connection that is leaving, and nobody has looked at. */

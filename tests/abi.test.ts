@@ -141,7 +141,7 @@ testLoop("an honest echo completes among submissions that name nothing", (loop) 
     // The generations and slots of this loop are small: none of these can be meant.
     const far = (word: number): number => (word | 0x8000_0000) >>> 0;
     if (operation === Operation.send) {
-      queue.send(slot % 4, far(generation), far(other), far(slot), other, slot, index % 4);
+      queue.send(slot % 4, far(generation), far(other), far(slot), other, slot, index % 4, slot);
     } else if (operation === Operation.retain || operation === Operation.release) {
       queue.reference(operation, other, far(generation));
     } else if (operation === Operation.timer_start) {
@@ -192,6 +192,11 @@ testEach("arbitrary handles to every function are answered with a status", (back
       tp_connection_receive: (handle, _, __, bytes) =>
         functions.tp_connection_receive(handle, bytes, bytes.length),
       tp_listener_share: (handle, a, b) => functions.tp_listener_share(handle, a, b),
+      tp_descriptors_stage: (handle, _, __, bytes) =>
+        functions.tp_descriptors_stage(handle, bytes, bytes.length),
+      tp_descriptors_read: (handle, a, _, bytes) =>
+        functions.tp_descriptors_read(handle, a, bytes, bytes.length),
+      tp_descriptors_forgo: (handle, a, b) => functions.tp_descriptors_forgo(handle, a, b),
       tp_descriptor_close: (_, a) => functions.tp_descriptor_close(a | 0),
       // A small number may be a descriptor of this process.
       tp_descriptor_inherit: (_, a) => functions.tp_descriptor_inherit(a | 0x4000_0000),
@@ -239,6 +244,7 @@ testEach("arbitrary handles to every function are answered with a status", (back
         functions.tp_connection_take(raw.handle, a, b),
         functions.tp_connection_hand_off(raw.handle, a, b),
         functions.tp_listener_share(raw.handle, a, b),
+        functions.tp_descriptors_forgo(raw.handle, a, b),
       ]
     ) assert.equal(moved, Status.stale_handle);
     assert.ok(functions.tp_watch(raw.handle, far | 0, b) < 0);

@@ -201,6 +201,11 @@ pub const answer_reserve: u32 = 4;
 
 pub const send_flag_move: u8 = 1;
 pub const send_flag_answer: u8 = 2;
+/// `SendEntry.descriptors` names what was staged with `tp_descriptors_stage`.
+pub const send_flag_descriptors: u8 = 4;
+
+/// Most descriptors of one message.
+pub const message_descriptors_max: u32 = 8;
 
 /// 32 bytes. Common head of every submission: operation, flags, slot, generation.
 pub const HandleEntry = extern struct {
@@ -232,7 +237,7 @@ pub const SendEntry = extern struct {
     /// Bytes from the buffer's start.
     offset: u32,
     length: u32,
-    padding: u32,
+    descriptors: u32,
 };
 
 pub const BufferEntry = extern struct {
@@ -290,6 +295,9 @@ pub const Event = enum(u32) {
     /// A connection that was to be detached rests: it may be taken or handed off. `result`: 0, or
     /// the error that it ended with.
     detached = 12,
+    /// Descriptors came with the bytes that the connection's next `data` tells of. `result` and
+    /// `buffer_generation`: what `tp_descriptors_read` reads them by.
+    descriptors = 13,
 };
 
 /// 32 bytes.
@@ -638,6 +646,8 @@ pub const StreamOptions = extern struct {
     /// 0: none. Else the connection ends with ETIMEDOUT when no byte has moved in either direction
     /// for so long, in milliseconds, at most 1,073,741,824.
     idle_timeout_ms: u32,
+    /// 1: descriptors may come with the bytes, and may be sent. Unix sockets only.
+    descriptors: u32,
     socket: SocketOptions,
 };
 
@@ -938,6 +948,36 @@ pub const functions = [_]Function{
         .result = .i32,
         .about = "Another descriptor of a listener, the caller's. From then on closing the " ++
             "listener leaves the others of its descriptors listening.",
+    },
+    .{
+        .name = "tp_descriptors_stage",
+        .parameters = &.{
+            .{ "loop", .u32 },
+            .{ "descriptors", .buffer },
+            .{ "length", .u32 },
+        },
+        .result = .i32,
+        .about = "Duplicates at most `message_descriptors_max` descriptors (i32) for a send: " ++
+            "what its entry names, or EBADF, `exhausted`. `Header.result_generation` belongs " ++
+            "to it.",
+    },
+    .{
+        .name = "tp_descriptors_read",
+        .parameters = &.{
+            .{ "loop", .u32 },
+            .{ "staged", .u32 },
+            .{ "descriptors", .buffer },
+            .{ "length", .u32 },
+        },
+        .result = .i32,
+        .about = "Gives out descriptors that `descriptors` told of, as far as there is room for " ++
+            "them behind their generation, and closes the others. How many.",
+    },
+    .{
+        .name = "tp_descriptors_forgo",
+        .parameters = &.{ .{ "loop", .u32 }, .{ "staged", .u32 }, .{ "generation", .u32 } },
+        .result = .i32,
+        .about = "Closes what was staged and will not be sent.",
     },
     .{
         .name = "tp_descriptor_close",

@@ -57,6 +57,7 @@ test {
     _ = @import("net/connection.zig");
     _ = @import("net/given.zig");
     _ = @import("net/held.zig");
+    _ = @import("net/passing.zig");
     _ = @import("net/send_queue.zig");
     _ = @import("net/transit.zig");
     _ = @import("simulation/close_test.zig");
@@ -68,6 +69,7 @@ test {
     _ = @import("sys/machine.zig");
     _ = @import("sys/memory_facts.zig");
     _ = @import("sys/pages.zig");
+    _ = @import("sys/rights.zig");
     _ = @import("sys/select.zig");
     _ = @import("sys/sockets.zig");
     _ = @import("sys/uring_test.zig");

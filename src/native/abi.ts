@@ -5,7 +5,7 @@
 // of an f64. The offset of a nested struct is counted in that struct's alignment.
 // `byte_length` is the size in bytes.
 
-export const layout_hash = 0x682b0b8e;
+export const layout_hash = 0x0f0314fc;
 export const abi_version = 1;
 export const ready_readable = 1;
 export const ready_writable = 2;
@@ -17,6 +17,8 @@ export const detach_flag_travels = 1;
 export const answer_reserve = 4;
 export const send_flag_move = 1;
 export const send_flag_answer = 2;
+export const send_flag_descriptors = 4;
+export const message_descriptors_max = 8;
 export const header_bytes = 512;
 export const address_bytes_max = 108;
 export const buffer_unit = 512;
@@ -176,7 +178,7 @@ export const SendEntry = {
   buffer_generation: 4,
   offset: 5,
   length: 6,
-  padding: 7,
+  descriptors: 7,
 } as const;
 
 export const BufferEntry = {
@@ -216,6 +218,7 @@ export const Event = {
   ready: 10,
   rung: 11,
   detached: 12,
+  descriptors: 13,
 } as const;
 
 export type Event = (typeof Event)[keyof typeof Event];
@@ -413,7 +416,7 @@ export const AdoptOptions = {
 } as const;
 
 export const ListenOptions = {
-  byte_length: 244,
+  byte_length: 248,
   size: 0,
   address: 1,
   backlog: 32,
@@ -421,7 +424,7 @@ export const ListenOptions = {
 } as const;
 
 export const ConnectOptions = {
-  byte_length: 244,
+  byte_length: 248,
   size: 0,
   address: 1,
   timeout_ms: 32,
@@ -429,7 +432,7 @@ export const ConnectOptions = {
 } as const;
 
 export const ConnectionOptions = {
-  byte_length: 136,
+  byte_length: 140,
   size: 0,
   descriptor: 1,
   slot: 2,
@@ -440,13 +443,14 @@ export const ConnectionOptions = {
 } as const;
 
 export const StreamOptions = {
-  byte_length: 112,
+  byte_length: 116,
   high_water_mark: 0,
   linger_timeout_ms: 1,
   allow_half_open: 2,
   receive_credits: 3,
   idle_timeout_ms: 4,
-  socket: 5,
+  descriptors: 5,
+  socket: 6,
 } as const;
 
 export const SocketOption = {
@@ -548,6 +552,9 @@ export const signatures = {
   tp_connection_hand_off: { parameters: ["u32", "u32", "u32"], result: "i32" },
   tp_connection_receive: { parameters: ["u32", "buffer", "u32"], result: "i32" },
   tp_listener_share: { parameters: ["u32", "u32", "u32"], result: "i32" },
+  tp_descriptors_stage: { parameters: ["u32", "buffer", "u32"], result: "i32" },
+  tp_descriptors_read: { parameters: ["u32", "u32", "buffer", "u32"], result: "i32" },
+  tp_descriptors_forgo: { parameters: ["u32", "u32", "u32"], result: "i32" },
   tp_descriptor_close: { parameters: ["i32"], result: "i32" },
   tp_descriptor_inherit: { parameters: ["i32"], result: "i32" },
   tp_watch: { parameters: ["u32", "i32", "u32"], result: "i32" },
@@ -668,6 +675,25 @@ export interface Functions {
    * others of its descriptors listening.
    */
   tp_listener_share(loop: number, slot: number, generation: number): number;
+  /**
+   * Duplicates at most `message_descriptors_max` descriptors (i32) for a send: what its entry
+   * names, or EBADF, `exhausted`. `Header.result_generation` belongs to it.
+   */
+  tp_descriptors_stage(loop: number, descriptors: Uint8Array, length: number): number;
+  /**
+   * Gives out descriptors that `descriptors` told of, as far as there is room for them behind
+   * their generation, and closes the others. How many.
+   */
+  tp_descriptors_read(
+    loop: number,
+    staged: number,
+    descriptors: Uint8Array,
+    length: number,
+  ): number;
+  /**
+   * Closes what was staged and will not be sent.
+   */
+  tp_descriptors_forgo(loop: number, staged: number, generation: number): number;
   /**
    * Closes a descriptor that this library has given out. EBADF for any other.
    */

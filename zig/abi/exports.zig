@@ -213,6 +213,27 @@ fn tp_listener_share(loop: u32, slot: u32, generation: u32) callconv(.c) i32 {
     };
 }
 
+fn tp_descriptors_stage(loop: u32, descriptors: [*]u8, length: u32) callconv(.c) i32 {
+    const any = registry.find(loop) catch |err| return find_status(err);
+    return switch (any) {
+        inline else => |instance| moving.stage(instance, descriptors, length),
+    };
+}
+
+fn tp_descriptors_read(loop: u32, staged: u32, descriptors: [*]u8, length: u32) callconv(.c) i32 {
+    const any = registry.find(loop) catch |err| return find_status(err);
+    return switch (any) {
+        inline else => |instance| moving.read_descriptors(instance, staged, descriptors, length),
+    };
+}
+
+fn tp_descriptors_forgo(loop: u32, staged: u32, generation: u32) callconv(.c) i32 {
+    const any = registry.find(loop) catch |err| return find_status(err);
+    return switch (any) {
+        inline else => |instance| instance.work.net.streams.passing.forgo(staged, generation),
+    };
+}
+
 fn tp_descriptor_close(descriptor: i32) callconv(.c) i32 {
     return moving.close(descriptor);
 }

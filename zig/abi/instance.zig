@@ -235,6 +235,7 @@ pub fn Instance(comptime Backend: type) type {
         pub fn listen(self: *Self, options: *const layout.ListenOptions) i32 {
             if (!valid_stream(self.pool.buffer_size, &options.stream)) return bad_argument;
             if (options.backlog == 0 or options.backlog > 65_535) return bad_argument;
+            if (!self.may_pass(&options.stream)) return unsupported;
             var failed: layout.Syscall = .none;
             const slot = self.work.net.listeners.listen(options, &failed);
             if (slot < 0) return self.refuse(slot, failed);
@@ -246,6 +247,7 @@ pub fn Instance(comptime Backend: type) type {
 
         pub fn connect(self: *Self, options: *const layout.ConnectOptions) i32 {
             if (!valid_stream(self.pool.buffer_size, &options.stream)) return bad_argument;
+            if (!self.may_pass(&options.stream)) return unsupported;
             var failed: layout.Syscall = .none;
             const slot = self.work.net.streams.connect(options, &failed);
             if (slot < 0) return self.refuse(slot, failed);
@@ -257,7 +259,13 @@ pub fn Instance(comptime Backend: type) type {
 
         pub fn adopt_connection(self: *Self, options: *const layout.ConnectionOptions) i32 {
             if (!valid_stream(self.pool.buffer_size, &options.stream)) return bad_argument;
+            if (!self.may_pass(&options.stream)) return unsupported;
             return moving.adopt(self, options);
+        }
+
+        /// Messages do not go with shared buffers.
+        fn may_pass(self: *Self, options: *const layout.StreamOptions) bool {
+            return options.descriptors == 0 or !contract.shares_buffers(&self.loop.backend);
         }
 
         pub fn receive_connection(self: *Self, options: *const layout.ConnectionOptions) i32 {
@@ -315,10 +323,12 @@ pub fn Instance(comptime Backend: type) type {
 }
 
 const bad_argument = @intFromEnum(layout.Status.bad_argument);
+const unsupported = @intFromEnum(layout.Status.unsupported);
 
 fn valid_stream(buffer_size: u32, options: *const layout.StreamOptions) bool {
     return socket_options.check(&options.socket) and
         options.idle_timeout_ms <= 1 << 30 and
+        options.descriptors <= 1 and
         options.high_water_mark >= 2 * buffer_size and
         options.high_water_mark <= 1 << 30 and
         options.linger_timeout_ms <= 1 << 30 and

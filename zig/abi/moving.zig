@@ -4,6 +4,7 @@
 const std = @import("std");
 const layout = @import("../layout.zig");
 const kernel = @import("../sys/kernel.zig");
+const rights = @import("../sys/rights.zig");
 const sockets = @import("../sys/sockets.zig");
 const given = @import("../net/given.zig");
 const memory = @import("memory.zig");
@@ -73,6 +74,36 @@ pub fn hand_off(instance: anytype, slot: u32, generation: u32) i32 {
 
 pub fn share(instance: anytype, slot: u32, generation: u32) i32 {
     return instance.refuse(instance.work.net.listeners.share(slot, generation), .fcntl);
+}
+
+const word_bytes = @sizeOf(i32);
+
+/// Words of a script's memory, which may lie at any address.
+fn words_of(bytes: [*]u8, length: u32) ?[]align(1) i32 {
+    if (length % word_bytes != 0) return null;
+    const words: [*]align(1) i32 = @ptrCast(bytes);
+    return words[0 .. length / word_bytes];
+}
+
+pub fn stage(instance: anytype, bytes: [*]u8, length: u32) i32 {
+    const bad = @intFromEnum(layout.Status.bad_argument);
+    const words = words_of(bytes, length) orelse return bad;
+    if (words.len > rights.descriptors_max) return bad;
+    var descriptors: [rights.descriptors_max]i32 = undefined;
+    for (words, descriptors[0..words.len]) |word, *descriptor| descriptor.* = word;
+    const passing = &instance.work.net.streams.passing;
+    const index = passing.stage(descriptors[0..words.len]);
+    if (index < 0) return instance.refuse(index, .fcntl);
+    instance.loop.channel.header.result_generation = passing.generation_of(@intCast(index));
+    return index;
+}
+
+/// The first word is the generation of what is read.
+pub fn read_descriptors(instance: anytype, index: u32, bytes: [*]u8, length: u32) i32 {
+    const words = words_of(bytes, length) orelse return @intFromEnum(layout.Status.bad_argument);
+    if (words.len == 0) return @intFromEnum(layout.Status.bad_argument);
+    const generation: u32 = @bitCast(words[0]);
+    return instance.work.net.streams.passing.read(index, generation, words[1..]);
 }
 
 pub fn close(descriptor: i32) i32 {

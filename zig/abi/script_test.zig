@@ -139,7 +139,7 @@ pub fn Script(comptime Backend: type) type {
                 .timer => self.timers += 1,
                 .listener_error => self.last_error = completion.result,
                 .detached => self.detached += 1,
-                .listener_closed, .memory_released, .ready, .rung => {},
+                .descriptors, .listener_closed, .memory_released, .ready, .rung => {},
             }
         }
 
@@ -204,6 +204,7 @@ pub const stream_options: layout.StreamOptions = .{
     .allow_half_open = 0,
     .receive_credits = 64,
     .idle_timeout_ms = 0,
+    .descriptors = 0,
     .socket = no_delay,
 };
 

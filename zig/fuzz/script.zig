@@ -235,7 +235,7 @@ pub const Script = struct {
             } else if (connections.has(handle.name, handle.generation) == false) {
                 @panic("a connection opened that nobody asked for");
             },
-            .data, .end, .drain, .detached => {
+            .data, .end, .drain, .detached, .descriptors => {
                 if (connections.has(handle.name, handle.generation) == false) {
                     @panic("a connection that is closed reported something");
                 }

@@ -12,6 +12,7 @@ const address_module = @import("address.zig");
 const Connection = @import("connection.zig").Connection;
 const given = @import("given.zig");
 const Part = @import("held.zig").Part;
+const may_pass = @import("messages.zig").may_pass;
 const socket_options = @import("socket_options.zig");
 const transit = @import("transit.zig");
 
@@ -31,6 +32,7 @@ pub fn Arriving(comptime Streams: type) type {
             var family: u32 = 0;
             var rc = sockets.check_stream(descriptor, .connected, &family);
             if (rc < 0) return rc;
+            if (!may_pass(options, family)) return @intFromEnum(layout.Status.bad_argument);
             if (descriptor >= Backend.descriptors_max) {
                 return @intFromEnum(layout.Status.descriptor_limit);
             }
@@ -99,6 +101,7 @@ pub fn Arriving(comptime Streams: type) type {
                 if (options) |wanted| wanted.* else content.options,
             );
             const connection = &streams.connections[slot];
+            connection.options.descriptors = content.options.descriptors;
             connection.shutdown_wanted = content.shut;
             connection.shutdown_done = content.shut;
             connection.failure = content.failure;

@@ -5,6 +5,7 @@ const layout = @import("../layout.zig");
 const kernel = @import("../sys/kernel.zig");
 const Link = @import("../memory/list.zig").Link;
 const Held = @import("held.zig").Held;
+const Arrivals = @import("passing.zig").Arrivals;
 const SendQueue = @import("send_queue.zig").SendQueue;
 
 pub const State = enum(u8) {
@@ -79,6 +80,8 @@ pub const Connection = struct {
     held: Held,
     /// Of one that is being detached: what was delivered and not looked at, before what is held.
     returned: Held,
+    /// Descriptors that arrived and were not told of.
+    arrivals: Arrivals,
     /// Receive buffers that it answers for: held back, with the script, or on their way on. Parts
     /// of shared buffers do not count.
     buffers: u32,
@@ -138,6 +141,7 @@ pub const Connection = struct {
             .queue = .empty,
             .held = .empty,
             .returned = .empty,
+            .arrivals = .empty,
             .buffers = 0,
             .delivered_bytes = 0,
             .delivered_turn = 0,
@@ -146,6 +150,11 @@ pub const Connection = struct {
             .bufferless = kept[2],
             .squeezed = kept[3],
         };
+    }
+
+    /// Whether descriptors come and go with its bytes.
+    pub fn passes(self: *const Connection) bool {
+        return self.options.descriptors != 0;
     }
 
     pub fn has_operations(self: *const Connection) bool {

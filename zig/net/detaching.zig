@@ -29,6 +29,8 @@ pub fn Detaching(comptime Streams: type) type {
         /// False when it cannot be asked for now, or was already.
         pub fn want(connection: *Connection, travels: bool) bool {
             if (connection.state != .open or connection.detach != .none) return false;
+            // Descriptors that came and were not told of have no way to go along.
+            if (connection.passes()) return false;
             connection.detach = .wanted;
             connection.travels = travels;
             return true;

@@ -12,6 +12,7 @@ const kernel = @import("../sys/kernel.zig");
 const mapped = @import("../memory/mapped.zig");
 const plain = @import("../loop/channel.zig").plain;
 const address_module = @import("address.zig");
+const may_pass = @import("messages.zig").may_pass;
 const Draining = @import("draining.zig").Draining;
 const given = @import("given.zig");
 const socket_options = @import("socket_options.zig");
@@ -133,6 +134,9 @@ pub fn Listeners(comptime Loop: type, comptime Streams: type) type {
             const slot = self.free_slot() orelse return @intFromEnum(layout.Status.exhausted);
             failed.* = .socket;
             const family = address_module.family(&address);
+            if (!may_pass(&options.stream, family)) {
+                return @intFromEnum(layout.Status.bad_argument);
+            }
             const descriptor = sockets.open_stream(family, Loop.Backend.nonblocking);
             if (descriptor < 0) return descriptor;
             if (descriptor >= Loop.Backend.descriptors_max) {
@@ -162,6 +166,9 @@ pub fn Listeners(comptime Loop: type, comptime Streams: type) type {
             if (rc < 0) return rc;
             if (descriptor >= Loop.Backend.descriptors_max) {
                 return @intFromEnum(layout.Status.descriptor_limit);
+            }
+            if (!may_pass(&options.stream, family)) {
+                return @intFromEnum(layout.Status.bad_argument);
             }
             if (self.owns(descriptor) or self.streams.owns(descriptor, .{})) {
                 return kernel.negative(.EXIST);

@@ -7,6 +7,7 @@ const std = @import("std");
 const contract = @import("../backend/contract.zig");
 const kernel = @import("../sys/kernel.zig");
 const plain = @import("../loop/channel.zig").plain;
+const messages = @import("messages.zig");
 const Connection = @import("connection.zig").Connection;
 const Held = @import("held.zig").Held;
 const Part = @import("held.zig").Part;
@@ -28,12 +29,18 @@ pub fn Receiving(comptime Streams: type) type {
                 connection.receive_cancelled = false;
             }
             const result = completion.result;
+            if (completion.kind == .receive_message and completion.buffer != contract.no_buffer) {
+                messages.unpack(streams, connection, completion.buffer, @intCast(result));
+                // An end has a buffer as well.
+                if (result == 0) streams.release(completion.buffer);
+            }
             if (result > 0) {
                 arrived(streams, slot, connection, .{
                     .buffer = completion.buffer,
                     .offset = completion.offset,
                     .length = @intCast(result),
                 });
+                if (connection.passes()) connection.arrivals.received += @intCast(result);
                 if (completion.more) return;
             } else if (result == 0) {
                 connection.peer_ended = true;
@@ -92,6 +99,7 @@ pub fn Receiving(comptime Streams: type) type {
             if (state.borrowed == std.math.maxInt(u16)) return false;
             if (!connection.may_deliver(turn, part.length)) return false;
             state.borrowed += 1;
+            if (connection.passes()) messages.tell(streams, slot, connection, part.length);
             channel.emit_data(.{
                 .event = .data,
                 .slot = slot,
@@ -120,6 +128,7 @@ pub fn Receiving(comptime Streams: type) type {
         }
 
         pub fn drop_held(streams: *Streams, connection: *Connection) void {
+            if (connection.passes()) streams.passing.drop_arrivals(&connection.arrivals);
             for ([_]*Held{ &connection.returned, &connection.held }) |held| {
                 while (held.pop(streams.loop.pool, &streams.held_nodes)) |part| {
                     streams.release(part.buffer);
@@ -135,17 +144,20 @@ pub fn Receiving(comptime Streams: type) type {
                 streams.squeezed.push(streams.connections, slot);
             }
             if (connection.receiving) {
-                if (stopped and !connection.receive_cancelled) cancel(streams, slot, connection);
+                // One that receives messages goes on at their end.
+                const over = stopped or (connection.peer_ended and connection.passes());
+                if (over and !connection.receive_cancelled) cancel(streams, slot, connection);
                 return;
             }
             if (stopped or connection.peer_ended or connection.failure != 0) return;
             if (connection.starved.linked) return;
-            connection.receiving = streams.loop.backend.receive(
-                slot,
-                connection.generation,
-                connection.descriptor,
-                streams.may_burst(connection),
-            );
+            const backend = &streams.loop.backend;
+            const generation = connection.generation;
+            const descriptor = connection.descriptor;
+            connection.receiving = if (connection.passes())
+                backend.receive_message(slot, generation, descriptor)
+            else
+                backend.receive(slot, generation, descriptor, streams.may_burst(connection));
             if (!connection.receiving) streams.attention.push(streams.connections, slot);
         }
 
@@ -154,7 +166,7 @@ pub fn Receiving(comptime Streams: type) type {
                 slot,
                 connection.generation,
                 connection.descriptor,
-                .receive,
+                if (connection.passes()) .receive_message else .receive,
             );
             if (!connection.receive_cancelled) {
                 streams.attention.push(streams.connections, slot);

@@ -20,6 +20,7 @@ const Freed = @import("../memory/pool.zig").Freed;
 const List = @import("../memory/list.zig").List;
 const held = @import("held.zig");
 const Nodes = @import("send_queue.zig").Nodes;
+const Passing = @import("passing.zig").Passing;
 const Receiving = @import("receiving.zig").Receiving;
 const Sending = @import("sending.zig").Sending;
 const Slots = @import("slots.zig").Slots;
@@ -52,6 +53,7 @@ pub fn Streams(comptime Loop: type) type {
         connections: []Connection,
         nodes: Nodes,
         held_nodes: held.Nodes,
+        passing: Passing,
         slots: Slots,
         /// By slot, the peer of a connect under way: the kernel reads it when it takes the
         /// operation.
@@ -90,6 +92,7 @@ pub fn Streams(comptime Loop: type) type {
                 .loop = loop,
                 .connections = connections,
                 .nodes = nodes,
+                .passing = try .init(),
                 .held_nodes = try .of(contract.shares_buffers(&loop.backend)),
                 .slots = slots,
                 .addresses = addresses,
@@ -108,6 +111,7 @@ pub fn Streams(comptime Loop: type) type {
             for (self.connections[0..self.slots.fresh]) |*connection| {
                 if (connection.state != .free) sockets.reset(connection.descriptor);
             }
+            self.passing.deinit();
             self.held_nodes.deinit();
             self.nodes.deinit();
             self.slots.deinit();
@@ -215,10 +219,10 @@ pub fn Streams(comptime Loop: type) type {
             }
             if (has_buffer and completion.share == .whole) connection.buffers += 1;
             switch (completion.kind) {
-                .receive => Receive.complete(self, slot, connection, completion),
+                .receive, .receive_message => Receive.complete(self, slot, connection, completion),
                 .send => Send.complete(self, slot, connection, completion.result),
                 .connect => Connect.complete(self, slot, connection, completion.result),
-                .accept, .receive_message, .poll, .message, .released => unreachable,
+                .accept, .poll, .message, .released => unreachable,
             }
         }
 

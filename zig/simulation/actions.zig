@@ -66,6 +66,7 @@ fn choose_stream(host: *Host) layout.StreamOptions {
         else
             random.intRangeAtMost(u32, 40, 200),
         .idle_timeout_ms = 0,
+        .descriptors = 0,
         .socket = socket,
     };
 }

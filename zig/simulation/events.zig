@@ -18,7 +18,7 @@ pub fn dispatch(host: *Host, event: layout.Completion) void {
         event.length,
     });
     switch (event.event) {
-        .none, .ready, .rung, .detached => host.fail("an event of no kind", .{}),
+        .none, .ready, .rung, .detached, .descriptors => host.fail("an event of no kind", .{}),
         .memory_released => memory_released(host, event),
         .open => opened(host, event),
         .data => data(host, event),

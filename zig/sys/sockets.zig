@@ -137,6 +137,19 @@ pub fn send_vectors(descriptor: i32, vectors: []const std.posix.iovec_const) i32
     return kernel.result(calls.sendmsg(descriptor, &header, system.send_flags));
 }
 
+/// The same as `send`, with control data.
+pub fn send_control(descriptor: i32, bytes: []const u8, control: []align(8) const u8) i32 {
+    const Header = calls.msghdr_const;
+    var vector = [1]std.posix.iovec_const{.{ .base = bytes.ptr, .len = bytes.len }};
+    const header = std.mem.zeroInit(Header, .{
+        .iov = &vector,
+        .iovlen = 1,
+        .control = control.ptr,
+        .controllen = @as(@FieldType(Header, "controllen"), @intCast(control.len)),
+    });
+    return kernel.result(calls.sendmsg(descriptor, &header, system.send_flags));
+}
+
 /// The number of bytes received, 0 at the peer's end, or EAGAIN.
 pub fn receive(descriptor: i32, bytes: []u8) i32 {
     const flags = calls.MSG.DONTWAIT;
