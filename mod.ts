@@ -36,6 +36,7 @@ export type { HugePages, PoolOptions, QuarantineOptions } from "./src/pool_optio
 export type { AdoptOptions, NativeMemory, Pool } from "./src/pool.ts";
 export type { MemoryGrantStats, PageSize, PoolStats } from "./src/pool_stats.ts";
 export type { LeakedLease, LeakReport } from "./src/leaks.ts";
+export type { ShutdownOptions, ShutdownResult } from "./src/shutdown.ts";
 export type { LoopStats } from "./src/loop_stats.ts";
 export type {
   Listener,

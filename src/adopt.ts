@@ -14,7 +14,7 @@ import { ConnectionOptions as Layout, Header, Status } from "./native/abi.ts";
 import { checkHandlers } from "./options.ts";
 import { writeStreamOptions } from "./stream_options.ts";
 
-const handlerNames = ["open", "data", "end", "drain", "close", "descriptors"] as const;
+const handlerNames = ["open", "data", "end", "drain", "close", "draining", "descriptors"] as const;
 
 /** Takes over a connected stream socket; `open` follows in the next turn. */
 export function adopt(

@@ -32,7 +32,7 @@ export function connect(
   }
   const attempt = `connect ${resolved.text}`;
   loop.checkOpen(attempt);
-  checkHandlers(handlers, ["open", "data", "end", "drain", "close", "descriptors"]);
+  checkHandlers(handlers, ["open", "data", "end", "drain", "close", "draining", "descriptors"]);
   const { timeoutMs = defaultTimeoutMs, signal } = options;
   const words = new Uint32Array(Layout.byte_length / 4);
   words[Layout.size] = Layout.byte_length;

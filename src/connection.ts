@@ -46,6 +46,12 @@ export interface ConnectionHandlers {
   end?(conn: Connection): void;
   /** There is room again after `send` answered `"full"`. */
   drain?(conn: Connection): void;
+  /**
+   * The loop is being shut down: finish what is under way and close. Called once, also for a
+   * connection that opens meanwhile, after its `open`. Without this handler the connection is
+   * closed in order then, and what its peer still sends is discarded.
+   */
+  draining?(conn: Connection): void;
   /** The connection is gone; called exactly once. `error` is null after an orderly end. */
   close?(conn: Connection, error: IoError | null): void;
 }

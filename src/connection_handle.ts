@@ -58,6 +58,8 @@ export class ConnectionHandle implements Connection {
   hasArrived = false;
   /** Descriptors may come and go with its bytes. */
   passesDescriptors = false;
+  /** Its handler was told of a shutdown of the loop. */
+  isDraining = false;
   /** What becomes of it, once it was detached. */
   leaving: Leaving | null = null;
   /** A `drain` is owed and asked for. */

@@ -50,6 +50,7 @@ function takeOut(
   const descriptor = functions.tp_connection_take(handle, slot, generation);
   if (descriptor < 0) throw errorOfStatus(descriptor, "detach a connection");
   loop.connections[slot] = null;
+  loop.shutdown?.ended(conn);
   conn.expire();
   try {
     done({ descriptor, received, error });
@@ -75,6 +76,7 @@ function sendOff(conn: ConnectionHandle, done: (message: ConnectionMessage) => v
     generation: words[Header.result_generation],
   };
   loop.connections[conn.slot] = null;
+  loop.shutdown?.ended(conn);
   conn.expire();
   try {
     done(message);

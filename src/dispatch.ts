@@ -175,6 +175,7 @@ function open(loop: LoopState, at: number): void {
   loop.addConnection(conn);
   loop.currentConnection = conn;
   handlers.open?.(conn);
+  loop.shutdown?.opened(conn);
 }
 
 function connected(loop: LoopState, at: number): void {
@@ -183,11 +184,13 @@ function connected(loop: LoopState, at: number): void {
   if (conn.hasArrived) {
     conn.hasArrived = false;
     if (conn.state === "open") conn.handlers.open?.(conn);
+    loop.shutdown?.opened(conn);
     return;
   }
   if (conn.state !== "connecting") return;
   conn.opened();
   conn.handlers.open?.(conn);
+  loop.shutdown?.opened(conn);
 }
 
 function end(loop: LoopState, at: number): void {
@@ -201,6 +204,7 @@ function closed(loop: LoopState, at: number): void {
   const conn = connectionAt(loop, at);
   if (conn === null) return;
   loop.connections[conn.slot] = null;
+  loop.shutdown?.ended(conn);
   const result = loop.signed[at + Completion.result];
   conn.ended(result < 0 ? endError(conn, result) : null);
 }
@@ -253,4 +257,5 @@ function listenerClosed(loop: LoopState, at: number): void {
   if (listener === null || listener.generation !== loop.words[at + Completion.generation]) return;
   loop.listeners[slot] = null;
   listener.ended();
+  loop.shutdown?.listenerEnded();
 }

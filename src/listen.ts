@@ -7,7 +7,7 @@
 import { type Endpoint, type ResolvedEndpoint, resolveEndpoint } from "./endpoint.ts";
 import { type DescriptorEndpoint, resolveDescriptor } from "./descriptor_endpoint.ts";
 import { adoptError } from "./adopt.ts";
-import { errorOfStatus, type IoError } from "./io_error.ts";
+import { errorOfStatus, IoError } from "./io_error.ts";
 import { ListenerHandle, type ListenerHandlers, type ListenOptions } from "./listener.ts";
 import type { LoopState } from "./loop_state.ts";
 import { AddressFamily, Header, ListenOptions as Layout, StreamOptions } from "./native/abi.ts";
@@ -29,7 +29,19 @@ export function listen(
   const resolved = resolveDescriptor(endpoint) ?? resolveEndpoint(endpoint as string | Endpoint);
   const { family } = resolved;
   loop.checkOpen(`listen ${resolved.text}`);
-  checkHandlers(handlers, ["open", "data", "end", "drain", "close", "descriptors", "error"]);
+  if (loop.shutdown !== null) {
+    throw new IoError("LOOP_CLOSED", `listen ${resolved.text}: the loop is being shut down`);
+  }
+  checkHandlers(handlers, [
+    "open",
+    "data",
+    "end",
+    "drain",
+    "close",
+    "draining",
+    "descriptors",
+    "error",
+  ]);
   const { backlog = defaultBacklog } = options;
   const words = new Uint32Array(Layout.byte_length / 4);
   words[Layout.size] = Layout.byte_length;

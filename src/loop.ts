@@ -36,6 +36,7 @@ import type { Pool } from "./pool.ts";
 import { setPoolOf } from "./pool_of.ts";
 import { loadLibrary } from "./native/library.ts";
 import { run } from "./run.ts";
+import { shutdown, type ShutdownOptions, type ShutdownResult } from "./shutdown.ts";
 import { type Timer, TimerHandle, type TimerOptions } from "./timer.ts";
 import { type Watch, watch, type WatchHandler, type WatchOptions } from "./watch.ts";
 
@@ -383,6 +384,37 @@ export class Loop implements Disposable {
   stats(): LoopStats {
     const { lastStats, words, doubles } = this.#state;
     return lastStats ?? readStats(words, doubles);
+  }
+
+  /**
+   * Ends everything in order, within a time limit: listeners close once what waits to be accepted
+   * is, each connection hears `draining` and closes when its work is done, and what is left when
+   * the time is over is aborted. The loop has to be driven meanwhile, and stays open; timers,
+   * watches and doorbells go on. Called again, it gives the same promise.
+   *
+   * @param options How long it may take.
+   * @returns Resolves when no listener and no connection is left, with what became of them.
+   * @throws {IoError} `INVALID_OPTION`, `EXHAUSTED` without a free timer, `LOOP_CLOSED`.
+   *
+   * @example Let requests finish for ten seconds at the most
+   * ```ts
+   * import { Loop } from "@twinpoll/twinpoll";
+   *
+   * const loop = new Loop();
+   * loop.listen("tcp://127.0.0.1:0", {
+   *   data(conn, lease) {
+   *     conn.send(lease);
+   *   },
+   *   draining: (conn) => conn.close(), // a server waits for the answer that is under way
+   * });
+   * loop.attach();
+   * const { closed, aborted } = await loop.shutdown({ timeoutMs: 10_000 });
+   * console.log(`${closed} ended, ${aborted} were aborted`);
+   * loop.close();
+   * ```
+   */
+  shutdown(options: ShutdownOptions = {}): Promise<ShutdownResult> {
+    return shutdown(this.#state, options);
   }
 
   /**
