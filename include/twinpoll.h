@@ -16,7 +16,7 @@ extern "C" {
 #define TP_ASSERT_SIZE(type, bytes) struct tp_size_is_checked_from_c11_on
 #endif
 
-#define TP_LAYOUT_HASH UINT32_C(0x0f0314fc)
+#define TP_LAYOUT_HASH UINT32_C(0x1d577d5c)
 #define TP_ABI_VERSION UINT32_C(1)
 #define TP_READY_READABLE UINT32_C(1)
 #define TP_READY_WRITABLE UINT32_C(2)
@@ -82,6 +82,7 @@ enum tp_status {
     TP_STATUS_NOT_GRANTED = -10014,
     TP_STATUS_DESCRIPTOR_LIMIT = -10015,
     TP_STATUS_UNSUPPORTED = -10016,
+    TP_STATUS_IDLE_TIMEOUT = -10017,
 };
 
 enum tp_reason {
@@ -198,6 +199,11 @@ enum tp_ring_feature {
     TP_RING_FEATURE_NAPI = 128,
     TP_RING_FEATURE_CLONE_BUFFERS = 256,
     TP_RING_FEATURE_SEND_MESSAGE = 512,
+};
+
+enum tp_socket_kind {
+    TP_SOCKET_KIND_CONNECTION = 0,
+    TP_SOCKET_KIND_LISTENER = 1,
 };
 
 enum tp_socket_option {
@@ -330,7 +336,7 @@ struct tp_header {
     uint32_t open_listeners;
     uint32_t open_watches;
     uint32_t result_offset;
-    uint32_t padding;
+    uint32_t error_option;
 };
 TP_ASSERT_SIZE(struct tp_header, 296);
 
@@ -438,17 +444,20 @@ struct tp_stream_options {
     uint32_t receive_credits;
     uint32_t idle_timeout_ms;
     uint32_t descriptors;
+    uint32_t best_effort;
     struct tp_socket_options socket;
 };
-TP_ASSERT_SIZE(struct tp_stream_options, 116);
+TP_ASSERT_SIZE(struct tp_stream_options, 120);
 
 struct tp_listen_options {
     uint32_t size;
     struct tp_address address;
     uint32_t backlog;
+    uint32_t unlink_stale;
+    uint32_t mode;
     struct tp_stream_options stream;
 };
-TP_ASSERT_SIZE(struct tp_listen_options, 248);
+TP_ASSERT_SIZE(struct tp_listen_options, 260);
 
 struct tp_connect_options {
     uint32_t size;
@@ -456,7 +465,7 @@ struct tp_connect_options {
     uint32_t timeout_ms;
     struct tp_stream_options stream;
 };
-TP_ASSERT_SIZE(struct tp_connect_options, 248);
+TP_ASSERT_SIZE(struct tp_connect_options, 252);
 
 struct tp_connection_options {
     uint32_t size;
@@ -467,7 +476,28 @@ struct tp_connection_options {
     uint32_t has_stream;
     struct tp_stream_options stream;
 };
-TP_ASSERT_SIZE(struct tp_connection_options, 140);
+TP_ASSERT_SIZE(struct tp_connection_options, 144);
+
+struct tp_socket_control {
+    uint32_t size;
+    uint32_t kind;
+    uint32_t slot;
+    uint32_t generation;
+    uint32_t idle_timeout_ms;
+    uint32_t best_effort;
+    struct tp_socket_options socket;
+};
+TP_ASSERT_SIZE(struct tp_socket_control, 116);
+
+struct tp_peer_credentials {
+    uint32_t size;
+    uint32_t slot;
+    uint32_t generation;
+    uint32_t pid;
+    uint32_t uid;
+    uint32_t gid;
+};
+TP_ASSERT_SIZE(struct tp_peer_credentials, 24);
 
 struct tp_backend_report {
     uint32_t available;
@@ -659,6 +689,22 @@ int32_t tp_descriptor_close(int32_t descriptor);
  * that are executed.
  */
 int32_t tp_descriptor_inherit(int32_t descriptor);
+
+/*
+ * Changes options of an open connection or listener (`SocketControl`). What a refusal is about is
+ * in `Header.error_option`; options before it are changed.
+ */
+int32_t tp_socket_configure(uint32_t loop, uint8_t *control, uint32_t length);
+
+/*
+ * Reads options of an open connection or listener into its `SocketControl`.
+ */
+int32_t tp_socket_read(uint32_t loop, uint8_t *control, uint32_t length);
+
+/*
+ * Fills the `PeerCredentials` of a Unix connection. `unsupported` for others.
+ */
+int32_t tp_peer_credentials(uint32_t loop, uint8_t *credentials, uint32_t length);
 
 /*
  * Watches a descriptor of the caller for `ready_readable`, `ready_writable`, or both, with

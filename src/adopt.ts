@@ -12,6 +12,7 @@ import { errorOfStatus, IoError, type IoErrorOptions } from "./io_error.ts";
 import type { LoopState } from "./loop_state.ts";
 import { ConnectionOptions as Layout, Header, Status } from "./native/abi.ts";
 import { checkHandlers } from "./options.ts";
+import { optionError } from "./socket_control.ts";
 import { writeStreamOptions } from "./stream_options.ts";
 
 const handlerNames = ["open", "data", "end", "drain", "close", "draining", "descriptors"] as const;
@@ -30,7 +31,7 @@ export function adopt(
   const words = new Uint32Array(Layout.byte_length / 4);
   words[Layout.size] = Layout.byte_length;
   words[Layout.descriptor] = descriptor;
-  const mark = writeStreamOptions(words, Layout.stream, options, loop);
+  const mark = writeStreamOptions(words, Layout.stream, options, loop, "unix");
   const { functions, handle } = loop;
   const bytes = new Uint8Array(words.buffer);
   const slot = functions.tp_connection_adopt(handle, bytes, bytes.length);
@@ -57,7 +58,7 @@ export function receive(
   words[Layout.pool_key] = message.process;
   if (options !== undefined) {
     words[Layout.has_stream] = 1;
-    writeStreamOptions(words, Layout.stream, options, loop);
+    writeStreamOptions(words, Layout.stream, options, loop, "unix");
   }
   const { functions, handle } = loop;
   const bytes = new Uint8Array(words.buffer);
@@ -96,7 +97,7 @@ const advices: Readonly<Record<string, string>> = {
 
 /** The error for a descriptor that cannot be taken over. */
 export function adoptError(loop: LoopState, status: number, attempt: string): IoError {
-  const error = errorOfStatus(status, attempt, loop.words[Header.error_syscall]);
+  const error = optionError(loop, status, attempt);
   const advice = advices[error.code];
   if (advice === undefined) return error;
   const details: IoErrorOptions = { advice };

@@ -29,10 +29,19 @@ import {
   send_flag_answer,
   send_flag_descriptors,
   send_flag_move,
+  SocketKind,
 } from "./native/abi.ts";
 import type { PoolHandle } from "./pool.ts";
 import { emptyMessage, forgo, stage } from "./passed_descriptors.ts";
 import { readAddress, type SocketAddress } from "./socket_address.ts";
+import {
+  type ConnectionSettings,
+  getOption,
+  type PeerCredentials,
+  readCredentials,
+  setOptions,
+} from "./socket_control.ts";
+import type { SocketOptionName, SocketOptionValues } from "./socket_options.ts";
 import type { SubmissionQueue } from "./submission_queue.ts";
 
 const encoder = new TextEncoder();
@@ -114,6 +123,11 @@ export class ConnectionHandle implements Connection {
     return this.knownRemote;
   }
 
+  get peerCredentials(): PeerCredentials {
+    if (this.state === "closed") throw this.#stale();
+    return readCredentials(this);
+  }
+
   get queuedBytes(): number {
     return this.state === "closed" ? 0 : this.#words[this.#queuedAt];
   }
@@ -156,6 +170,16 @@ export class ConnectionHandle implements Connection {
     this.isAborted = true;
     this.state = "closing";
     this.#queue.handle(Operation.abort, this.slot, this.generation);
+  }
+
+  setOptions(options: ConnectionSettings): void {
+    if (this.state === "closed") throw this.#stale();
+    setOptions(this, SocketKind.connection, options);
+  }
+
+  getOption<Name extends SocketOptionName>(name: Name): SocketOptionValues[Name] {
+    if (this.state === "closed") throw this.#stale();
+    return getOption(this, SocketKind.connection, name);
   }
 
   ref(): void {

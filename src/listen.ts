@@ -5,15 +5,22 @@
  */
 
 import { type Endpoint, type ResolvedEndpoint, resolveEndpoint } from "./endpoint.ts";
-import { type DescriptorEndpoint, resolveDescriptor } from "./descriptor_endpoint.ts";
 import { adoptError } from "./adopt.ts";
+import { type DescriptorEndpoint, resolveDescriptor } from "./descriptor_endpoint.ts";
 import { errorOfStatus, IoError } from "./io_error.ts";
 import { ListenerHandle, type ListenerHandlers, type ListenOptions } from "./listener.ts";
 import type { LoopState } from "./loop_state.ts";
-import { AddressFamily, Header, ListenOptions as Layout, StreamOptions } from "./native/abi.ts";
-import { checkHandlers, integerOption } from "./options.ts";
+import {
+  AddressFamily,
+  Header,
+  ListenOptions as Layout,
+  option_unset,
+  StreamOptions,
+} from "./native/abi.ts";
+import { booleanOption, checkHandlers, integerOption } from "./options.ts";
 import { checkPassing } from "./passed_descriptors.ts";
 import { readAddress, writeAddress } from "./socket_address.ts";
+import { optionError } from "./socket_control.ts";
 import { writeListenerOptions } from "./socket_options.ts";
 import { writeStreamOptions } from "./stream_options.ts";
 
@@ -42,19 +49,26 @@ export function listen(
     "descriptors",
     "error",
   ]);
-  const { backlog = defaultBacklog } = options;
+  const { backlog = defaultBacklog, unlinkStale = true, mode } = options;
   const words = new Uint32Array(Layout.byte_length / 4);
   words[Layout.size] = Layout.byte_length;
   writeAddress(words, Layout.address, resolved);
   words[Layout.backlog] = integerOption("backlog", backlog, 1, 65_535);
-  const mark = writeStreamOptions(words, Layout.stream, options, loop);
+  words[Layout.unlink_stale] = Number(booleanOption("unlinkStale", unlinkStale));
+  words[Layout.mode] = mode === undefined ? option_unset : integerOption("mode", mode, 0, 0o777);
   if (family !== AddressFamily.descriptor) checkPassing(resolved.transport, options);
-  writeListenerOptions(words, Layout.stream + StreamOptions.socket, options);
+  // Of a descriptor that listens native code knows what it is.
+  const transport = family === AddressFamily.descriptor ? "unix" : resolved.transport;
+  const mark = writeStreamOptions(words, Layout.stream, options, loop, transport);
+  writeListenerOptions(words, Layout.stream + StreamOptions.socket, options, {
+    isTcp: transport === "tcp",
+    isIpv6: family === AddressFamily.ipv6,
+  });
 
   const { functions, handle } = loop;
   const slot = functions.tp_listen(handle, new Uint8Array(words.buffer), words.byteLength);
   const attempt = `listen ${resolved.text}`;
-  if (slot < 0) throw listenError(loop, slot, attempt, resolved);
+  if (slot < 0) throw listenError(loop, slot, resolved);
   const generation = loop.words[Header.result_generation];
   const status = functions.tp_listener_address(handle, slot, generation);
   if (status < 0) throw errorOfStatus(status, attempt, loop.words[Header.error_syscall]);
@@ -66,12 +80,21 @@ export function listen(
   return listener;
 }
 
-function listenError(
-  loop: LoopState,
-  status: number,
-  attempt: string,
-  { family }: ResolvedEndpoint,
-): IoError {
-  if (family === AddressFamily.descriptor) return adoptError(loop, status, attempt);
-  return errorOfStatus(status, attempt, loop.words[Header.error_syscall]);
+/** EADDRINUSE and EACCES, negated. */
+const inUse = -98;
+const denied = -13;
+
+function listenError(loop: LoopState, status: number, resolved: ResolvedEndpoint): IoError {
+  const attempt = `listen ${resolved.text}`;
+  if (resolved.family === AddressFamily.descriptor) return adoptError(loop, status, attempt);
+  if (resolved.transport !== "unix" || loop.words[Header.error_option] !== option_unset) {
+    return optionError(loop, status, attempt);
+  }
+  const advice = status === inUse
+    ? "End the program that listens there, remove what is at the path, or choose another."
+    : status === denied
+    ? "Choose a path in a folder that this user may write to."
+    : undefined;
+  const details = advice === undefined ? {} : { advice };
+  return errorOfStatus(status, attempt, loop.words[Header.error_syscall], details);
 }

@@ -7,10 +7,15 @@
 import type { ConnectionHandlers, StreamOptions } from "./connection.ts";
 import { errorOfStatus, IoError } from "./io_error.ts";
 import type { LoopState } from "./loop_state.ts";
-import { Header, listener_flag_drain, Operation } from "./native/abi.ts";
+import { Header, listener_flag_drain, Operation, SocketKind } from "./native/abi.ts";
 import { booleanOption } from "./options.ts";
 import { formatAddress, type SocketAddress } from "./socket_address.ts";
-import type { ListenerSocketOptions } from "./socket_options.ts";
+import { type ConnectionSettings, getOption, setOptions } from "./socket_control.ts";
+import type {
+  ListenerSocketOptions,
+  SocketOptionName,
+  SocketOptionValues,
+} from "./socket_options.ts";
 
 /** What happens on a listener and on the connections that it accepts. */
 export interface ListenerHandlers extends ConnectionHandlers {
@@ -27,6 +32,16 @@ export interface ListenOptions extends StreamOptions, ListenerSocketOptions {
    * `net.core.somaxconn`. Default 4,096.
    */
   backlog?: number;
+  /**
+   * Unix paths: removes a socket that is at the path and on which nobody listens any more. One that
+   * is alive, and anything that is no socket, is `EADDRINUSE`. Default true.
+   */
+  unlinkStale?: boolean;
+  /**
+   * Unix paths: the permissions of the file, such as `0o600`: 0 to `0o777`. Nobody can connect
+   * before the file has them. Default: what the process's umask leaves.
+   */
+  mode?: number;
 }
 
 /** Options of `listener.close`. */
@@ -60,9 +75,22 @@ export interface Listener extends Disposable {
   /** True once `close()` was called or the loop closed. */
   readonly closed: boolean;
   /**
+   * Changes options of the listener, and of the connections that it accepts from now on.
+   *
+   * @throws {IoError} As `setOptions` of a connection.
+   */
+  setOptions(options: ConnectionSettings): void;
+  /**
+   * Reads an option from the kernel.
+   *
+   * @throws {IoError} As `getOption` of a connection.
+   */
+  getOption<Name extends SocketOptionName>(name: Name): SocketOptionValues[Name];
+  /**
    * Stops accepting; open connections stay. The port is free when this returns, unless the listener
    * drains, or others have descriptors of the same socket: then only this one is closed. What waits
-   * to be accepted is reset, unless it drains. Once closed it does nothing, but for ending a drain.
+   * to be accepted is reset, unless it drains. The file of a Unix path is removed with the port, if
+   * it is still the one that was made. Once closed it does nothing, but for ending a drain.
    *
    * @param options How.
    * @throws {IoError} `INVALID_OPTION`.
@@ -147,6 +175,16 @@ export class ListenerHandle implements Listener {
     throw errorOfStatus(descriptor, "share a listener", loop.words[Header.error_syscall]);
   }
 
+  setOptions(options: ConnectionSettings): void {
+    this.#checkOpen();
+    setOptions(this, SocketKind.listener, options);
+  }
+
+  getOption<Name extends SocketOptionName>(name: Name): SocketOptionValues[Name] {
+    this.#checkOpen();
+    return getOption(this, SocketKind.listener, name);
+  }
+
   ref(): void {
     if (this.isRef || this.isGone) return;
     this.isRef = true;
@@ -173,5 +211,9 @@ export class ListenerHandle implements Listener {
     this.unref();
     this.isGone = true;
     this.closed = true;
+  }
+
+  #checkOpen(): void {
+    if (this.closed) throw new IoError("STALE_HANDLE", "the listener is closed");
   }
 }

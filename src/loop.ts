@@ -131,7 +131,7 @@ export class Loop implements Disposable {
    * Listens.
    *
    * @param endpoint Where, such as `tcp://127.0.0.1:7000`; port 0 takes a free one. `fd:3` or
-   *   `{ descriptor: 3 }` is a stream socket that listens already, which is the loop's from then on.
+   *   `{ descriptor: 3 }` is a stream socket that listens already, the loop's from then on.
    * @param handlers What to call for the connections that are accepted.
    * @param options Of the listener and its connections.
    * @throws {IoError} `INVALID_ENDPOINT`, `UNKNOWN_SCHEME`, `INVALID_OPTION`, `EXHAUSTED`,

@@ -73,6 +73,7 @@ testLoop("what cannot be adopted is refused, and stays the caller's", (loop) => 
   fails("EBADF", () => loop.adopt(900_000, handlers));
   fails("EBADF", () => loop.adopt(gone[0], handlers));
   fails("ENOTSOCK", () => loop.adopt(pipe.read, handlers));
+  fails("ENOTSOCK", () => loop.adopt(file, handlers));
   fails("EPROTOTYPE", () => loop.adopt(datagrams[0], handlers), /stream/);
   fails("EINVAL", () => loop.adopt(listening, handlers), /listen/);
   fails("ENOTCONN", () => loop.adopt(unconnected, handlers), /connect/i);

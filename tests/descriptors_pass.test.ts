@@ -11,7 +11,7 @@ import {
   type LoopOptions,
 } from "../mod.ts";
 import { bestBackend, testLoop } from "./support/backends.ts";
-import { closeAll, countDescriptors, makeSockets } from "./support/descriptors.ts";
+import { closeAll, countDescriptors, makeSockets, sendMany } from "./support/descriptors.ts";
 import { turns, turnUntil } from "./support/drive.ts";
 import { Pipe, readDescriptor, writeDescriptor } from "./support/pipe.ts";
 import { anyPort, content, ContentReader, openPair, Recorder } from "./support/streams.ts";
@@ -223,6 +223,21 @@ testPassing("a listener's connections take a connection, which goes on", (loop) 
   client.close();
   channel.close();
   listener.close();
+});
+
+testPassing("a peer that sends too many at once is left, and all of them are closed", (loop) => {
+  using pipe = new Pipe();
+  const before = countDescriptors();
+  for (const count of [9, 12, 13, 100]) {
+    const [near, foreign] = makeSockets("blocking");
+    const sink = new Recorder();
+    const conn = loop.adopt(near, { ...sink, descriptors: () => assert.fail("too many") }, passing);
+    sendMany(foreign, pipe.read, count);
+    turnUntil(loop, () => conn.state === "closed", "left");
+    assert.equal(sink.reason?.code, "EMSGSIZE");
+    closeAll(foreign);
+  }
+  assert.equal(countDescriptors(), before);
 });
 
 test("what was staged or told of is closed with the loop", () => {

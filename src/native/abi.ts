@@ -5,7 +5,7 @@
 // of an f64. The offset of a nested struct is counted in that struct's alignment.
 // `byte_length` is the size in bytes.
 
-export const layout_hash = 0x0f0314fc;
+export const layout_hash = 0x1d577d5c;
 export const abi_version = 1;
 export const ready_readable = 1;
 export const ready_writable = 2;
@@ -79,6 +79,7 @@ export const Status = {
   not_granted: -10014,
   descriptor_limit: -10015,
   unsupported: -10016,
+  idle_timeout: -10017,
 } as const;
 
 export type Status = (typeof Status)[keyof typeof Status];
@@ -269,7 +270,7 @@ export const Header = {
   open_listeners: 70,
   open_watches: 71,
   result_offset: 72,
-  padding: 73,
+  error_option: 73,
 } as const;
 
 export const AddressFamily = {
@@ -416,15 +417,17 @@ export const AdoptOptions = {
 } as const;
 
 export const ListenOptions = {
-  byte_length: 248,
+  byte_length: 260,
   size: 0,
   address: 1,
   backlog: 32,
-  stream: 33,
+  unlink_stale: 33,
+  mode: 34,
+  stream: 35,
 } as const;
 
 export const ConnectOptions = {
-  byte_length: 248,
+  byte_length: 252,
   size: 0,
   address: 1,
   timeout_ms: 32,
@@ -432,7 +435,7 @@ export const ConnectOptions = {
 } as const;
 
 export const ConnectionOptions = {
-  byte_length: 140,
+  byte_length: 144,
   size: 0,
   descriptor: 1,
   slot: 2,
@@ -443,14 +446,43 @@ export const ConnectionOptions = {
 } as const;
 
 export const StreamOptions = {
-  byte_length: 116,
+  byte_length: 120,
   high_water_mark: 0,
   linger_timeout_ms: 1,
   allow_half_open: 2,
   receive_credits: 3,
   idle_timeout_ms: 4,
   descriptors: 5,
+  best_effort: 6,
+  socket: 7,
+} as const;
+
+export const SocketKind = {
+  connection: 0,
+  listener: 1,
+} as const;
+
+export type SocketKind = (typeof SocketKind)[keyof typeof SocketKind];
+
+export const SocketControl = {
+  byte_length: 116,
+  size: 0,
+  kind: 1,
+  slot: 2,
+  generation: 3,
+  idle_timeout_ms: 4,
+  best_effort: 5,
   socket: 6,
+} as const;
+
+export const PeerCredentials = {
+  byte_length: 24,
+  size: 0,
+  slot: 1,
+  generation: 2,
+  pid: 3,
+  uid: 4,
+  gid: 5,
 } as const;
 
 export const SocketOption = {
@@ -557,6 +589,9 @@ export const signatures = {
   tp_descriptors_forgo: { parameters: ["u32", "u32", "u32"], result: "i32" },
   tp_descriptor_close: { parameters: ["i32"], result: "i32" },
   tp_descriptor_inherit: { parameters: ["i32"], result: "i32" },
+  tp_socket_configure: { parameters: ["u32", "buffer", "u32"], result: "i32" },
+  tp_socket_read: { parameters: ["u32", "buffer", "u32"], result: "i32" },
+  tp_peer_credentials: { parameters: ["u32", "buffer", "u32"], result: "i32" },
   tp_watch: { parameters: ["u32", "i32", "u32"], result: "i32" },
   tp_watch_modify: { parameters: ["u32", "u32", "u32", "u32"], result: "i32" },
   tp_watch_remove: { parameters: ["u32", "u32", "u32"], result: "i32" },
@@ -703,6 +738,19 @@ export interface Functions {
    * that are executed.
    */
   tp_descriptor_inherit(descriptor: number): number;
+  /**
+   * Changes options of an open connection or listener (`SocketControl`). What a refusal is about
+   * is in `Header.error_option`; options before it are changed.
+   */
+  tp_socket_configure(loop: number, control: Uint8Array, length: number): number;
+  /**
+   * Reads options of an open connection or listener into its `SocketControl`.
+   */
+  tp_socket_read(loop: number, control: Uint8Array, length: number): number;
+  /**
+   * Fills the `PeerCredentials` of a Unix connection. `unsupported` for others.
+   */
+  tp_peer_credentials(loop: number, credentials: Uint8Array, length: number): number;
   /**
    * Watches a descriptor of the caller for `ready_readable`, `ready_writable`, or both, with
    * `watch_edge` for changes only. The watch's slot, or a negative status: EBADF, EEXIST where the

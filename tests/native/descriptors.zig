@@ -44,6 +44,32 @@ export fn tp_loop_arm(descriptor: u32) i32 {
     return result(linux.dup(@bitCast(descriptor)));
 }
 
+/// Sends a byte over `socket` with `count` times `descriptor`, at most 100 times.
+export fn tp_listener_address(socket: u32, descriptor: u32, count: u32) i32 {
+    const places_max = 100;
+    const Control = extern struct {
+        length: usize,
+        level: i32,
+        kind: i32,
+        descriptors: [places_max]i32,
+    };
+    if (count == 0 or count > places_max) return -1;
+    var control: Control = .{
+        .length = 16 + count * @sizeOf(i32),
+        .level = linux.SOL.SOCKET,
+        .kind = 1,
+        .descriptors = @splat(@bitCast(descriptor)),
+    };
+    var vector = [1]std.posix.iovec_const{.{ .base = "!", .len = 1 }};
+    const header = std.mem.zeroInit(linux.msghdr_const, .{
+        .iov = &vector,
+        .iovlen = 1,
+        .control = &control,
+        .controllen = @as(u32, @intCast(control.length)),
+    });
+    return result(linux.sendmsg(@bitCast(socket), &header, linux.MSG.NOSIGNAL));
+}
+
 /// Closes a descriptor.
 export fn tp_loop_close(descriptor: u32) i32 {
     return result(linux.close(@bitCast(descriptor)));

@@ -27,6 +27,11 @@ export function duplicate(descriptor: number): number {
   return copy;
 }
 
+/** Sends a byte over a Unix socket with `count` times the same descriptor. */
+export function sendMany(socket: number, descriptor: number, count: number): void {
+  assert.equal(tools().tp_listener_address(socket, descriptor, count), 1);
+}
+
 /** Closes descriptors; each must be open. */
 export function closeAll(...descriptors: number[]): void {
   for (const descriptor of descriptors) assert.equal(tools().tp_loop_close(descriptor), 0);
@@ -38,17 +43,19 @@ export function countDescriptors(): number {
 }
 
 type Functions = ReturnType<typeof loadLibrary>["functions"];
-type Tools = Pick<Functions, "tp_listen" | "tp_watch_remove" | "tp_loop_arm" | "tp_loop_close">;
+const names = [
+  "tp_listen",
+  "tp_watch_remove",
+  "tp_loop_arm",
+  "tp_listener_address",
+  "tp_loop_close",
+] as const;
+type Tools = Pick<Functions, typeof names[number]>;
 
 let bound: Tools | null = null;
 
 function tools(): Tools {
   const path = join(root, "zig-out", "tools", "libdescriptors.so");
-  bound ??= loadLibrary().adapter.bind(path, [
-    "tp_listen",
-    "tp_watch_remove",
-    "tp_loop_arm",
-    "tp_loop_close",
-  ]);
+  bound ??= loadLibrary().adapter.bind(path, names);
   return bound;
 }

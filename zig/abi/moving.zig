@@ -16,6 +16,7 @@ pub fn adopt(instance: anytype, options: *const layout.ConnectionOptions) i32 {
     if (instance.work.watches.has(descriptor)) {
         return instance.refuse(kernel.negative(.EXIST), .none);
     }
+    instance.loop.channel.note_option(null);
     var failed: layout.Syscall = .none;
     const slot = instance.work.net.adopt(descriptor, &options.stream, &failed);
     if (slot < 0) return instance.refuse(slot, failed);

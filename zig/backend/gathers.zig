@@ -1,5 +1,5 @@
-//! Headers of sends of several segments, or with control data, which the kernel copies when it takes
-//! their entries.
+//! Headers of sends of several segments, or with control data, which the kernel copies when it
+//! takes their entries.
 //!
 //! Invariant: a header is used again only after the kernel has taken everything.
 

@@ -58,15 +58,6 @@ pub fn family_of(number: u32) layout.AddressFamily {
     };
 }
 
-/// The same the other way round.
-pub fn number_of(known: layout.AddressFamily) u32 {
-    return switch (known) {
-        .ipv4 => AF.INET,
-        .ipv6 => AF.INET6,
-        .unix, .inproc, .descriptor => AF.UNIX,
-    };
-}
-
 /// Null for a family that is not ours.
 pub fn to_script(address: *const SocketAddress) ?layout.Address {
     var result = std.mem.zeroes(layout.Address);
@@ -91,6 +82,15 @@ pub fn to_script(address: *const SocketAddress) ?layout.Address {
         else => return null,
     }
     return result;
+}
+
+/// The family of the kernel's sockets that such addresses are of.
+pub fn kernel_family(known: layout.AddressFamily) u32 {
+    return switch (known) {
+        .ipv4 => AF.INET,
+        .ipv6 => AF.INET6,
+        .unix, .inproc, .descriptor => AF.UNIX,
+    };
 }
 
 pub fn family(address: *const SocketAddress) u32 {

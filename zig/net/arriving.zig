@@ -1,5 +1,5 @@
-//! Connections that come from elsewhere: a socket that the application had, or one that another loop
-//! of the process handed off.
+//! Connections that come from elsewhere: a socket that the application had, or one that another
+//! loop of the process handed off.
 //!
 //! Invariants: a descriptor is one connection's or listener's of a loop at most; what another loop
 //! had received is delivered before anything else, and `open` before that.
@@ -45,13 +45,16 @@ pub fn Arriving(comptime Streams: type) type {
             rc = sockets.set_flags(descriptor, Backend.nonblocking);
             if (rc < 0) return rc;
             failed.* = .setsockopt;
-            rc = socket_options.apply(sockets, descriptor, .connection, family, &options.socket);
+            const stream = with_default(options, family);
+            rc = apply(streams, descriptor, family, &stream);
             if (rc < 0) return rc;
             _ = given.take_back(descriptor);
-            const slot = open(streams, descriptor, address_module.family_of(family), options.*);
+            const slot = open(streams, descriptor, address_module.family_of(family), stream);
             streams.connections[slot].identity = identity;
             return @intCast(slot);
         }
+
+        const with_default = socket_options.with_default;
 
         fn open(
             streams: *Streams,
@@ -64,6 +67,7 @@ pub fn Arriving(comptime Streams: type) type {
             connection.open(.open, descriptor, family, options);
             connection.open_owed = true;
             streams.loop.channel.queued[slot] = 0;
+            if (options.idle_timeout_ms > 0) streams.start_idling(slot);
             streams.attention.push(streams.connections, slot);
             return slot;
         }
@@ -107,20 +111,31 @@ pub fn Arriving(comptime Streams: type) type {
             connection.failure = content.failure;
             const rc = sockets.set_flags(content.descriptor, Backend.nonblocking);
             if (rc < 0) connection.fail(rc);
-            if (options) |wanted| apply(connection, wanted);
+            if (options) |wanted| {
+                const family = address_module.kernel_family(content.family);
+                const applied = apply(streams, content.descriptor, family, wanted);
+                if (applied < 0) connection.fail(applied);
+            }
             while (transit.next_part(&taken)) |part| hold(streams, connection, part);
             return @intCast(slot);
         }
 
-        fn apply(connection: *Connection, options: *const layout.StreamOptions) void {
-            const rc = socket_options.apply(
-                sockets,
-                connection.descriptor,
-                .connection,
-                address_module.number_of(connection.family),
-                &options.socket,
-            );
-            if (rc < 0) connection.fail(rc);
+        /// Sets options; 0, or a negative status.
+        fn apply(
+            streams: *Streams,
+            descriptor: i32,
+            family: u32,
+            options: *const layout.StreamOptions,
+        ) i32 {
+            var target: socket_options.Target = .{
+                .descriptor = descriptor,
+                .use = .connection,
+                .family = family,
+                .best_effort = options.best_effort != 0,
+            };
+            const rc = target.apply(sockets, &options.socket);
+            if (rc < 0) streams.loop.channel.note_option(target.refused.?);
+            return rc;
         }
 
         fn hold(streams: *Streams, connection: *Connection, part: transit.Part) void {

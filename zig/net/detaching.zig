@@ -1,10 +1,10 @@
 //! How a connection leaves its loop without losing a byte: to whoever asked for its descriptor, or
 //! to another loop of the process.
 //!
-//! Invariants: from the moment that it is asked for, nothing is delivered: what arrives is held, and
-//! what was delivered and not looked at comes back before that. A connection rests once no operation
-//! is under way; the backend does not know its descriptor any more, and what the peer sends stays in
-//! the kernel. Until it is taken or handed off it ends as any other does.
+//! Invariants: from the moment that it is asked for, nothing is delivered: what arrives is held,
+//! and what was delivered and not looked at comes back before that. A connection rests once no
+//! operation is under way; the backend does not know its descriptor any more, and what the peer
+//! sends stays in the kernel. Until it is taken or handed off it ends as any other does.
 
 const std = @import("std");
 const layout = @import("../layout.zig");
@@ -135,7 +135,8 @@ pub fn Detaching(comptime Streams: type) type {
         /// The connection of a handle that rests; null where there is none.
         fn find_resting(streams: *Streams, slot: u32, generation: u32) ?*Connection {
             const connection = streams.find(slot, generation) orelse return null;
-            return if (connection.state == .open and connection.detach == .rest) connection else null;
+            const rests = connection.state == .open and connection.detach == .rest;
+            return if (rests) connection else null;
         }
 
         /// The next part that was received and not delivered, with one reference of the script; or

@@ -14,8 +14,9 @@ const plain = @import("../loop/channel.zig").plain;
 const address_module = @import("address.zig");
 const may_pass = @import("messages.zig").may_pass;
 const Draining = @import("draining.zig").Draining;
-const given = @import("given.zig");
+const Inheriting = @import("inheriting.zig").Inheriting;
 const socket_options = @import("socket_options.zig");
+const unix_path = @import("unix_path.zig");
 const Link = @import("../memory/list.zig").Link;
 const List = @import("../memory/list.zig").List;
 
@@ -42,6 +43,9 @@ pub const Listener = struct {
     /// again.
     freed_turn: u64,
     stream: layout.StreamOptions,
+    /// Accepted sockets have to be given some of the options.
+    gives_options: bool,
+    path: unix_path.OwnedPath,
     accepting: bool,
     cancelled: bool,
     /// Accepting failed; a timer starts it again.
@@ -66,6 +70,7 @@ pub fn Listeners(comptime Loop: type, comptime Streams: type) type {
         pub const sockets = Loop.Backend.sockets;
         pub const Backend = Loop.Backend;
         const Drain = Draining(Self);
+        const Inherit = Inheriting(Self);
 
         loop: *Loop,
         streams: *Streams,
@@ -98,7 +103,9 @@ pub fn Listeners(comptime Loop: type, comptime Streams: type) type {
         pub fn deinit(self: *Self) void {
             while (self.unpark()) |parked| sockets.reset(parked.descriptor);
             for (self.listeners) |*listener| {
-                if (listener.state != .free) sockets.close(listener.descriptor);
+                if (listener.state == .free) continue;
+                listener.path.remove();
+                sockets.close(listener.descriptor);
             }
             mapped.free(Listener, self.listeners);
             mapped.free(Parked, self.parked);
@@ -127,7 +134,7 @@ pub fn Listeners(comptime Loop: type, comptime Streams: type) type {
             failed: *layout.Syscall,
         ) i32 {
             if (options.address.family == @intFromEnum(layout.AddressFamily.descriptor)) {
-                return self.listen_on(options, failed);
+                return Inherit.listen(self, options, failed);
             }
             const address = address_module.to_kernel(&options.address) orelse
                 return @intFromEnum(layout.Status.bad_argument);
@@ -143,52 +150,19 @@ pub fn Listeners(comptime Loop: type, comptime Streams: type) type {
                 sockets.close(descriptor);
                 return @intFromEnum(layout.Status.descriptor_limit);
             }
-            const rc = prepare(descriptor, &address, options, failed);
+            const listener = &self.listeners[slot];
+            const rc = self.prepare(descriptor, &address, options, &listener.path, failed);
             if (rc < 0) {
+                listener.path.remove();
                 sockets.close(descriptor);
                 return rc;
             }
-            self.open(slot, descriptor, @enumFromInt(options.address.family), &options.stream);
+            self.occupy(slot, descriptor, @enumFromInt(options.address.family), &options.stream);
             return @intCast(slot);
         }
 
-        /// Listens on a descriptor that listens already, and is this loop's from then on.
-        fn listen_on(
-            self: *Self,
-            options: *const layout.ListenOptions,
-            failed: *layout.Syscall,
-        ) i32 {
-            const descriptor = std.math.cast(i32, options.address.port) orelse
-                return kernel.negative(.BADF);
-            failed.* = .getsockopt;
-            var family: u32 = 0;
-            var rc = sockets.check_stream(descriptor, .listening, &family);
-            if (rc < 0) return rc;
-            if (descriptor >= Loop.Backend.descriptors_max) {
-                return @intFromEnum(layout.Status.descriptor_limit);
-            }
-            if (!may_pass(&options.stream, family)) {
-                return @intFromEnum(layout.Status.bad_argument);
-            }
-            if (self.owns(descriptor) or self.streams.owns(descriptor, .{})) {
-                return kernel.negative(.EXIST);
-            }
-            const slot = self.free_slot() orelse return @intFromEnum(layout.Status.exhausted);
-            failed.* = .fcntl;
-            // Others may accept from it as well: nobody shall wait for what another one took.
-            rc = sockets.set_flags(descriptor, true);
-            if (rc < 0) return rc;
-            failed.* = .setsockopt;
-            const wanted = &options.stream.socket;
-            rc = socket_options.apply(sockets, descriptor, .listener, family, wanted);
-            if (rc < 0) return rc;
-            _ = given.take_back(descriptor);
-            self.open(slot, descriptor, address_module.family_of(family), &options.stream);
-            self.listeners[slot].shared = true;
-            return @intCast(slot);
-        }
-
-        fn open(
+        /// Makes a free slot a listener.
+        pub fn occupy(
             self: *Self,
             slot: u32,
             descriptor: i32,
@@ -202,6 +176,7 @@ pub fn Listeners(comptime Loop: type, comptime Streams: type) type {
             listener.stream = stream.*;
             listener.shared = false;
             listener.must_poll = false;
+            self.note_options(listener);
             listener.accepting = false;
             listener.cancelled = false;
             listener.retrying = false;
@@ -211,18 +186,10 @@ pub fn Listeners(comptime Loop: type, comptime Streams: type) type {
         }
 
         /// Another descriptor of the listener, the caller's, or a negative status.
-        pub fn share(self: *Self, slot: u32, generation: u32) i32 {
-            const listener = self.find(slot, generation) orelse
-                return @intFromEnum(layout.Status.stale_handle);
-            const descriptor = sockets.duplicate(listener.descriptor);
-            if (descriptor < 0) return descriptor;
-            listener.shared = true;
-            given.give(descriptor);
-            return descriptor;
-        }
+        pub const share = Inherit.share;
 
         /// Half of the slots may be open; the others rest until the script was told of their end.
-        fn free_slot(self: *const Self) ?u32 {
+        pub fn free_slot(self: *const Self) ?u32 {
             if (self.open_count >= self.listeners.len / 2) return null;
             const turn = self.loop.counters.turns;
             for (self.listeners, 0..) |listener, slot| {
@@ -233,27 +200,69 @@ pub fn Listeners(comptime Loop: type, comptime Streams: type) type {
         }
 
         fn prepare(
+            self: *Self,
             descriptor: i32,
             address: *const sockets.SocketAddress,
             options: *const layout.ListenOptions,
+            path: *unix_path.OwnedPath,
             failed: *layout.Syscall,
         ) i32 {
             failed.* = .setsockopt;
-            const family = address_module.family(address);
-            const wanted = &options.stream.socket;
-            var rc = socket_options.apply(sockets, descriptor, .listener, family, wanted);
-            if (rc < 0) return rc;
+            path.* = .{};
+            var target: socket_options.Target = .{
+                .descriptor = descriptor,
+                .use = .listener,
+                .family = address_module.family(address),
+                .best_effort = options.stream.best_effort != 0,
+            };
+            var rc = target.apply(sockets, &options.stream.socket);
+            if (rc < 0) {
+                self.loop.channel.note_option(target.refused.?);
+                return rc;
+            }
             failed.* = .bind;
-            rc = sockets.bind(descriptor, address);
+            rc = if (options.address.family == @intFromEnum(layout.AddressFamily.unix))
+                unix_path.bind(descriptor, address, .{
+                    .unlink_stale = options.unlink_stale != 0,
+                    .mode = options.mode,
+                }, path)
+            else
+                sockets.bind(descriptor, address);
             if (rc < 0) return rc;
             failed.* = .listen;
             return sockets.listen(descriptor, options.backlog);
         }
 
+        /// To be called when the options of its connections have changed.
+        pub fn note_options(self: *Self, listener: *Listener) void {
+            _ = self;
+            const family = address_module.kernel_family(listener.family);
+            listener.gives_options = socket_options.has_losses(&listener.stream.socket, family);
+        }
+
+        /// Opens a connection that it accepted, with the options that it does not have by itself.
+        fn open(self: *Self, slot: u32, descriptor: i32) void {
+            const listener = &self.listeners[slot];
+            if (listener.gives_options) {
+                var target: socket_options.Target = .{
+                    .descriptor = descriptor,
+                    .use = .connection,
+                    .family = address_module.kernel_family(listener.family),
+                    // The listener has them; it is the peer that may be gone already.
+                    .best_effort = true,
+                };
+                _ = target.apply_inheritance(sockets, &listener.stream.socket);
+            }
+            self.streams.open_accepted(descriptor, slot, listener.family, listener.stream);
+        }
+
         pub fn close(self: *Self, slot: u32, generation: u32) bool {
             const listener = self.find(slot, generation) orelse return false;
             listener.state = .closing;
-            if (!listener.shared) sockets.stop_listening(listener.descriptor);
+            if (!listener.shared) {
+                sockets.stop_listening(listener.descriptor);
+                listener.path.remove();
+            }
             self.drop_parked(slot);
             self.loop.stop_user_timer(self.first_port + slot);
             self.attention.push(self.listeners, slot);
@@ -287,7 +296,7 @@ pub fn Listeners(comptime Loop: type, comptime Streams: type) type {
                 return self.refuse(slot, listener, descriptor);
             }
             if (self.streams.accepts_more() and self.parked_count == 0) {
-                self.streams.open_accepted(descriptor, slot, listener.family, listener.stream);
+                self.open(slot, descriptor);
             } else if (!self.park(.{ .descriptor = descriptor, .listener = slot })) {
                 sockets.reset(descriptor);
                 self.report(slot, listener, @intFromEnum(layout.Status.exhausted));
@@ -324,16 +333,10 @@ pub fn Listeners(comptime Loop: type, comptime Streams: type) type {
         fn open_parked(self: *Self) void {
             while (self.streams.accepts_more() and self.loop.channel.room() > 0) {
                 const parked = self.unpark() orelse return;
-                const listener = &self.listeners[parked.listener];
-                if (listener.state == .draining) {
+                if (self.listeners[parked.listener].state == .draining) {
                     self.attention.push(self.listeners, parked.listener);
                 }
-                self.streams.open_accepted(
-                    parked.descriptor,
-                    parked.listener,
-                    listener.family,
-                    listener.stream,
-                );
+                self.open(parked.listener, parked.descriptor);
             }
         }
 

@@ -94,7 +94,8 @@ pub const Passing = struct {
             return @intFromEnum(layout.Status.exhausted);
         };
         const node = &self.nodes[index];
-        node.control_length = @intCast(rights.encode(node.descriptors[0..node.count], &node.control).len);
+        const control = rights.encode(node.descriptors[0..node.count], &node.control);
+        node.control_length = @intCast(control.len);
         return @intCast(index);
     }
 

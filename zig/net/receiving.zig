@@ -35,13 +35,14 @@ pub fn Receiving(comptime Streams: type) type {
                 if (result == 0) streams.release(completion.buffer);
             }
             if (result > 0) {
+                connection.active_ns = streams.loop.now_ns;
                 arrived(streams, slot, connection, .{
                     .buffer = completion.buffer,
                     .offset = completion.offset,
                     .length = @intCast(result),
                 });
                 if (connection.passes()) connection.arrivals.received += @intCast(result);
-                if (completion.more) return;
+                if (completion.more and connection.failure == 0) return;
             } else if (result == 0) {
                 connection.peer_ended = true;
             } else switch (result) {

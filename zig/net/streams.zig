@@ -19,6 +19,7 @@ const Ending = @import("ending.zig").Ending;
 const Freed = @import("../memory/pool.zig").Freed;
 const List = @import("../memory/list.zig").List;
 const held = @import("held.zig");
+const Idling = @import("idling.zig").Idling;
 const Nodes = @import("send_queue.zig").Nodes;
 const Passing = @import("passing.zig").Passing;
 const Receiving = @import("receiving.zig").Receiving;
@@ -34,7 +35,6 @@ const receive_burst = 32;
 const served_at_once = 64;
 
 const aborted = @intFromEnum(layout.Status.aborted);
-const connect_timeout = @intFromEnum(layout.Status.connect_timeout);
 
 pub fn Streams(comptime Loop: type) type {
     return struct {
@@ -45,6 +45,7 @@ pub fn Streams(comptime Loop: type) type {
         const Connect = Connecting(Self);
         const Detach = Detaching(Self);
         const End = Ending(Self);
+        pub const Idle = Idling(Self);
         const Receive = Receiving(Self);
         const Send = Sending(Self);
         const RawSubmission = channel_module.RawSubmission;
@@ -153,14 +154,20 @@ pub fn Streams(comptime Loop: type) type {
             connection.open(.open, descriptor, family, options);
             self.loop.counters.accepted += 1;
             self.loop.channel.queued[slot] = 0;
+            if (options.idle_timeout_ms > 0) Idle.start(self, slot, connection);
             const generation = connection.generation;
             self.loop.channel.emit(plain(.open, slot, generation, @intCast(listener)));
             self.advance(slot);
         }
 
+        /// An open connection has a time limit for silence.
+        pub fn start_idling(self: *Self, slot: u32) void {
+            Idle.start(self, slot, &self.connections[slot]);
+        }
+
         /// Starts to connect. The slot, or a negative status with `failed` naming the system call.
         pub const connect = Connect.connect;
-        /// Takes over a connected socket, or a connection in transit. The slot, or a negative status.
+        /// Takes over a connected socket, or a connection in transit. The slot, or a status.
         pub const adopt = Arrive.adopt;
         pub const receive = Arrive.receive;
         pub const owns = Arrive.owns;
@@ -226,12 +233,20 @@ pub fn Streams(comptime Loop: type) type {
             }
         }
 
-        /// The connect or the linger time limit of a connection passed.
+        /// Another time limit for silence, 0 for none.
+        pub fn limit_idling(self: *Self, slot: u32, timeout_ms: u32) void {
+            const connection = &self.connections[slot];
+            connection.options.idle_timeout_ms = timeout_ms;
+            if (connection.state == .open) Idle.start(self, slot, connection);
+        }
+
+        /// A time limit of a connection passed: for connecting, silence or lingering.
         pub fn timer_fired(self: *Self, slot: u32) void {
             switch (self.connections[slot].state) {
-                .connecting => self.end(slot, connect_timeout, true),
+                .connecting => Connect.timer_fired(self, slot, &self.connections[slot]),
                 .lingering => End.linger_on(self, slot),
-                .free, .open, .ending => {},
+                .open => Idle.timer_fired(self, slot, &self.connections[slot]),
+                .free, .ending => {},
             }
         }
 
@@ -288,8 +303,8 @@ pub fn Streams(comptime Loop: type) type {
             if (connection.detach != .none) return Detach.advance(self, slot, connection);
             connection.update_hold();
             Receive.deliver_held(self, slot, connection);
-            const undelivered = connection.held.count > 0 and !connection.paused;
-            if (connection.failure != 0 and !undelivered) {
+            // What arrived before the error comes first, and while paused both wait.
+            if (connection.failure != 0 and connection.held.count == 0) {
                 return End.end_now(self, slot, connection.failure);
             }
             Send.start(self, slot, connection);
@@ -300,7 +315,10 @@ pub fn Streams(comptime Loop: type) type {
             if (connection.state == .lingering) {
                 return End.advance_lingering(self, slot, connection);
             }
-            if (connection.end_reported and connection.shutdown_done) End.end_now(self, slot, 0);
+            if (connection.end_reported and connection.shutdown_done) {
+                return End.end_now(self, slot, 0);
+            }
+            if (!connection.receiving) Idle.look_later(self, slot, connection);
         }
 
         /// Receive buffers that a connection may hold now: its credits, and no more than a share of
