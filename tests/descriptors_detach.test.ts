@@ -6,6 +6,7 @@ import { Worker } from "node:worker_threads";
 import {
   closeDescriptor,
   type Connection,
+  type ConnectionHandlers,
   type ConnectionMessage,
   type DetachedSocket,
   IoError,
@@ -191,6 +192,49 @@ testLoop("a connection moves between loops again and again, and no byte is lost"
     other.turn();
     return last.state === "closed" && sender.state === "closed";
   }, "the end");
+});
+
+testLoop("what the same turn has delivered goes along, in order", (loop) => {
+  const total = 400_000;
+  const reader = new ContentReader();
+  const writer = new ContentWriter(total);
+  let message: ConnectionMessage | null = null;
+  let perConnection = 0;
+  const mover: ConnectionHandlers = {
+    open: () => void (perConnection = 0),
+    data(conn, lease): void {
+      perConnection += 1;
+      assert.equal(perConnection, 1, "nothing is delivered any more");
+      reader.read(lease.bytes);
+      if (reader.received < total / 2) conn.handOff((made) => message = made);
+      else conn.detach((socket) => readOn(socket));
+    },
+  };
+  const readOn = ({ descriptor, received }: DetachedSocket): void => {
+    for (const lease of received) {
+      reader.read(lease.bytes);
+      lease.release();
+    }
+    if (reader.received === total) closeDescriptor(descriptor);
+    else loop.adopt(descriptor, mover);
+  };
+  const { server, client } = openPair(loop, {
+    server: mover,
+    client: { drain: (conn) => writer.write(conn) },
+  });
+  // Much is there when it is read: several buffers come in one turn.
+  server.pause();
+  writer.write(client);
+  turns(loop, 10);
+  perConnection = 0;
+  server.resume();
+  turnUntil(loop, () => {
+    if (message !== null) loop.receive(message, mover);
+    message = null;
+    return reader.received === total;
+  }, "all of it");
+  // The last one is closed as a descriptor.
+  turnUntil(loop, () => client.state === "closed", "the end");
 });
 
 testLoop("a message is good for once, here and in no other process", (loop) => {
