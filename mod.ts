@@ -36,7 +36,7 @@ export type { HugePages, PoolOptions, QuarantineOptions } from "./src/pool_optio
 export type { AdoptOptions, NativeMemory, Pool } from "./src/pool.ts";
 export type { MemoryGrantStats, PageSize, PoolStats } from "./src/pool_stats.ts";
 export type { LeakedLease, LeakReport } from "./src/leaks.ts";
-export type { ShutdownOptions, ShutdownResult } from "./src/shutdown.ts";
+export type { LoopShutdownOptions, LoopShutdownResult } from "./src/shutdown.ts";
 export type { LoopStats } from "./src/loop_stats.ts";
 export type {
   Listener,
@@ -54,10 +54,24 @@ export type {
   SendResult,
   StreamOptions,
 } from "./src/connection.ts";
+export {
+  type FixedSegmenter,
+  type FunctionSegmenter,
+  type LengthSegmenter,
+  type LineSegmenter,
+  Segment,
+  type Segmenter,
+  type SegmenterLimits,
+  type SegmentFunction,
+} from "./src/segmenter.ts";
 export { Lease } from "./src/lease.ts";
 export type { LeaseMessage } from "./src/lease_message.ts";
 export { type Doorbell, type DoorbellHandler, type DoorbellMessage, ring } from "./src/doorbell.ts";
 export { Ready, type Watch, type WatchHandler, type WatchOptions } from "./src/watch.ts";
+export { listen } from "./src/open_server.ts";
+export { connect } from "./src/open_stream.ts";
+export type { Server, ServerOptions, ShutdownOptions } from "./src/server.ts";
+export type { Stream, StreamConnectOptions, StreamLoopOptions } from "./src/stream.ts";
 export type { Timer, TimerOptions } from "./src/timer.ts";
 export type { ConnectionMessage } from "./src/connection_message.ts";
 export type { DetachedSocket } from "./src/detach.ts";

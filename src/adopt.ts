@@ -10,12 +10,27 @@ import { checkConnectionMessage, type ConnectionMessage } from "./connection_mes
 import { checkDescriptor } from "./descriptors.ts";
 import { errorOfStatus, IoError, type IoErrorOptions } from "./io_error.ts";
 import type { LoopState } from "./loop_state.ts";
-import { ConnectionOptions as Layout, Header, Status } from "./native/abi.ts";
+import {
+  ConnectionOptions as Layout,
+  Header,
+  Status,
+  StreamOptions as StreamLayout,
+} from "./native/abi.ts";
 import { checkHandlers } from "./options.ts";
+import { type CheckedSegmenter, checkSegmenter, writeSegmenter } from "./segmenter.ts";
 import { optionError } from "./socket_control.ts";
 import { writeStreamOptions } from "./stream_options.ts";
 
-const handlerNames = ["open", "data", "end", "drain", "close", "draining", "descriptors"] as const;
+const handlerNames = [
+  "open",
+  "data",
+  "message",
+  "end",
+  "drain",
+  "close",
+  "draining",
+  "descriptors",
+] as const;
 
 /** Takes over a connected stream socket; `open` follows in the next turn. */
 export function adopt(
@@ -32,11 +47,13 @@ export function adopt(
   words[Layout.size] = Layout.byte_length;
   words[Layout.descriptor] = descriptor;
   const mark = writeStreamOptions(words, Layout.stream, options, loop, "unix");
+  const segmenter = checkSegmenter(options.segmenter ?? null, handlers, loop.pool);
+  writeSegmenter(words, Layout.stream + StreamLayout.segmenter, segmenter);
   const { functions, handle } = loop;
   const bytes = new Uint8Array(words.buffer);
   const slot = functions.tp_connection_adopt(handle, bytes, bytes.length);
   if (slot < 0) throw adoptError(loop, slot, attempt);
-  const conn = opened(loop, slot, handlers, mark);
+  const conn = opened(loop, slot, handlers, mark, segmenter);
   conn.passesDescriptors = options.descriptors === true;
   return conn;
 }
@@ -60,13 +77,15 @@ export function receive(
     words[Layout.has_stream] = 1;
     writeStreamOptions(words, Layout.stream, options, loop, "unix");
   }
+  const segmenter = checkSegmenter(options?.segmenter ?? null, handlers, loop.pool);
+  writeSegmenter(words, Layout.stream + StreamLayout.segmenter, segmenter);
   const { functions, handle } = loop;
   const bytes = new Uint8Array(words.buffer);
   const slot = functions.tp_connection_receive(handle, bytes, bytes.length);
   if (slot < 0) throw receiveError(slot);
   const mark = loop.words[Header.result_bytes];
   const isShut = loop.words[Header.result_offset] !== 0;
-  const conn = opened(loop, slot, handlers, mark);
+  const conn = opened(loop, slot, handlers, mark, segmenter);
   conn.isShut = isShut;
   return conn;
 }
@@ -76,9 +95,10 @@ function opened(
   slot: number,
   handlers: ConnectionHandlers,
   mark: number,
+  segmenter: CheckedSegmenter | null,
 ): ConnectionHandle {
   const generation = loop.words[Header.result_generation];
-  const conn = new ConnectionHandle(loop, slot, generation, handlers, null, mark);
+  const conn = new ConnectionHandle(loop, slot, generation, handlers, null, mark, segmenter);
   conn.arrived();
   loop.addConnection(conn);
   loop.wakeSoon();

@@ -9,6 +9,7 @@ import type { DetachedSocket } from "./detach.ts";
 import type { IoError } from "./io_error.ts";
 import type { Lease } from "./lease.ts";
 import type { Listener } from "./listener.ts";
+import type { Segmenter } from "./segmenter.ts";
 import type { SocketAddress } from "./socket_address.ts";
 import type { ConnectionSettings, PeerCredentials } from "./socket_control.ts";
 import type {
@@ -45,6 +46,12 @@ export interface ConnectionHandlers {
    * handler they are closed.
    */
   descriptors?(conn: Connection, descriptors: number[]): void;
+  /**
+   * A whole message arrived on a connection with a segmenter. Leases end when this returns, unless
+   * they were retained or sent. `rest` has what follows `lease` where the segmenter is not
+   * contiguous; `conn.send([lease, ...rest])` is the message.
+   */
+  message?(conn: Connection, lease: Lease, rest: readonly Lease[]): void;
   /**
    * The peer ended its direction; nothing more will arrive. Without this handler the connection
    * then closes by itself.
@@ -95,6 +102,11 @@ export interface StreamOptions extends StreamSocketOptions {
    * `incrementalBuffers` it is `UNSUPPORTED`. Default false.
    */
   descriptors?: boolean;
+  /**
+   * How bytes become messages, which `message` then gets instead of `data`. An end of the peer
+   * inside of a message ends the connection with `TRUNCATED_MESSAGE`. Default none.
+   */
+  segmenter?: Segmenter;
 }
 
 /** Options of `conn.send`. */
@@ -201,6 +213,15 @@ export interface Connection extends Disposable {
    */
   resume(): void;
   /**
+   * Makes messages of what arrives from now on, or with null none: `data` gets it as it comes. What
+   * the handlers have not seen yet is segmented anew, so that a `message` handler can set another
+   * segmenter for all that follows its message.
+   *
+   * @throws {IoError} `STALE_HANDLE` when closing or closed, `INVALID_OPTION`, `INVALID_ARGUMENT`
+   *   without a `message` handler.
+   */
+  setSegmenter(segmenter: Segmenter | null): void;
+  /**
    * Ends this side's direction once everything queued is sent; data still arrives.
    *
    * @throws {IoError} `STALE_HANDLE` when closing or closed.
@@ -227,7 +248,8 @@ export interface Connection extends Disposable {
    *
    * @param detached Called in a later turn.
    * @throws {IoError} `STALE_HANDLE` when closing, closed or leaving already, `BUSY` while
-   *   connecting, `INVALID_ARGUMENT`.
+   *   connecting, `INVALID_ARGUMENT`, `UNSUPPORTED` for one that has or had a segmenter, or takes
+   *   descriptors.
    */
   detach(detached: (socket: DetachedSocket) => void): void;
   /**

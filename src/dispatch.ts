@@ -14,15 +14,15 @@ import { readDescriptors } from "./passed_descriptors.ts";
 import { formatAddress } from "./socket_address.ts";
 import { errorOfStatus, type IoError } from "./io_error.ts";
 import type { LoopState } from "./loop_state.ts";
+import { completionWords, message, unsegmented } from "./messages.ts";
 import { Completion, Event, Operation, ready_error, Status, Syscall } from "./native/abi.ts";
 import { watchEnd } from "./watch.ts";
-
-const completionWords = Completion.byte_length / 4;
 
 /** Dispatches `count` completions. Errors of handlers go to `loop.fail`. */
 export function dispatch(loop: LoopState, count: number): void {
   loop.cursor = loop.completionsAt;
   loop.cursorEnd = loop.completionsAt + count * completionWords;
+  loop.dispatches += 1;
   while (loop.cursor < loop.cursorEnd) {
     try {
       dispatchRest(loop);
@@ -43,6 +43,12 @@ function dispatchRest(loop: LoopState): void {
     switch (words[at + Completion.event]) {
       case Event.data:
         data(loop, at);
+        break;
+      case Event.message:
+        messages(loop, at);
+        break;
+      case Event.unsegmented:
+        asked(loop, at);
         break;
       case Event.open:
         open(loop, at);
@@ -95,7 +101,7 @@ function connectionAt(loop: LoopState, at: number): ConnectionHandle | null {
 function data(loop: LoopState, at: number): void {
   const conn = connectionAt(loop, at);
   // A buffer that nobody is told of goes back with the next turn by itself.
-  if (conn === null || conn.state !== "open") {
+  if (conn === null || conn.state !== "open" || conn.voidIn === loop.dispatches) {
     if (conn !== null && conn.leaving !== null) giveBack(loop, at);
     return;
   }
@@ -144,6 +150,20 @@ function descriptors(loop: LoopState, at: number): void {
   if (received.length > 0) handlers?.descriptors?.(conn!, received);
 }
 
+function messages(loop: LoopState, at: number): void {
+  const more = loop.words[at + Completion.result];
+  loop.cursor += more * completionWords;
+  const conn = connectionAt(loop, at);
+  if (conn === null || conn.state !== "open" || conn.voidIn === loop.dispatches) return;
+  message(loop, conn, at, more);
+}
+
+function asked(loop: LoopState, at: number): void {
+  const conn = connectionAt(loop, at);
+  if (conn === null || conn.state !== "open" || conn.voidIn === loop.dispatches) return;
+  unsegmented(loop, conn, at);
+}
+
 function drain(loop: LoopState, at: number): void {
   const conn = connectionAt(loop, at);
   if (conn === null) return;
@@ -169,8 +189,16 @@ function open(loop: LoopState, at: number): void {
     loop.queue.handle(Operation.abort, slot, generation);
     return;
   }
-  const { handlers, highWaterMark } = listener;
-  const conn = new ConnectionHandle(loop, slot, generation, handlers, listener, highWaterMark);
+  const { handlers, highWaterMark, segmenter } = listener;
+  const conn = new ConnectionHandle(
+    loop,
+    slot,
+    generation,
+    handlers,
+    listener,
+    highWaterMark,
+    segmenter,
+  );
   conn.passesDescriptors = listener.passesDescriptors;
   loop.addConnection(conn);
   loop.currentConnection = conn;
@@ -195,7 +223,7 @@ function connected(loop: LoopState, at: number): void {
 
 function end(loop: LoopState, at: number): void {
   const conn = connectionAt(loop, at);
-  if (conn === null || conn.state !== "open") return;
+  if (conn === null || conn.state !== "open" || conn.voidIn === loop.dispatches) return;
   if (conn.handlers.end !== undefined) conn.handlers.end(conn);
   else conn.close();
 }

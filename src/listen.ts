@@ -19,6 +19,7 @@ import {
 } from "./native/abi.ts";
 import { booleanOption, checkHandlers, integerOption } from "./options.ts";
 import { checkPassing } from "./passed_descriptors.ts";
+import { checkSegmenter, writeSegmenter } from "./segmenter.ts";
 import { readAddress, writeAddress } from "./socket_address.ts";
 import { optionError } from "./socket_control.ts";
 import { writeListenerOptions } from "./socket_options.ts";
@@ -42,6 +43,7 @@ export function listen(
   checkHandlers(handlers, [
     "open",
     "data",
+    "message",
     "end",
     "drain",
     "close",
@@ -64,6 +66,8 @@ export function listen(
     isTcp: transport === "tcp",
     isIpv6: family === AddressFamily.ipv6,
   });
+  const segmenter = checkSegmenter(options.segmenter, handlers, loop.pool);
+  writeSegmenter(words, Layout.stream + StreamOptions.segmenter, segmenter);
 
   const { functions, handle } = loop;
   const slot = functions.tp_listen(handle, new Uint8Array(words.buffer), words.byteLength);
@@ -73,7 +77,7 @@ export function listen(
   const status = functions.tp_listener_address(handle, slot, generation);
   if (status < 0) throw errorOfStatus(status, attempt, loop.words[Header.error_syscall]);
   const address = readAddress(loop.words, Header.address);
-  const listener = new ListenerHandle(loop, slot, generation, handlers, address, mark);
+  const listener = new ListenerHandle(loop, slot, generation, handlers, address, mark, segmenter);
   listener.passesDescriptors = options.descriptors === true;
   loop.addListener(listener);
   loop.wakeSoon();

@@ -9,6 +9,7 @@ import { errorOfStatus, IoError } from "./io_error.ts";
 import type { LoopState } from "./loop_state.ts";
 import { Header, listener_flag_drain, Operation, SocketKind } from "./native/abi.ts";
 import { booleanOption } from "./options.ts";
+import type { CheckedSegmenter } from "./segmenter.ts";
 import { formatAddress, type SocketAddress } from "./socket_address.ts";
 import { type ConnectionSettings, getOption, setOptions } from "./socket_control.ts";
 import type {
@@ -89,7 +90,8 @@ export interface Listener extends Disposable {
   /**
    * Stops accepting; open connections stay. The port is free when this returns, unless the listener
    * drains, or others have descriptors of the same socket: then only this one is closed. What waits
-   * to be accepted is reset, unless it drains. The file of a Unix path is removed with the port, if
+   * to be accepted is reset, unless it drains. A name of
+   * Linux is free after the next turn. The file of a Unix path is removed with the port, if
    * it is still the one that was made. Once closed it does nothing, but for ending a drain.
    *
    * @param options How.
@@ -124,6 +126,7 @@ export class ListenerHandle implements Listener {
   readonly address: SocketAddress;
   /** What its connections get. */
   readonly highWaterMark: number;
+  readonly segmenter: CheckedSegmenter | null;
   closed = false;
   /** Its connections take descriptors. */
   passesDescriptors = false;
@@ -131,6 +134,8 @@ export class ListenerHandle implements Listener {
   isDraining = false;
   /** Native code has let go of it. */
   isGone = false;
+  /** Called when it is gone, also when its loop was closed. */
+  whenEnded: (() => void) | null = null;
   isRef = true;
 
   constructor(
@@ -140,6 +145,7 @@ export class ListenerHandle implements Listener {
     handlers: ListenerHandlers,
     address: SocketAddress,
     highWaterMark: number,
+    segmenter: CheckedSegmenter | null,
   ) {
     this.loop = loop;
     this.slot = slot;
@@ -147,6 +153,7 @@ export class ListenerHandle implements Listener {
     this.handlers = handlers;
     this.address = address;
     this.highWaterMark = highWaterMark;
+    this.segmenter = segmenter;
   }
 
   get endpoint(): string {
@@ -211,6 +218,7 @@ export class ListenerHandle implements Listener {
     this.unref();
     this.isGone = true;
     this.closed = true;
+    this.whenEnded?.();
   }
 
   #checkOpen(): void {

@@ -36,7 +36,7 @@ import type { Pool } from "./pool.ts";
 import { setPoolOf } from "./pool_of.ts";
 import { loadLibrary } from "./native/library.ts";
 import { run } from "./run.ts";
-import { shutdown, type ShutdownOptions, type ShutdownResult } from "./shutdown.ts";
+import { type LoopShutdownOptions, type LoopShutdownResult, shutdown } from "./shutdown.ts";
 import { type Timer, TimerHandle, type TimerOptions } from "./timer.ts";
 import { type Watch, watch, type WatchHandler, type WatchOptions } from "./watch.ts";
 
@@ -413,7 +413,7 @@ export class Loop implements Disposable {
    * loop.close();
    * ```
    */
-  shutdown(options: ShutdownOptions = {}): Promise<ShutdownResult> {
+  shutdown(options: LoopShutdownOptions = {}): Promise<LoopShutdownResult> {
     return shutdown(this.#state, options);
   }
 

@@ -17,13 +17,13 @@ import { maxTimeoutMs } from "./stream_options.ts";
 import { type Timer, TimerHandle } from "./timer.ts";
 
 /** Options of `loop.shutdown`. */
-export interface ShutdownOptions {
+export interface LoopShutdownOptions {
   /** After so long what is left is aborted, in milliseconds: 1 to 3,600,000. Default 30,000. */
   timeoutMs?: number;
 }
 
 /** What became of the connections of a loop that was shut down. */
-export interface ShutdownResult {
+export interface LoopShutdownResult {
   /** Those that ended by themselves, in order or with an error of the peer's. */
   readonly closed: number;
   /** Those that were aborted because the time was over, or because the loop was closed. */
@@ -33,7 +33,10 @@ export interface ShutdownResult {
 const defaultTimeoutMs = 30_000;
 
 /** Shuts down, or gives the promise of the shutdown that is under way. */
-export function shutdown(loop: LoopState, options: ShutdownOptions): Promise<ShutdownResult> {
+export function shutdown(
+  loop: LoopState,
+  options: LoopShutdownOptions,
+): Promise<LoopShutdownResult> {
   const { timeoutMs = defaultTimeoutMs } = options;
   integerOption("timeoutMs", timeoutMs, 1, maxTimeoutMs);
   loop.checkOpen("shutdown");
@@ -43,10 +46,10 @@ export function shutdown(loop: LoopState, options: ShutdownOptions): Promise<Shu
 
 /** A shutdown under way, which hears what ends and what opens. */
 export class Shutdown {
-  readonly promise: Promise<ShutdownResult>;
+  readonly promise: Promise<LoopShutdownResult>;
   readonly #loop: LoopState;
   readonly #timer: Timer;
-  #resolve: (result: ShutdownResult) => void = () => {};
+  #resolve: (result: LoopShutdownResult) => void = () => {};
   #closed = 0;
   #aborted = 0;
   /** What is left is being aborted. */

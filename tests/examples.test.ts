@@ -22,6 +22,13 @@ const programs: Record<string, [args: string[], output: RegExp]> = {
     ["--once"],
     /^listening on tcp:.*\nshutting down\nanswer to half of a request\n2 connections ended, 0 /,
   ],
+  "streams.ts": [[], /^listening on tcp:[^]*echoed "one\\n[^]*three\\n"\nclosed undefined\n$/],
+  "http_hello.ts": [["--once"], /^listening on http:.*\n200 hello\n$/],
+  "node_http.ts": [["--once"], /^listening on http:.*\n200 hello 127\.0\.0\.1, .* \/page\n$/],
+  "messages.ts": [
+    [],
+    /^quick -> QUICK\nat once -> AT ONCE\nslow and[^]*slow again -> SLOW AGAIN\n$/,
+  ],
   "timers.ts": [[], /^tick 1, at the end of its turn\n[^]*later: after \d+ ms\n/],
 };
 

@@ -58,6 +58,8 @@ test {
     _ = @import("net/given.zig");
     _ = @import("net/held.zig");
     _ = @import("net/passing.zig");
+    _ = @import("net/segmenter.zig");
+    _ = @import("net/segmenter_test.zig");
     _ = @import("net/send_queue.zig");
     _ = @import("net/transit.zig");
     _ = @import("simulation/close_test.zig");

@@ -5,7 +5,7 @@
 // of an f64. The offset of a nested struct is counted in that struct's alignment.
 // `byte_length` is the size in bytes.
 
-export const layout_hash = 0x1d577d5c;
+export const layout_hash = 0x22ca71b9;
 export const abi_version = 1;
 export const ready_readable = 1;
 export const ready_writable = 2;
@@ -19,12 +19,19 @@ export const send_flag_move = 1;
 export const send_flag_answer = 2;
 export const send_flag_descriptors = 4;
 export const message_descriptors_max = 8;
+export const segment_flag_invalid = 1;
 export const header_bytes = 512;
 export const address_bytes_max = 108;
 export const buffer_unit = 512;
 export const buffer_slab_shift = 21;
 export const socket_option_count = 23;
 export const option_unset = 4294967295;
+export const segment_stripped = 1;
+export const segment_little = 2;
+export const segment_varint = 4;
+export const segment_carriage_return = 8;
+export const segment_scattered = 16;
+export const segment_flags = 31;
 export const turn_flag_spin = 1;
 export const wait_forever = 4294967295;
 export const no_slot = 4294967295;
@@ -80,6 +87,9 @@ export const Status = {
   descriptor_limit: -10015,
   unsupported: -10016,
   idle_timeout: -10017,
+  message_too_large: -10018,
+  invalid_message: -10019,
+  truncated_message: -10020,
 } as const;
 
 export type Status = (typeof Status)[keyof typeof Status];
@@ -149,8 +159,9 @@ export const Operation = {
   timer_start: 10,
   timer_stop: 11,
   listener_close: 12,
-  detach: 13,
-  undeliver: 14,
+  segment: 13,
+  detach: 14,
+  undeliver: 15,
 } as const;
 
 export type Operation = (typeof Operation)[keyof typeof Operation];
@@ -205,6 +216,18 @@ export const TimerEntry = {
   period_us: 3,
 } as const;
 
+export const SegmentEntry = {
+  byte_length: 32,
+  operation: 0,
+  flags: 1,
+  reserved: 1,
+  slot: 1,
+  generation: 2,
+  consumed: 3,
+  needed: 4,
+  padding: 5,
+} as const;
+
 export const Event = {
   none: 0,
   open: 1,
@@ -218,8 +241,11 @@ export const Event = {
   memory_released: 9,
   ready: 10,
   rung: 11,
-  detached: 12,
-  descriptors: 13,
+  message: 12,
+  message_part: 13,
+  unsegmented: 14,
+  detached: 15,
+  descriptors: 16,
 } as const;
 
 export type Event = (typeof Event)[keyof typeof Event];
@@ -417,7 +443,7 @@ export const AdoptOptions = {
 } as const;
 
 export const ListenOptions = {
-  byte_length: 260,
+  byte_length: 312,
   size: 0,
   address: 1,
   backlog: 32,
@@ -427,7 +453,7 @@ export const ListenOptions = {
 } as const;
 
 export const ConnectOptions = {
-  byte_length: 252,
+  byte_length: 304,
   size: 0,
   address: 1,
   timeout_ms: 32,
@@ -435,7 +461,7 @@ export const ConnectOptions = {
 } as const;
 
 export const ConnectionOptions = {
-  byte_length: 144,
+  byte_length: 196,
   size: 0,
   descriptor: 1,
   slot: 2,
@@ -446,7 +472,7 @@ export const ConnectionOptions = {
 } as const;
 
 export const StreamOptions = {
-  byte_length: 120,
+  byte_length: 172,
   high_water_mark: 0,
   linger_timeout_ms: 1,
   allow_half_open: 2,
@@ -455,6 +481,7 @@ export const StreamOptions = {
   descriptors: 5,
   best_effort: 6,
   socket: 7,
+  segmenter: 30,
 } as const;
 
 export const SocketKind = {
@@ -516,6 +543,40 @@ export type SocketOption = (typeof SocketOption)[keyof typeof SocketOption];
 export const SocketOptions = {
   byte_length: 92,
   values: 0,
+} as const;
+
+export const SegmenterKind = {
+  none: 0,
+  length: 1,
+  line: 2,
+  fixed: 3,
+  script: 4,
+} as const;
+
+export type SegmenterKind = (typeof SegmenterKind)[keyof typeof SegmenterKind];
+
+export const Segmenter = {
+  byte_length: 52,
+  kind: 0,
+  flags: 1,
+  max_length: 2,
+  field_offset: 3,
+  field_width: 4,
+  header_bytes: 5,
+  adjustment: 6,
+  fixed_bytes: 7,
+  delimiter_bytes: 8,
+  delimiter: 36,
+} as const;
+
+export const SegmenterOptions = {
+  byte_length: 72,
+  size: 0,
+  slot: 1,
+  generation: 2,
+  dispatched: 3,
+  consumed: 4,
+  segmenter: 5,
 } as const;
 
 export const BackendReport = {
@@ -589,6 +650,7 @@ export const signatures = {
   tp_descriptors_forgo: { parameters: ["u32", "u32", "u32"], result: "i32" },
   tp_descriptor_close: { parameters: ["i32"], result: "i32" },
   tp_descriptor_inherit: { parameters: ["i32"], result: "i32" },
+  tp_connection_segmenter: { parameters: ["u32", "buffer", "u32"], result: "i32" },
   tp_socket_configure: { parameters: ["u32", "buffer", "u32"], result: "i32" },
   tp_socket_read: { parameters: ["u32", "buffer", "u32"], result: "i32" },
   tp_peer_credentials: { parameters: ["u32", "buffer", "u32"], result: "i32" },
@@ -738,6 +800,11 @@ export interface Functions {
    * that are executed.
    */
   tp_descriptor_inherit(descriptor: number): number;
+  /**
+   * Makes messages of what a connection receives from now on (`SegmenterOptions`). 1 when
+   * completions of this turn are void, because their bytes come again; else 0.
+   */
+  tp_connection_segmenter(loop: number, options: Uint8Array, length: number): number;
   /**
    * Changes options of an open connection or listener (`SocketControl`). What a refusal is about
    * is in `Header.error_option`; options before it are changed.

@@ -65,6 +65,7 @@ pub fn Script(comptime Backend: type) type {
         detached: u32 = 0,
         closed: u32 = 0,
         timers: u32 = 0,
+        messages: u32 = 0,
         last_result: i32 = 0,
         last_error: i32 = 0,
         echo: bool = true,
@@ -140,6 +141,7 @@ pub fn Script(comptime Backend: type) type {
                 .listener_error => self.last_error = completion.result,
                 .detached => self.detached += 1,
                 .descriptors, .listener_closed, .memory_released, .ready, .rung => {},
+                .message, .message_part, .unsegmented => self.messages += 1,
             }
         }
 
@@ -205,6 +207,7 @@ pub const stream_options: layout.StreamOptions = .{
     .receive_credits = 64,
     .idle_timeout_ms = 0,
     .descriptors = 0,
+    .segmenter = std.mem.zeroes(layout.Segmenter),
     .socket = no_delay,
 };
 

@@ -51,6 +51,7 @@ pub const stream_options: layout.StreamOptions = .{
     .receive_credits = 16,
     .idle_timeout_ms = 0,
     .descriptors = 0,
+    .segmenter = std.mem.zeroes(layout.Segmenter),
     .socket = no_delay,
 };
 

@@ -10,6 +10,7 @@ const kernel = @import("../sys/kernel.zig");
 const plain = @import("../loop/channel.zig").plain;
 const address_module = @import("address.zig");
 const Connection = @import("connection.zig").Connection;
+const Framing = @import("framing.zig").Framing;
 const given = @import("given.zig");
 const Part = @import("held.zig").Part;
 const may_pass = @import("messages.zig").may_pass;
@@ -19,6 +20,7 @@ const transit = @import("transit.zig");
 pub fn Arriving(comptime Streams: type) type {
     const sockets = Streams.sockets;
     const Backend = Streams.Backend;
+    const Frames = Framing(Streams);
     return struct {
         /// Takes over a connected socket. The slot, or a negative status with `failed` naming the
         /// system call; the descriptor is the caller's then.
@@ -116,7 +118,7 @@ pub fn Arriving(comptime Streams: type) type {
                 const applied = apply(streams, content.descriptor, family, wanted);
                 if (applied < 0) connection.fail(applied);
             }
-            while (transit.next_part(&taken)) |part| hold(streams, connection, part);
+            while (transit.next_part(&taken)) |part| hold(streams, slot, connection, part);
             return @intCast(slot);
         }
 
@@ -138,7 +140,7 @@ pub fn Arriving(comptime Streams: type) type {
             return rc;
         }
 
-        fn hold(streams: *Streams, connection: *Connection, part: transit.Part) void {
+        fn hold(streams: *Streams, slot: u32, connection: *Connection, part: transit.Part) void {
             const pool = streams.loop.pool;
             // Whoever guessed its name may have received it.
             if (!pool.receive(part.name, part.generation)) {
@@ -147,6 +149,7 @@ pub fn Arriving(comptime Streams: type) type {
             const taken = pool.take_from_script(part.name);
             std.debug.assert(taken);
             const whole: Part = .{ .buffer = part.name, .length = part.length };
+            if (connection.is_segmented()) return Frames.arrived(streams, slot, connection, whole);
             if (connection.held.push(pool, &streams.held_nodes, whole)) return;
             streams.release(part.name);
             connection.fail(kernel.negative(.NOBUFS));

@@ -4,6 +4,7 @@ const std = @import("std");
 const layout = @import("../layout.zig");
 const kernel = @import("../sys/kernel.zig");
 const Link = @import("../memory/list.zig").Link;
+const Frame = @import("frame.zig").Frame;
 const Held = @import("held.zig").Held;
 const Arrivals = @import("passing.zig").Arrivals;
 const SendQueue = @import("send_queue.zig").SendQueue;
@@ -88,6 +89,8 @@ pub const Connection = struct {
     returned: Held,
     /// Descriptors that arrived and were not told of.
     arrivals: Arrivals,
+    /// The message under way.
+    frame: Frame,
     /// Receive buffers that it answers for: held back, with the script, or on their way on. Parts
     /// of shared buffers do not count.
     buffers: u32,
@@ -151,6 +154,7 @@ pub const Connection = struct {
             .held = .empty,
             .returned = .empty,
             .arrivals = .empty,
+            .frame = .of(&options.segmenter),
             .buffers = 0,
             .delivered_bytes = 0,
             .delivered_turn = 0,
@@ -168,6 +172,11 @@ pub const Connection = struct {
 
     pub fn has_operations(self: *const Connection) bool {
         return self.connecting or self.receiving or self.sending;
+    }
+
+    /// Whether what it receives becomes messages.
+    pub fn is_segmented(self: *const Connection) bool {
+        return self.options.segmenter.kind != 0;
     }
 
     /// Notes the error that ends the connection; the first is the reason.

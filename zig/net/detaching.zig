@@ -31,6 +31,8 @@ pub fn Detaching(comptime Streams: type) type {
             if (connection.state != .open or connection.detach != .none) return false;
             // Descriptors that came and were not told of have no way to go along.
             if (connection.passes()) return false;
+            // What was made messages of cannot become bytes again.
+            if (connection.is_segmented() or connection.frame.is_in_nodes) return false;
             connection.detach = .wanted;
             connection.travels = travels;
             return true;

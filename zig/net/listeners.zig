@@ -260,8 +260,8 @@ pub fn Listeners(comptime Loop: type, comptime Streams: type) type {
             const listener = self.find(slot, generation) orelse return false;
             listener.state = .closing;
             if (!listener.shared) {
-                sockets.stop_listening(listener.descriptor);
                 listener.path.remove();
+                sockets.stop_listening(listener.descriptor);
             }
             self.drop_parked(slot);
             self.loop.stop_user_timer(self.first_port + slot);
