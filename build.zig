@@ -262,7 +262,26 @@ fn tools(b: *std.Build, target: std.Build.ResolvedTarget) void {
             .pic = true,
         }),
     });
-    for ([_]*std.Build.Step.Compile{ deny, other_abi, pipes }) |artifact| {
+    const descriptors = b.addLibrary(.{
+        .name = "descriptors",
+        .linkage = .dynamic,
+        .root_module = b.createModule(.{
+            .root_source_file = b.path("tests/native/descriptors.zig"),
+            .target = target,
+            .optimize = .ReleaseSafe,
+            .pic = true,
+        }),
+    });
+    const activate = b.addExecutable(.{
+        .name = "activate",
+        .root_module = b.createModule(.{
+            .root_source_file = b.path("tests/native/activate.zig"),
+            .target = target,
+            .optimize = .ReleaseSafe,
+        }),
+    });
+    const all = [_]*std.Build.Step.Compile{ deny, other_abi, pipes, descriptors, activate };
+    for (all) |artifact| {
         step.dependOn(&b.addInstallArtifact(artifact, .{
             .dest_dir = .{ .override = .{ .custom = "tools" } },
         }).step);

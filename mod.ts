@@ -36,14 +36,21 @@ export type { HugePages, PoolOptions, QuarantineOptions } from "./src/pool_optio
 export type { AdoptOptions, NativeMemory, Pool } from "./src/pool.ts";
 export type { MemoryGrantStats, PageSize, PoolStats } from "./src/pool_stats.ts";
 export type { LeakedLease, LeakReport } from "./src/leaks.ts";
+export type { LoopShutdownOptions, LoopShutdownResult } from "./src/shutdown.ts";
 export type { LoopStats } from "./src/loop_stats.ts";
-export type { Listener, ListenerHandlers, ListenOptions } from "./src/listener.ts";
+export type {
+  Listener,
+  ListenerCloseOptions,
+  ListenerHandlers,
+  ListenOptions,
+} from "./src/listener.ts";
 export type {
   Connection,
   ConnectionHandlers,
   ConnectionState,
   ConnectOptions,
   Sendable,
+  SendOptions,
   SendResult,
   StreamOptions,
 } from "./src/connection.ts";
@@ -75,6 +82,10 @@ export {
   useResolverFiles,
 } from "./src/resolve.ts";
 export type { Timer, TimerOptions } from "./src/timer.ts";
+export type { ConnectionMessage } from "./src/connection_message.ts";
+export type { DetachedSocket } from "./src/detach.ts";
+export { closeDescriptor, type InheritedDescriptor, listenDescriptors } from "./src/descriptors.ts";
+export type { DescriptorEndpoint } from "./src/descriptor_endpoint.ts";
 export type { Endpoint, IpEndpoint, PathEndpoint } from "./src/endpoint.ts";
 export type { SocketAddress, Transport } from "./src/socket_address.ts";
 export type { ConnectionSettings, PeerCredentials } from "./src/socket_control.ts";

@@ -16,16 +16,20 @@ extern "C" {
 #define TP_ASSERT_SIZE(type, bytes) struct tp_size_is_checked_from_c11_on
 #endif
 
-#define TP_LAYOUT_HASH UINT32_C(0x5d4d5fe6)
+#define TP_LAYOUT_HASH UINT32_C(0xc083a8d0)
 #define TP_ABI_VERSION UINT32_C(1)
 #define TP_READY_READABLE UINT32_C(1)
 #define TP_READY_WRITABLE UINT32_C(2)
 #define TP_READY_ERROR UINT32_C(4)
 #define TP_READY_HANGUP UINT32_C(8)
 #define TP_WATCH_EDGE UINT32_C(16)
+#define TP_LISTENER_FLAG_DRAIN UINT32_C(1)
+#define TP_DETACH_FLAG_TRAVELS UINT32_C(1)
 #define TP_ANSWER_RESERVE UINT32_C(4)
 #define TP_SEND_FLAG_MOVE UINT32_C(1)
 #define TP_SEND_FLAG_ANSWER UINT32_C(2)
+#define TP_SEND_FLAG_DESCRIPTORS UINT32_C(4)
+#define TP_MESSAGE_DESCRIPTORS_MAX UINT32_C(8)
 #define TP_SEGMENT_FLAG_INVALID UINT32_C(1)
 #define TP_HEADER_BYTES UINT32_C(512)
 #define TP_ADDRESS_BYTES_MAX UINT32_C(108)
@@ -159,6 +163,8 @@ enum tp_operation {
     TP_OPERATION_TIMER_STOP = 11,
     TP_OPERATION_LISTENER_CLOSE = 12,
     TP_OPERATION_SEGMENT = 13,
+    TP_OPERATION_DETACH = 14,
+    TP_OPERATION_UNDELIVER = 15,
 };
 
 enum tp_event {
@@ -179,11 +185,14 @@ enum tp_event {
     TP_EVENT_UNSEGMENTED = 14,
     TP_EVENT_RESOLVED = 15,
     TP_EVENT_ATTEMPT_FAILED = 16,
+    TP_EVENT_DETACHED = 17,
+    TP_EVENT_DESCRIPTORS = 18,
 };
 
 enum tp_address_family {
     TP_ADDRESS_FAMILY_UNIX = 1,
     TP_ADDRESS_FAMILY_INPROC = 2,
+    TP_ADDRESS_FAMILY_DESCRIPTOR = 3,
     TP_ADDRESS_FAMILY_IPV4 = 4,
     TP_ADDRESS_FAMILY_IPV6 = 6,
 };
@@ -276,7 +285,7 @@ struct tp_send_entry {
     uint32_t buffer_generation;
     uint32_t offset;
     uint32_t length;
-    uint32_t padding;
+    uint32_t descriptors;
 };
 TP_ASSERT_SIZE(struct tp_send_entry, 32);
 
@@ -369,8 +378,8 @@ struct tp_header {
     uint32_t open_connections;
     uint32_t open_listeners;
     uint32_t open_watches;
+    uint32_t result_offset;
     uint32_t error_option;
-    uint32_t padding;
 };
 TP_ASSERT_SIZE(struct tp_header, 304);
 
@@ -492,11 +501,12 @@ struct tp_stream_options {
     uint32_t allow_half_open;
     uint32_t receive_credits;
     uint32_t idle_timeout_ms;
+    uint32_t descriptors;
     uint32_t best_effort;
     struct tp_socket_options socket;
     struct tp_segmenter segmenter;
 };
-TP_ASSERT_SIZE(struct tp_stream_options, 168);
+TP_ASSERT_SIZE(struct tp_stream_options, 172);
 
 struct tp_listen_options {
     uint32_t size;
@@ -506,7 +516,7 @@ struct tp_listen_options {
     uint32_t mode;
     struct tp_stream_options stream;
 };
-TP_ASSERT_SIZE(struct tp_listen_options, 308);
+TP_ASSERT_SIZE(struct tp_listen_options, 312);
 
 struct tp_connect_options {
     uint32_t size;
@@ -518,7 +528,7 @@ struct tp_connect_options {
     uint32_t attempt_delay_ms;
     uint8_t name[256];
 };
-TP_ASSERT_SIZE(struct tp_connect_options, 568);
+TP_ASSERT_SIZE(struct tp_connect_options, 572);
 
 struct tp_resolve_options {
     uint32_t size;
@@ -560,6 +570,17 @@ struct tp_relay_options {
     uint32_t half_open_timeout_ms;
 };
 TP_ASSERT_SIZE(struct tp_relay_options, 32);
+
+struct tp_connection_options {
+    uint32_t size;
+    uint32_t descriptor;
+    uint32_t slot;
+    uint32_t generation;
+    uint32_t pool_key;
+    uint32_t has_stream;
+    struct tp_stream_options stream;
+};
+TP_ASSERT_SIZE(struct tp_connection_options, 196);
 
 struct tp_socket_control {
     uint32_t size;
@@ -716,6 +737,72 @@ int32_t tp_connect(uint32_t loop, uint8_t *options, uint32_t length);
  * Writes the local (0) or remote (1) address to `Header.address`.
  */
 int32_t tp_connection_address(uint32_t loop, uint32_t slot, uint32_t generation, uint32_t remote);
+
+/*
+ * Takes over a connected stream socket (`ConnectionOptions`). The connection's slot, after which
+ * `open` follows, or a negative status: EBADF, ENOTSOCK, EPROTOTYPE, EAFNOSUPPORT, ENOTCONN,
+ * EINVAL where it listens, EEXIST where it is the loop's already.
+ */
+int32_t tp_connection_adopt(uint32_t loop, uint8_t *options, uint32_t length);
+
+/*
+ * Of a detached connection that rests, the next buffer that was received and not delivered, with
+ * one reference of the script; ENOENT after the last. `Header.result_offset` and `result_bytes`
+ * tell what of it.
+ */
+int32_t tp_connection_read(uint32_t loop, uint32_t slot, uint32_t generation);
+
+/*
+ * The descriptor of a detached connection that rests: the caller's from now on, and the connection
+ * is gone.
+ */
+int32_t tp_connection_take(uint32_t loop, uint32_t slot, uint32_t generation);
+
+/*
+ * Puts a detached connection that rests and travels in transit: its slot there.
+ */
+int32_t tp_connection_hand_off(uint32_t loop, uint32_t slot, uint32_t generation);
+
+/*
+ * Takes a connection in transit over (`ConnectionOptions`). Its slot, after which `open` follows
+ * and then what was received before; `Header.result_bytes` has its high-water mark,
+ * `result_offset` 1 where its direction was ended.
+ */
+int32_t tp_connection_receive(uint32_t loop, uint8_t *options, uint32_t length);
+
+/*
+ * Another descriptor of a listener, the caller's. From then on closing the listener leaves the
+ * others of its descriptors listening.
+ */
+int32_t tp_listener_share(uint32_t loop, uint32_t slot, uint32_t generation);
+
+/*
+ * Duplicates at most `message_descriptors_max` descriptors (i32) for a send: what its entry names,
+ * or EBADF, `exhausted`. `Header.result_generation` belongs to it.
+ */
+int32_t tp_descriptors_stage(uint32_t loop, uint8_t *descriptors, uint32_t length);
+
+/*
+ * Gives out descriptors that `descriptors` told of, as far as there is room for them behind their
+ * generation, and closes the others. How many.
+ */
+int32_t tp_descriptors_read(uint32_t loop, uint32_t staged, uint8_t *descriptors, uint32_t length);
+
+/*
+ * Closes what was staged and will not be sent.
+ */
+int32_t tp_descriptors_forgo(uint32_t loop, uint32_t staged, uint32_t generation);
+
+/*
+ * Closes a descriptor that this library has given out. EBADF for any other.
+ */
+int32_t tp_descriptor_close(int32_t descriptor);
+
+/*
+ * Takes a descriptor that the process was started with as given out, and keeps it from programs
+ * that are executed.
+ */
+int32_t tp_descriptor_inherit(int32_t descriptor);
 
 /*
  * Makes messages of what a connection receives from now on (`SegmenterOptions`). 1 when

@@ -17,6 +17,7 @@ import { IoError } from "./io_error.ts";
 import type { LoopState } from "./loop_state.ts";
 import { Address, ConnectOptions as Layout, Header, StreamOptions } from "./native/abi.ts";
 import { checkHandlers, integerOption } from "./options.ts";
+import { checkPassing } from "./passed_descriptors.ts";
 import { checkSegmenter, writeSegmenter } from "./segmenter.ts";
 import { defaultResolveTimeoutMs, lookupError } from "./resolve.ts";
 import { readAddress, writeAddress } from "./socket_address.ts";
@@ -42,13 +43,23 @@ export function connect(
   }
   const attempt = `connect ${resolved.text}`;
   loop.checkOpen(attempt);
-  checkHandlers(handlers, ["open", "data", "message", "end", "drain", "close"]);
+  checkHandlers(handlers, [
+    "open",
+    "data",
+    "message",
+    "end",
+    "drain",
+    "close",
+    "draining",
+    "descriptors",
+  ]);
   const { timeoutMs = defaultTimeoutMs, signal } = options;
   const words = new Uint32Array(Layout.byte_length / 4);
   words[Layout.size] = Layout.byte_length;
   writeAddress(words, Layout.address, resolved);
   words[Layout.timeout_ms] = integerOption("timeoutMs", timeoutMs, 0, maxTimeoutMs);
   writeNameOptions(words, resolved, options);
+  checkPassing(resolved.transport, options);
   const mark = writeStreamOptions(words, Layout.stream, options, loop, resolved.transport);
   writeConnectSocketOptions(words, Layout.stream + StreamOptions.socket, options);
   const segmenter = checkSegmenter(options.segmenter, handlers, loop.pool);
@@ -62,6 +73,7 @@ export function connect(
   const conn = new ConnectionHandle(loop, slot, generation, handlers, null, mark, segmenter);
   if (resolved.name === "") conn.knownRemote = readAddress(words, Layout.address);
   else conn.namedEndpoint = resolved.text;
+  conn.passesDescriptors = options.descriptors === true;
   loop.addConnection(conn);
   loop.wakeSoon();
   if (signal !== undefined) watchSignal(conn, signal);

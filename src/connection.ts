@@ -4,6 +4,8 @@
  * @module
  */
 
+import type { ConnectionMessage } from "./connection_message.ts";
+import type { DetachedSocket } from "./detach.ts";
 import type { IoError } from "./io_error.ts";
 import type { Lease } from "./lease.ts";
 import type { Listener } from "./listener.ts";
@@ -39,6 +41,12 @@ export interface ConnectionHandlers {
   /** Bytes arrived. The lease ends when this returns, unless it was retained or sent. */
   data?(conn: Connection, lease: Lease): void;
   /**
+   * Descriptors came with the bytes of the `data` that follows: each is the handler's to close, for
+   * instance with `closeDescriptor`, or to adopt. Only with the option `descriptors`; without this
+   * handler they are closed.
+   */
+  descriptors?(conn: Connection, descriptors: number[]): void;
+  /**
    * A whole message arrived on a connection with a segmenter. Leases end when this returns, unless
    * they were retained or sent. `rest` has what follows `lease` where the segmenter is not
    * contiguous; `conn.send([lease, ...rest])` is the message.
@@ -51,6 +59,12 @@ export interface ConnectionHandlers {
   end?(conn: Connection): void;
   /** There is room again after `send` answered `"full"`. */
   drain?(conn: Connection): void;
+  /**
+   * The loop is being shut down: finish what is under way and close. Called once, also for a
+   * connection that opens meanwhile, after its `open`. Without this handler the connection is
+   * closed in order then, and what its peer still sends is discarded.
+   */
+  draining?(conn: Connection): void;
   /** The connection is gone; called exactly once. `error` is null after an orderly end. */
   close?(conn: Connection, error: IoError | null): void;
 }
@@ -82,10 +96,26 @@ export interface StreamOptions extends StreamSocketOptions {
    */
   receiveCredits?: number;
   /**
+   * Unix sockets only: descriptors may be sent, and those that come are given to the handler
+   * `descriptors`. A peer that sends more than 8 at once ends the connection with `EMSGSIZE`. Such
+   * a connection cannot be detached or handed off, and needs whole receive buffers: with
+   * `incrementalBuffers` it is `UNSUPPORTED`. Default false.
+   */
+  descriptors?: boolean;
+  /**
    * How bytes become messages, which `message` then gets instead of `data`. An end of the peer
    * inside of a message ends the connection with `TRUNCATED_MESSAGE`. Default none.
    */
   segmenter?: Segmenter;
+}
+
+/** Options of `conn.send`. */
+export interface SendOptions {
+  /**
+   * Open descriptors of anything, 1 to 8, that the peer gets as its own. Only over Unix sockets
+   * that were opened with the option `descriptors`.
+   */
+  descriptors?: readonly number[];
 }
 
 /** What can be sent: bytes in a leased buffer, bytes that are copied, text as UTF-8. */
@@ -169,11 +199,18 @@ export interface Connection extends Disposable {
    * the pool. While nothing waits, any message that the pool can hold is taken, also one above the
    * mark. While connecting, messages are queued.
    *
+   * Descriptors go with the first byte. They are duplicated at once, so that the caller may close
+   * its own when this returns.
+   *
+   * @param data What to send.
+   * @param options What goes with it.
+   * @throws {IoError} `UNSUPPORTED` for descriptors unless the connection was opened for them,
+   *   `EBADF`, `EXHAUSTED` while 256 messages with descriptors wait in the loop.
    * @throws {IoError} `STALE_HANDLE` when closing or closed, `EPIPE` after `shutdown()`,
    *   `STALE_LEASE`, `WRONG_LOOP`, `MESSAGE_TOO_LARGE` when it can never fit, `INVALID_ARGUMENT`
    *   for anything that cannot be sent. Nothing of a list is taken then.
    */
-  send(data: Sendable | readonly Sendable[]): SendResult;
+  send(data: Sendable | readonly Sendable[], options?: SendOptions): SendResult;
   /**
    * Stops delivery from the next turn on; the kernel's buffers then hold the peer back. What this
    * turn has already received may still be delivered.
@@ -214,6 +251,58 @@ export interface Connection extends Disposable {
    * know no reset: their peer gets `ECONNRESET` if something it sent was not read, else an end.
    */
   abort(): void;
+  /**
+   * Takes the connection out of the loop: it is not read any more, what is queued is sent, and then
+   * its descriptor is the caller's, with everything that had arrived and was not delivered. No
+   * handler is called meanwhile; `close` follows `detached`, without an error. A peer that takes
+   * nothing holds it up; `abort()` ends that. If the loop is closed before, `detached` is not
+   * called.
+   *
+   * @param detached Called in a later turn.
+   * @throws {IoError} `STALE_HANDLE` when closing, closed or leaving already, `BUSY` while
+   *   connecting, `INVALID_ARGUMENT`, `UNSUPPORTED` for one that has or had a segmenter, or takes
+   *   descriptors.
+   */
+  detach(detached: (socket: DetachedSocket) => void): void;
+  /**
+   * Hands the connection to another loop of the process, on this thread or in a Worker: post the
+   * message there and pass it to `loop.receive`. It goes on where it was: what had arrived and was
+   * not delivered is delivered there, without a copy. What is queued is sent here first, as with
+   * `detach`.
+   *
+   * @param handedOff Called in a later turn; `close` follows, without an error.
+   * @throws {IoError} As `detach` does. Where 4,096 connections of the process are in transit,
+   *   `close` gets `ABORTED` with `EXHAUSTED` as its cause.
+   *
+   * @example One loop accepts, another one serves
+   * ```ts
+   * import { Loop } from "@twinpoll/twinpoll";
+   *
+   * const door = new Loop();
+   * const room = new Loop(); // in a Worker, most likely
+   * const listener = door.listen("tcp://127.0.0.1:0", {
+   *   open(conn) {
+   *     conn.handOff((message) => {
+   *       room.receive(message, { data: (conn, lease) => void conn.send(lease) });
+   *     });
+   *   },
+   * });
+   * const client = door.connect(listener.address, {
+   *   open: (conn) => void conn.send("hello"),
+   *   data(conn, lease) {
+   *     console.log(new TextDecoder().decode(lease.bytes)); // hello
+   *     conn.close();
+   *   },
+   * });
+   * for (let turn = 0; turn < 1000 && client.state !== "closed"; turn++) {
+   *   door.turn(1000);
+   *   room.turn(1000);
+   * }
+   * door.close();
+   * room.close();
+   * ```
+   */
+  handOff(handedOff: (message: ConnectionMessage) => void): void;
   /**
    * Changes options of the open connection; what is left out stays.
    *

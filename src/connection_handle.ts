@@ -12,8 +12,11 @@ import type {
   ConnectionHandlers,
   ConnectionState,
   Sendable,
+  SendOptions,
   SendResult,
 } from "./connection.ts";
+import type { ConnectionMessage } from "./connection_message.ts";
+import type { DetachedSocket, Leaving } from "./detach.ts";
 import { checkAttached, Gather, wrongPart } from "./gather.ts";
 import { errorOfStatus, IoError, meaningOf } from "./io_error.ts";
 import { LeaseHandle, staleLease } from "./lease.ts";
@@ -21,14 +24,17 @@ import type { Listener } from "./listener.ts";
 import type { LoopState } from "./loop_state.ts";
 import { completionWords } from "./messages.ts";
 import {
+  detach_flag_travels,
   Header,
   Operation,
   SegmenterOptions,
   send_flag_answer,
+  send_flag_descriptors,
   send_flag_move,
   SocketKind,
   Status,
 } from "./native/abi.ts";
+import { emptyMessage, forgo, stage } from "./passed_descriptors.ts";
 import type { PoolHandle } from "./pool.ts";
 import {
   type CheckedSegmenter,
@@ -69,6 +75,14 @@ export class ConnectionHandle implements Connection {
   /** It was open once: its end is no failure to connect. */
   wasOpened: boolean;
   isRef = true;
+  /** It came from elsewhere, and `open` was not called yet. */
+  hasArrived = false;
+  /** Descriptors may come and go with its bytes. */
+  passesDescriptors = false;
+  /** Its handler was told of a shutdown of the loop. */
+  isDraining = false;
+  /** What becomes of it, once it was detached. */
+  leaving: Leaving | null = null;
   /** A `drain` is owed and asked for. */
   wantsDrain = false;
   /** Why this side aborted, as the cause of the error. */
@@ -77,6 +91,8 @@ export class ConnectionHandle implements Connection {
   unwatchSignal: (() => void) | null = null;
   /** How what arrives becomes messages. */
   segmenter: CheckedSegmenter | null;
+  /** It has or had a segmenter. */
+  wasSegmented: boolean;
   /** While its function is asked: bytes that were messages. */
   consumed = 0;
   /** The dispatch whose further bytes come again, because the segmenter changed. */
@@ -93,6 +109,8 @@ export class ConnectionHandle implements Connection {
   readonly #words: Uint32Array;
   /** Where native code keeps this connection's queued bytes. */
   readonly #queuedAt: number;
+  /** Descriptors that go with what is submitted next, or -1. */
+  #staged = -1;
 
   constructor(
     loop: LoopState,
@@ -110,6 +128,7 @@ export class ConnectionHandle implements Connection {
     this.listener = listener;
     this.highWaterMark = highWaterMark;
     this.segmenter = segmenter;
+    this.wasSegmented = segmenter !== null;
     this.wasOpened = listener !== null;
     this.state = this.wasOpened ? "open" : "connecting";
     this.#queue = loop.queue;
@@ -140,7 +159,8 @@ export class ConnectionHandle implements Connection {
     return this.state === "closed" ? 0 : this.#words[this.#queuedAt];
   }
 
-  send(data: Sendable | readonly Sendable[]): SendResult {
+  send(data: Sendable | readonly Sendable[], options?: SendOptions): SendResult {
+    if (options?.descriptors !== undefined) return this.#sendWith(data, options.descriptors);
     if (data instanceof LeaseHandle) return this.#sendLease(data);
     this.#checkSendable();
     if (typeof data === "string") return this.#sendText(data);
@@ -150,6 +170,7 @@ export class ConnectionHandle implements Connection {
   }
 
   setSegmenter(segmenter: Segmenter | null): void {
+    this.wasSegmented = true;
     if (this.state === "closing" || this.state === "closed") throw this.#stale();
     if (this.relay !== null) throw relayedError("set a segmenter");
     const { loop } = this;
@@ -237,6 +258,21 @@ export class ConnectionHandle implements Connection {
     this.close();
   }
 
+  detach(detached: (socket: DetachedSocket) => void): void {
+    this.#leave({ travels: false, done: detached });
+  }
+
+  handOff(handedOff: (message: ConnectionMessage) => void): void {
+    this.#leave({ travels: true, done: handedOff });
+  }
+
+  /** It comes from elsewhere and is open. */
+  arrived(): void {
+    this.state = "open";
+    this.wasOpened = true;
+    this.hasArrived = true;
+  }
+
   /** A connect succeeded. */
   opened(): void {
     this.state = "open";
@@ -271,6 +307,22 @@ export class ConnectionHandle implements Connection {
       this.handlers.close?.(this, error);
     } finally {
       this.relay?.sideEnded(this, error);
+    }
+  }
+
+  /** Sends with descriptors, which go with the first part that is submitted. */
+  #sendWith(data: Sendable | readonly Sendable[], descriptors: readonly number[]): SendResult {
+    this.#checkSendable();
+    if (data instanceof LeaseHandle && data.size === 0) throw emptyMessage();
+    const staged = stage(this, descriptors);
+    this.#staged = staged.index;
+    try {
+      const result = this.send(data);
+      if (this.#staged >= 0 && result !== "full") throw emptyMessage();
+      return result;
+    } finally {
+      if (this.#staged >= 0) forgo(this, staged);
+      this.#staged = -1;
     }
   }
 
@@ -360,8 +412,10 @@ export class ConnectionHandle implements Connection {
       bufferGeneration,
       offset,
       length,
-      flags | this.#answerFlag(),
+      flags | this.#answerFlag() | (this.#staged < 0 ? 0 : send_flag_descriptors),
+      this.#staged,
     );
+    this.#staged = -1;
     this.#words[this.#queuedAt] += length;
     this.#words[Header.free_sends] -= 1;
   }
@@ -389,6 +443,33 @@ export class ConnectionHandle implements Connection {
     if (!this.isShut) return;
     if (this.relay !== null) throw relayedError("send() on a relayed connection");
     throw new IoError("EPIPE", "this side's direction was ended by shutdown()");
+  }
+
+  #leave(leaving: Leaving): void {
+    if (this.state === "closing" || this.state === "closed") throw this.#stale();
+    if (typeof leaving.done !== "function") {
+      throw new IoError("INVALID_ARGUMENT", "what takes the connection must be a function");
+    }
+    if (this.state === "connecting") {
+      throw new IoError("BUSY", "the connection is connecting", {
+        advice: "Detach it in its open handler, or later.",
+      });
+    }
+    if (this.relay !== null) throw relayedError("detach");
+    if (this.wasSegmented) {
+      throw new IoError("UNSUPPORTED", "a connection with a segmenter stays where it is", {
+        advice: "Set the segmenter where the connection has moved to.",
+      });
+    }
+    if (this.passesDescriptors) {
+      throw new IoError("UNSUPPORTED", "a connection that takes descriptors stays where it is", {
+        advice: "Open it without descriptors: true, or close it.",
+      });
+    }
+    this.state = "closing";
+    this.leaving = leaving;
+    const flags = leaving.travels ? detach_flag_travels : 0;
+    this.#queue.handle(Operation.detach, this.slot, this.generation, flags);
   }
 
   #setPaused(paused: boolean): void {

@@ -9,6 +9,8 @@
  */
 
 import { ConnectionHandle } from "./connection_handle.ts";
+import { leave } from "./detach.ts";
+import { readDescriptors } from "./passed_descriptors.ts";
 import { formatAddress } from "./socket_address.ts";
 import { errorOfStatus, type IoError } from "./io_error.ts";
 import { attemptError, namedError } from "./named_connect.ts";
@@ -84,6 +86,11 @@ function dispatchRest(loop: LoopState): void {
         break;
       case Event.attempt_failed:
         attemptFailed(loop, at);
+      case Event.detached:
+        detached(loop, at);
+        break;
+      case Event.descriptors:
+        descriptors(loop, at);
         break;
     }
   }
@@ -100,7 +107,10 @@ function connectionAt(loop: LoopState, at: number): ConnectionHandle | null {
 function data(loop: LoopState, at: number): void {
   const conn = connectionAt(loop, at);
   // A buffer that nobody is told of goes back with the next turn by itself.
-  if (conn === null || conn.state !== "open" || conn.voidIn === loop.dispatches) return;
+  if (conn === null || conn.state !== "open" || conn.voidIn === loop.dispatches) {
+    if (conn !== null && conn.leaving !== null) giveBack(loop, at);
+    return;
+  }
   if (conn.relay !== null) return forward(loop, conn, at);
   const handlers = conn.handlers;
   if (handlers.data === undefined) return;
@@ -116,6 +126,35 @@ function data(loop: LoopState, at: number): void {
   handlers.data(conn, lease);
   loop.answering = null;
   lease.expire();
+}
+
+/** It goes with a connection that is leaving. */
+function giveBack(loop: LoopState, at: number): void {
+  const words = loop.words;
+  loop.queue.undeliver(
+    words[at + Completion.slot],
+    words[at + Completion.generation],
+    words[at + Completion.buffer],
+    words[at + Completion.buffer_generation],
+    words[at + Completion.offset],
+    words[at + Completion.length],
+  );
+}
+
+function detached(loop: LoopState, at: number): void {
+  const conn = connectionAt(loop, at);
+  if (conn === null || conn.leaving === null || conn.isAborted) return;
+  leave(conn, conn.leaving, loop.signed[at + Completion.result]);
+}
+
+function descriptors(loop: LoopState, at: number): void {
+  const conn = connectionAt(loop, at);
+  const handlers = conn !== null && conn.state === "open" ? conn.handlers : null;
+  const index = loop.words[at + Completion.result];
+  const generation = loop.words[at + Completion.buffer_generation];
+  const isWanted = handlers?.descriptors !== undefined;
+  const received = readDescriptors(loop, index, generation, isWanted);
+  if (received.length > 0) handlers?.descriptors?.(conn!, received);
 }
 
 function messages(loop: LoopState, at: number): void {
@@ -166,7 +205,7 @@ function open(loop: LoopState, at: number): void {
   const slot = loop.words[at + Completion.slot];
   const generation = loop.words[at + Completion.generation];
   const listener = loop.listeners[listenerSlot] ?? null;
-  if (listener === null || listener.closed) {
+  if (listener === null || listener.closed && !listener.isDraining) {
     // Accepted before the script closed the listener: nobody is waiting for it any more.
     loop.queue.handle(Operation.abort, slot, generation);
     return;
@@ -181,16 +220,26 @@ function open(loop: LoopState, at: number): void {
     highWaterMark,
     segmenter,
   );
+  conn.passesDescriptors = listener.passesDescriptors;
   loop.addConnection(conn);
   loop.currentConnection = conn;
   handlers.open?.(conn);
+  loop.shutdown?.opened(conn);
 }
 
 function connected(loop: LoopState, at: number): void {
   const conn = connectionAt(loop, at);
-  if (conn === null || conn.state !== "connecting") return;
+  if (conn === null) return;
+  if (conn.hasArrived) {
+    conn.hasArrived = false;
+    if (conn.state === "open") conn.handlers.open?.(conn);
+    loop.shutdown?.opened(conn);
+    return;
+  }
+  if (conn.state !== "connecting") return;
   conn.opened();
   conn.handlers.open?.(conn);
+  loop.shutdown?.opened(conn);
 }
 
 function end(loop: LoopState, at: number): void {
@@ -206,6 +255,7 @@ function closed(loop: LoopState, at: number): void {
   const conn = connectionAt(loop, at);
   if (conn === null) return;
   loop.connections[conn.slot] = null;
+  loop.shutdown?.ended(conn);
   const result = loop.signed[at + Completion.result];
   conn.ended(result < 0 ? endError(conn, result) : null);
 }
@@ -274,4 +324,5 @@ function listenerClosed(loop: LoopState, at: number): void {
   if (listener === null || listener.generation !== loop.words[at + Completion.generation]) return;
   loop.listeners[slot] = null;
   listener.ended();
+  loop.shutdown?.listenerEnded();
 }

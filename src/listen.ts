@@ -5,7 +5,9 @@
  */
 
 import { type Endpoint, type ResolvedEndpoint, resolveEndpoint } from "./endpoint.ts";
-import { errorOfStatus, type IoError } from "./io_error.ts";
+import { adoptError } from "./adopt.ts";
+import { type DescriptorEndpoint, resolveDescriptor } from "./descriptor_endpoint.ts";
+import { errorOfStatus, IoError } from "./io_error.ts";
 import { ListenerHandle, type ListenerHandlers, type ListenOptions } from "./listener.ts";
 import type { LoopState } from "./loop_state.ts";
 import {
@@ -16,6 +18,7 @@ import {
   StreamOptions,
 } from "./native/abi.ts";
 import { booleanOption, checkHandlers, integerOption } from "./options.ts";
+import { checkPassing } from "./passed_descriptors.ts";
 import { checkSegmenter, writeSegmenter } from "./segmenter.ts";
 import { readAddress, writeAddress } from "./socket_address.ts";
 import { optionError } from "./socket_control.ts";
@@ -27,13 +30,27 @@ const defaultBacklog = 4_096;
 /** Listens. Throws an `IoError` when an argument or the system says no. */
 export function listen(
   loop: LoopState,
-  endpoint: string | Endpoint,
+  endpoint: string | Endpoint | DescriptorEndpoint,
   handlers: ListenerHandlers,
   options: ListenOptions,
 ): ListenerHandle {
-  const resolved = resolveEndpoint(endpoint);
+  const resolved = resolveDescriptor(endpoint) ?? resolveEndpoint(endpoint as string | Endpoint);
+  const { family } = resolved;
   loop.checkOpen(`listen ${resolved.text}`);
-  checkHandlers(handlers, ["open", "data", "message", "end", "drain", "close", "error"]);
+  if (loop.shutdown !== null) {
+    throw new IoError("LOOP_CLOSED", `listen ${resolved.text}: the loop is being shut down`);
+  }
+  checkHandlers(handlers, [
+    "open",
+    "data",
+    "message",
+    "end",
+    "drain",
+    "close",
+    "draining",
+    "descriptors",
+    "error",
+  ]);
   const { backlog = defaultBacklog, unlinkStale = true, mode } = options;
   const words = new Uint32Array(Layout.byte_length / 4);
   words[Layout.size] = Layout.byte_length;
@@ -41,10 +58,13 @@ export function listen(
   words[Layout.backlog] = integerOption("backlog", backlog, 1, 65_535);
   words[Layout.unlink_stale] = Number(booleanOption("unlinkStale", unlinkStale));
   words[Layout.mode] = mode === undefined ? option_unset : integerOption("mode", mode, 0, 0o777);
-  const mark = writeStreamOptions(words, Layout.stream, options, loop, resolved.transport);
+  if (family !== AddressFamily.descriptor) checkPassing(resolved.transport, options);
+  // Of a descriptor that listens native code knows what it is.
+  const transport = family === AddressFamily.descriptor ? "unix" : resolved.transport;
+  const mark = writeStreamOptions(words, Layout.stream, options, loop, transport);
   writeListenerOptions(words, Layout.stream + StreamOptions.socket, options, {
-    isTcp: resolved.transport === "tcp",
-    isIpv6: resolved.family === AddressFamily.ipv6,
+    isTcp: transport === "tcp",
+    isIpv6: family === AddressFamily.ipv6,
   });
   const segmenter = checkSegmenter(options.segmenter, handlers, loop.pool);
   writeSegmenter(words, Layout.stream + StreamOptions.segmenter, segmenter);
@@ -58,6 +78,7 @@ export function listen(
   if (status < 0) throw errorOfStatus(status, attempt, loop.words[Header.error_syscall]);
   const address = readAddress(loop.words, Header.address);
   const listener = new ListenerHandle(loop, slot, generation, handlers, address, mark, segmenter);
+  listener.passesDescriptors = options.descriptors === true;
   loop.addListener(listener);
   loop.wakeSoon();
   return listener;
@@ -69,6 +90,7 @@ const denied = -13;
 
 function listenError(loop: LoopState, status: number, resolved: ResolvedEndpoint): IoError {
   const attempt = `listen ${resolved.text}`;
+  if (resolved.family === AddressFamily.descriptor) return adoptError(loop, status, attempt);
   if (resolved.transport !== "unix" || loop.words[Header.error_option] !== option_unset) {
     return optionError(loop, status, attempt);
   }

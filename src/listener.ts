@@ -5,9 +5,10 @@
  */
 
 import type { ConnectionHandlers, StreamOptions } from "./connection.ts";
-import { IoError } from "./io_error.ts";
+import { errorOfStatus, IoError } from "./io_error.ts";
 import type { LoopState } from "./loop_state.ts";
-import { Operation, SocketKind } from "./native/abi.ts";
+import { Header, listener_flag_drain, Operation, SocketKind } from "./native/abi.ts";
+import { booleanOption } from "./options.ts";
 import type { CheckedSegmenter } from "./segmenter.ts";
 import { formatAddress, type SocketAddress } from "./socket_address.ts";
 import { type ConnectionSettings, getOption, setOptions } from "./socket_control.ts";
@@ -44,6 +45,16 @@ export interface ListenOptions extends StreamOptions, ListenerSocketOptions {
   mode?: number;
 }
 
+/** Options of `listener.close`. */
+export interface ListenerCloseOptions {
+  /**
+   * Loses no connection: those that wait in the backlog are accepted and opened first, in the next
+   * turns, as long as the loop has room for connections. Where others have descriptors of the same
+   * socket that is theirs to do. `closed` is true at once. Default false.
+   */
+  drain?: boolean;
+}
+
 /**
  * An endpoint that accepts connections.
  *
@@ -77,11 +88,25 @@ export interface Listener extends Disposable {
    */
   getOption<Name extends SocketOptionName>(name: Name): SocketOptionValues[Name];
   /**
-   * Stops accepting and frees the port, or removes the file of a Unix path if it is still the one
-   * that was made; a name of Linux is free after the next turn. Open connections stay. Does nothing
-   * when closed.
+   * Stops accepting; open connections stay. The port is free when this returns, unless the listener
+   * drains, or others have descriptors of the same socket: then only this one is closed. What waits
+   * to be accepted is reset, unless it drains. A name of
+   * Linux is free after the next turn. The file of a Unix path is removed with the port, if
+   * it is still the one that was made. Once closed it does nothing, but for ending a drain.
+   *
+   * @param options How.
+   * @throws {IoError} `INVALID_OPTION`.
    */
-  close(): void;
+  close(options?: ListenerCloseOptions): void;
+  /**
+   * Another descriptor of the same listening socket, for another process or another loop: it can be
+   * sent over a Unix socket, or left to a process that is started. From then on closing this
+   * listener does not end the others, and what waits to be accepted stays for them.
+   *
+   * @returns The caller's, to be closed with `closeDescriptor`.
+   * @throws {IoError} `STALE_HANDLE` when closed, `EMFILE`.
+   */
+  share(): number;
   /** Lets the listener keep the loop running, which is how it starts. */
   ref(): void;
   /** Lets the loop end although the listener is open. */
@@ -89,6 +114,8 @@ export interface Listener extends Disposable {
   /** Same as `close()`. */
   [Symbol.dispose](): void;
 }
+
+const noOptions: ListenerCloseOptions = {};
 
 /** The class behind every {@linkcode Listener}. */
 export class ListenerHandle implements Listener {
@@ -101,6 +128,10 @@ export class ListenerHandle implements Listener {
   readonly highWaterMark: number;
   readonly segmenter: CheckedSegmenter | null;
   closed = false;
+  /** Its connections take descriptors. */
+  passesDescriptors = false;
+  /** Closed, but for what waits to be accepted. */
+  isDraining = false;
   /** Native code has let go of it. */
   isGone = false;
   /** Called when it is gone, also when its loop was closed. */
@@ -129,12 +160,26 @@ export class ListenerHandle implements Listener {
     return formatAddress(this.address);
   }
 
-  close(): void {
-    if (this.closed) return;
+  close(options: ListenerCloseOptions = noOptions): void {
+    const { drain = false } = options;
+    booleanOption("drain", drain);
+    // A drain can be ended by closing for good.
+    if (this.closed && !(this.isDraining && !drain)) return;
+    if (this.isGone) return;
     this.closed = true;
-    this.loop.queue.handle(Operation.listener_close, this.slot, this.generation);
+    this.isDraining = drain;
+    const flags = drain ? listener_flag_drain : 0;
+    this.loop.queue.handle(Operation.listener_close, this.slot, this.generation, flags);
     // The next turn may be far away, and the port shall be free when this returns.
     this.loop.queue.flush();
+  }
+
+  share(): number {
+    const { loop, slot, generation } = this;
+    if (this.closed) throw new IoError("STALE_HANDLE", "the listener is closed");
+    const descriptor = loop.functions.tp_listener_share(loop.handle, slot, generation);
+    if (descriptor >= 0) return descriptor;
+    throw errorOfStatus(descriptor, "share a listener", loop.words[Header.error_syscall]);
   }
 
   setOptions(options: ConnectionSettings): void {

@@ -4,9 +4,17 @@
  * @module
  */
 
+import { adopt, receive } from "./adopt.ts";
 import { attach, detach } from "./attach.ts";
 import { connect } from "./connect.ts";
-import type { Connection, ConnectionHandlers, ConnectOptions } from "./connection.ts";
+import type {
+  Connection,
+  ConnectionHandlers,
+  ConnectOptions,
+  StreamOptions,
+} from "./connection.ts";
+import type { ConnectionMessage } from "./connection_message.ts";
+import type { DescriptorEndpoint } from "./descriptor_endpoint.ts";
 import { type Doorbell, type DoorbellHandler, makeDoorbell } from "./doorbell.ts";
 import type { Endpoint } from "./endpoint.ts";
 import { errorOfStatus, IoError } from "./io_error.ts";
@@ -37,6 +45,7 @@ import {
   type ResolveOptions,
   startLookup,
 } from "./resolve.ts";
+import { type LoopShutdownOptions, type LoopShutdownResult, shutdown } from "./shutdown.ts";
 import { type Timer, TimerHandle, type TimerOptions } from "./timer.ts";
 import { type Watch, watch, type WatchHandler, type WatchOptions } from "./watch.ts";
 
@@ -130,14 +139,17 @@ export class Loop implements Disposable {
   /**
    * Listens.
    *
-   * @param endpoint Where, such as `tcp://127.0.0.1:7000`; port 0 takes a free one.
+   * @param endpoint Where, such as `tcp://127.0.0.1:7000`; port 0 takes a free one. `fd:3` or
+   *   `{ descriptor: 3 }` is a stream socket that listens already, the loop's from then on.
    * @param handlers What to call for the connections that are accepted.
    * @param options Of the listener and its connections.
    * @throws {IoError} `INVALID_ENDPOINT`, `UNKNOWN_SCHEME`, `INVALID_OPTION`, `EXHAUSTED`,
-   *   `LOOP_CLOSED`, or what the system says, such as `EADDRINUSE` or `EACCES`.
+   *   `LOOP_CLOSED`, or what the system says, such as `EADDRINUSE` or `EACCES`. For a descriptor:
+   *   `EBADF`, `ENOTSOCK`, `EPROTOTYPE`, `EINVAL` when it does not listen, `EEXIST` when it is the
+   *   loop's already.
    */
   listen(
-    endpoint: string | Endpoint,
+    endpoint: string | Endpoint | DescriptorEndpoint,
     handlers: ListenerHandlers,
     options: ListenOptions = {},
   ): Listener {
@@ -226,6 +238,45 @@ export class Loop implements Disposable {
    */
   relay(first: Connection, second: Connection, options: RelayOptions = {}): Relay {
     return relay(this.#state, first, second, options);
+  }
+
+  /**
+   * Takes over a connected stream socket, TCP or Unix, from elsewhere. `open` follows in the next
+   * turn; what is sent before is taken. From then on the descriptor is the loop's, which closes it.
+   *
+   * @param descriptor Its number.
+   * @param handlers What to call.
+   * @param options Of the connection.
+   * @throws {IoError} `EBADF` unless it is open, `ENOTSOCK`, `EPROTOTYPE` for a datagram socket,
+   *   `ENOTCONN`, `EINVAL` for one that listens, `EAFNOSUPPORT`, `EEXIST` when it is this loop's
+   *   already, `DESCRIPTOR_LIMIT` with `select`, `INVALID_OPTION`, `INVALID_ARGUMENT`, `EXHAUSTED`,
+   *   `LOOP_CLOSED`. The descriptor is the caller's then.
+   */
+  adopt(
+    descriptor: number,
+    handlers: ConnectionHandlers,
+    options: StreamOptions = {},
+  ): Connection {
+    return adopt(this.#state, descriptor, handlers, options);
+  }
+
+  /**
+   * Takes over a connection that another loop of this process handed off. `open` follows in the
+   * next turn, and then what was received before.
+   *
+   * @param message What `conn.handOff` gave.
+   * @param handlers What to call.
+   * @param options Of the connection; by default those that it had.
+   * @throws {IoError} `INVALID_ARGUMENT` for anything else than a message, `STALE_HANDLE` when it
+   *   was received already or its sender's loop is closed, `DESCRIPTOR_LIMIT` with `select`,
+   *   `INVALID_OPTION`, `EXHAUSTED`, `LOOP_CLOSED`. After the last four it can still be received.
+   */
+  receive(
+    message: ConnectionMessage,
+    handlers: ConnectionHandlers,
+    options?: StreamOptions,
+  ): Connection {
+    return receive(this.#state, message, handlers, options);
   }
 
   /**
@@ -409,6 +460,37 @@ export class Loop implements Disposable {
   stats(): LoopStats {
     const { lastStats, words, doubles } = this.#state;
     return lastStats ?? readStats(words, doubles);
+  }
+
+  /**
+   * Ends everything in order, within a time limit: listeners close once what waits to be accepted
+   * is, each connection hears `draining` and closes when its work is done, and what is left when
+   * the time is over is aborted. The loop has to be driven meanwhile, and stays open; timers,
+   * watches and doorbells go on. Called again, it gives the same promise.
+   *
+   * @param options How long it may take.
+   * @returns Resolves when no listener and no connection is left, with what became of them.
+   * @throws {IoError} `INVALID_OPTION`, `EXHAUSTED` without a free timer, `LOOP_CLOSED`.
+   *
+   * @example Let requests finish for ten seconds at the most
+   * ```ts
+   * import { Loop } from "@twinpoll/twinpoll";
+   *
+   * const loop = new Loop();
+   * loop.listen("tcp://127.0.0.1:0", {
+   *   data(conn, lease) {
+   *     conn.send(lease);
+   *   },
+   *   draining: (conn) => conn.close(), // a server waits for the answer that is under way
+   * });
+   * loop.attach();
+   * const { closed, aborted } = await loop.shutdown({ timeoutMs: 10_000 });
+   * console.log(`${closed} ended, ${aborted} were aborted`);
+   * loop.close();
+   * ```
+   */
+  shutdown(options: LoopShutdownOptions = {}): Promise<LoopShutdownResult> {
+    return shutdown(this.#state, options);
   }
 
   /**

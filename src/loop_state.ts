@@ -31,6 +31,7 @@ import type { Library } from "./native/library.ts";
 import { type LoopStats, readStats } from "./loop_stats.ts";
 import { type LeakReport, reportLeaks } from "./leaks.ts";
 import { PoolHandle } from "./pool.ts";
+import type { Shutdown } from "./shutdown.ts";
 import { SubmissionQueue } from "./submission_queue.ts";
 import { TimerTable } from "./timer.ts";
 
@@ -94,6 +95,8 @@ export class LoopState {
   answering: ConnectionHandle | null = null;
   /** The first error that a handler threw and that nobody has taken yet. */
   failure: { readonly error: unknown } | null = null;
+  /** An orderly end of everything that is open, under way. */
+  shutdown: Shutdown | null = null;
   /** What the header said when the loop was closed. */
   lastStats: LoopStats | null = null;
   lastNowUs = 0;
@@ -290,6 +293,8 @@ export class LoopState {
       }
     }
     this.#endLookups();
+    const left = this.connections.reduce((count, conn) => conn === null ? count : count + 1, 0);
+    this.shutdown?.loopClosed(left);
     this.listeners.length = 0;
     this.watches.length = 0;
     this.connections.length = 0;

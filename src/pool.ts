@@ -158,12 +158,23 @@ export class PoolHandle implements Pool {
     // Without holes the array stays a plain list.
     while (leases.length <= place) leases.push(null);
     let lease = leases[place];
-    // Buffers in which messages are joined are smaller or larger, and may begin in one's place.
+    // Buffers of other loops, and those in which messages are joined, may be smaller or larger, and
+    // begin in the place of one.
     if (lease === null || lease.buffer !== buffer || this.#debug) {
       lease = new LeaseHandle(this, buffer, bufferGeneration, 0);
       leases[place] = lease;
     }
     lease.borrow(bufferGeneration, offset, length);
+    return lease;
+  }
+
+  /** A lease over a part of a buffer on which the script has just been given a reference. */
+  own(buffer: number, bufferGeneration: number, offset: number, length: number): LeaseHandle {
+    const lease = new LeaseHandle(this, buffer, bufferGeneration, 0);
+    lease.references = 1;
+    lease.offset = offset;
+    lease.size = length;
+    this.noteOwned(lease);
     return lease;
   }
 

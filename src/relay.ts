@@ -161,6 +161,11 @@ function checkSide(
       advice: "Take it off with setSegmenter(null) before the relay.",
     });
   }
+  if (conn.passesDescriptors) {
+    throw new IoError("INVALID_ARGUMENT", `the ${which} connection takes descriptors`, {
+      advice: "A relay carries bytes only: open the connection without descriptors: true.",
+    });
+  }
   if (conn.state === "closing" || conn.state === "closed") {
     throw new IoError("STALE_HANDLE", `the ${which} connection is ${conn.state}`);
   }

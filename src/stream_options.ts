@@ -53,6 +53,8 @@ export function writeStreamOptions(
     maxTimeoutMs,
   );
   words[at + Layout.best_effort] = Number(booleanOption("bestEffort", bestEffort));
+  const { descriptors = false } = options;
+  words[at + Layout.descriptors] = Number(booleanOption("descriptors", descriptors));
   writeStreamSocketOptions(words, at + Layout.socket, options, transport);
   return mark;
 }

@@ -32,6 +32,7 @@ export type HandleOperation =
   | typeof Operation.shutdown
   | typeof Operation.close
   | typeof Operation.abort
+  | typeof Operation.detach
   | typeof Operation.listener_close;
 
 /** Where a queue lies and who takes its entries. */
@@ -74,7 +75,10 @@ export class SubmissionQueue {
     this.wake = options.wake;
   }
 
-  /** `length` bytes at `offset` of a buffer, to a connection. */
+  /**
+   * `length` bytes at `offset` of a buffer, to a connection; with `send_flag_descriptors` and what
+   * was staged.
+   */
   send(
     slot: number,
     generation: number,
@@ -83,10 +87,32 @@ export class SubmissionQueue {
     offset: number,
     length: number,
     flags: number,
+    descriptors: number,
   ): void {
     const at = this.#reserve();
     const words = this.#words;
     words[at] = Operation.send | flags << flagsShift;
+    words[at + SendEntry.slot] = slot;
+    words[at + SendEntry.generation] = generation;
+    words[at + SendEntry.buffer] = buffer;
+    words[at + SendEntry.buffer_generation] = bufferGeneration;
+    words[at + SendEntry.offset] = offset;
+    words[at + SendEntry.length] = length;
+    words[at + SendEntry.descriptors] = descriptors;
+  }
+
+  /** What was delivered of a connection that is leaving, and nobody has looked at. */
+  undeliver(
+    slot: number,
+    generation: number,
+    buffer: number,
+    bufferGeneration: number,
+    offset: number,
+    length: number,
+  ): void {
+    const at = this.#reserve();
+    const words = this.#words;
+    words[at] = Operation.undeliver;
     words[at + SendEntry.slot] = slot;
     words[at + SendEntry.generation] = generation;
     words[at + SendEntry.buffer] = buffer;
@@ -108,9 +134,9 @@ export class SubmissionQueue {
   }
 
   /** Something to do with a connection or listener. */
-  handle(operation: HandleOperation, slot: number, generation: number): void {
+  handle(operation: HandleOperation, slot: number, generation: number, flags = 0): void {
     const at = this.#reserve();
-    this.#words[at] = operation;
+    this.#words[at] = operation | flags << flagsShift;
     this.#words[at + HandleEntry.slot] = slot;
     this.#words[at + HandleEntry.generation] = generation;
   }

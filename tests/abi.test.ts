@@ -145,7 +145,7 @@ testLoop("an honest echo completes among submissions that name nothing", (loop) 
     // The generations and slots of this loop are small: none of these can be meant.
     const far = (word: number): number => (word | 0x8000_0000) >>> 0;
     if (operation === Operation.send) {
-      queue.send(slot % 4, far(generation), far(other), far(slot), other, slot, index % 4);
+      queue.send(slot % 4, far(generation), far(other), far(slot), other, slot, index % 4, slot);
     } else if (operation === Operation.retain || operation === Operation.release) {
       queue.reference(operation, other, far(generation));
     } else if (operation === Operation.timer_start) {
@@ -189,6 +189,22 @@ testEach("arbitrary handles to every function are answered with a status", (back
       tp_connect: (handle, _, __, bytes) => functions.tp_connect(handle, bytes, bytes.length),
       tp_connection_address: (handle, a, b) => functions.tp_connection_address(handle, a, b, a),
       tp_relay: (handle, _, __, bytes) => functions.tp_relay(handle, bytes, bytes.length),
+      tp_connection_adopt: (handle, _, __, bytes) =>
+        functions.tp_connection_adopt(handle, bytes, bytes.length),
+      tp_connection_read: (handle, a, b) => functions.tp_connection_read(handle, a, b),
+      tp_connection_take: (handle, a, b) => functions.tp_connection_take(handle, a, b),
+      tp_connection_hand_off: (handle, a, b) => functions.tp_connection_hand_off(handle, a, b),
+      tp_connection_receive: (handle, _, __, bytes) =>
+        functions.tp_connection_receive(handle, bytes, bytes.length),
+      tp_listener_share: (handle, a, b) => functions.tp_listener_share(handle, a, b),
+      tp_descriptors_stage: (handle, _, __, bytes) =>
+        functions.tp_descriptors_stage(handle, bytes, bytes.length),
+      tp_descriptors_read: (handle, a, _, bytes) =>
+        functions.tp_descriptors_read(handle, a, bytes, bytes.length),
+      tp_descriptors_forgo: (handle, a, b) => functions.tp_descriptors_forgo(handle, a, b),
+      tp_descriptor_close: (_, a) => functions.tp_descriptor_close(a | 0),
+      // A small number may be a descriptor of this process.
+      tp_descriptor_inherit: (_, a) => functions.tp_descriptor_inherit(a | 0x4000_0000),
       tp_socket_configure: (handle, _, __, bytes) =>
         functions.tp_socket_configure(handle, bytes, bytes.length),
       tp_socket_read: (handle, _, __, bytes) =>
@@ -240,6 +256,15 @@ testEach("arbitrary handles to every function are answered with a status", (back
     const far = (b | 0x4000_0000) >>> 0;
     assert.ok(!functions.tp_slab(raw.handle, far));
     assert.equal(functions.tp_slab_bytes(raw.handle, far), Status.bad_argument);
+    for (
+      const moved of [
+        functions.tp_connection_read(raw.handle, a, b),
+        functions.tp_connection_take(raw.handle, a, b),
+        functions.tp_connection_hand_off(raw.handle, a, b),
+        functions.tp_listener_share(raw.handle, a, b),
+        functions.tp_descriptors_forgo(raw.handle, a, b),
+      ]
+    ) assert.equal(moved, Status.stale_handle);
     assert.ok(functions.tp_watch(raw.handle, far | 0, b) < 0);
     assert.ok(functions.tp_watch_modify(raw.handle, a, b, 1) < 0);
     assert.ok(functions.tp_watch_remove(raw.handle, a, b) < 0);

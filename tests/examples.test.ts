@@ -17,6 +17,11 @@ const programs: Record<string, [args: string[], output: RegExp]> = {
   "echo_attached.ts": [["--once"], /^listening on tcp:[^]*fetched beside the loop\n/],
   "worker_leases.ts": [[], /^listening on tcp:.*\nanswered SHOUT\n$/],
   "doorbell.ts": [[], /^10000 primes, the last is 104729\n$/],
+  "workers.ts": [[], /^listening on tcp:.*\n(worker [01] echoes client \d\n){6}$/],
+  "shutdown.ts": [
+    ["--once"],
+    /^listening on tcp:.*\nshutting down\nanswer to half of a request\n2 connections ended, 0 /,
+  ],
   "streams.ts": [[], /^listening on tcp:[^]*echoed "one\\n[^]*three\\n"\nclosed undefined\n$/],
   "http_hello.ts": [["--once"], /^listening on http:.*\n200 hello\n$/],
   "node_http.ts": [["--once"], /^listening on http:.*\n200 hello 127\.0\.0\.1, .* \/page\n$/],

@@ -195,11 +195,21 @@ pub const Operation = enum(u8) {
     timer_start = 10,
     /// `TimerEntry`: stop a timer.
     timer_stop = 11,
-    /// `HandleEntry` of a listener.
+    /// `HandleEntry` of a listener, with `listener_flag_drain` once those that wait in its backlog
+    /// are accepted.
     listener_close = 12,
     /// `SegmentEntry`: what the script's segmenter says about the bytes of `unsegmented`.
     segment = 13,
+    /// `HandleEntry` of a connection: receive and deliver no more, send what is queued, and rest:
+    /// `detached` tells. With `detach_flag_travels` towards another loop.
+    detach = 14,
+    /// `SendEntry`: a part of a buffer that was delivered and that nobody has looked at, of a
+    /// connection that is being detached. Parts come in the order of their delivery.
+    undeliver = 15,
 };
+
+pub const listener_flag_drain: u8 = 1;
+pub const detach_flag_travels: u8 = 1;
 
 /// One of so many places for sends is for answers, which find none only when they take all of those
 /// themselves.
@@ -207,6 +217,11 @@ pub const answer_reserve: u32 = 4;
 
 pub const send_flag_move: u8 = 1;
 pub const send_flag_answer: u8 = 2;
+/// `SendEntry.descriptors` names what was staged with `tp_descriptors_stage`.
+pub const send_flag_descriptors: u8 = 4;
+
+/// Most descriptors of one message.
+pub const message_descriptors_max: u32 = 8;
 
 /// 32 bytes. Common head of every submission: operation, flags, slot, generation.
 pub const HandleEntry = extern struct {
@@ -238,7 +253,7 @@ pub const SendEntry = extern struct {
     /// Bytes from the buffer's start.
     offset: u32,
     length: u32,
-    padding: u32,
+    descriptors: u32,
 };
 
 pub const BufferEntry = extern struct {
@@ -325,6 +340,12 @@ pub const Event = enum(u32) {
     /// there are others. `buffer`, `buffer_generation`, `offset` and `length` are its IPv6 address,
     /// an IPv4 one as ::ffff:0:0/96 has it.
     attempt_failed = 16,
+    /// A connection that was to be detached rests: it may be taken or handed off. `result`: 0, or
+    /// the error that it ended with.
+    detached = 17,
+    /// Descriptors came with the bytes that the connection's next `data` tells of. `result` and
+    /// `buffer_generation`: what `tp_descriptors_read` reads them by.
+    descriptors = 18,
 };
 
 /// 32 bytes.
@@ -395,9 +416,10 @@ pub const Header = extern struct {
     open_connections: u32,
     open_listeners: u32,
     open_watches: u32,
+    /// Where in the buffer that the last call returned its bytes begin.
+    result_offset: u32,
     /// `SocketOption` that the last negative result is about, or `option_unset`.
     error_option: u32,
-    padding: u32,
 };
 
 /// What an `Address` holds; the values of IP are their versions.
@@ -406,6 +428,8 @@ pub const AddressFamily = enum(u32) {
     unix = 1,
     /// The name of a listener of this process.
     inproc = 2,
+    /// A descriptor that listens already, whose number stands in `port`. Only of `ListenOptions`.
+    descriptor = 3,
     ipv4 = 4,
     ipv6 = 6,
 };
@@ -722,6 +746,20 @@ pub const RelayOptions = extern struct {
     half_open_timeout_ms: u32,
 };
 
+/// A connection that comes from elsewhere.
+pub const ConnectionOptions = extern struct {
+    size: u32,
+    /// `tp_connection_adopt`: the descriptor.
+    descriptor: u32,
+    /// `tp_connection_receive`: what is in transit, and the process in which it is.
+    slot: u32,
+    generation: u32,
+    pool_key: u32,
+    /// `tp_connection_receive`: 1 for `stream`, 0 for what the connection had.
+    has_stream: u32,
+    stream: StreamOptions,
+};
+
 /// What a connection is opened with; a listener gives it to each connection it accepts.
 pub const StreamOptions = extern struct {
     /// Bytes that may wait to be sent before `send` answers `full`. At least two buffers.
@@ -736,6 +774,8 @@ pub const StreamOptions = extern struct {
     /// 0: none. Else the connection ends with `idle_timeout` when no byte has moved in either
     /// direction for so long, in milliseconds, at most 1,073,741,824.
     idle_timeout_ms: u32,
+    /// 1: descriptors may come with the bytes, and may be sent. Unix sockets only.
+    descriptors: u32 = 0,
     /// 1: do without the socket options that this system or such a socket does not have, or that
     /// the kernel refuses. 0: each of these is an error.
     best_effort: u32 = 0,
@@ -1091,6 +1131,94 @@ pub const functions = [_]Function{
         .about = "Writes the local (0) or remote (1) address to `Header.address`.",
     },
     .{
+        .name = "tp_connection_adopt",
+        .parameters = &.{ .{ "loop", .u32 }, .{ "options", .buffer }, .{ "length", .u32 } },
+        .result = .i32,
+        .about = "Takes over a connected stream socket (`ConnectionOptions`). The connection's " ++
+            "slot, after which `open` follows, or a negative status: EBADF, ENOTSOCK, " ++
+            "EPROTOTYPE, EAFNOSUPPORT, ENOTCONN, EINVAL where it listens, EEXIST where it is " ++
+            "the loop's already.",
+    },
+    .{
+        .name = "tp_connection_read",
+        .parameters = &.{ .{ "loop", .u32 }, .{ "slot", .u32 }, .{ "generation", .u32 } },
+        .result = .i32,
+        .about = "Of a detached connection that rests, the next buffer that was received and " ++
+            "not delivered, with one reference of the script; ENOENT after the last. " ++
+            "`Header.result_offset` and `result_bytes` tell what of it.",
+    },
+    .{
+        .name = "tp_connection_take",
+        .parameters = &.{ .{ "loop", .u32 }, .{ "slot", .u32 }, .{ "generation", .u32 } },
+        .result = .i32,
+        .about = "The descriptor of a detached connection that rests: the caller's from now on, " ++
+            "and the connection is gone.",
+    },
+    .{
+        .name = "tp_connection_hand_off",
+        .parameters = &.{ .{ "loop", .u32 }, .{ "slot", .u32 }, .{ "generation", .u32 } },
+        .result = .i32,
+        .about = "Puts a detached connection that rests and travels in transit: its slot there.",
+    },
+    .{
+        .name = "tp_connection_receive",
+        .parameters = &.{ .{ "loop", .u32 }, .{ "options", .buffer }, .{ "length", .u32 } },
+        .result = .i32,
+        .about = "Takes a connection in transit over (`ConnectionOptions`). Its slot, after " ++
+            "which `open` follows and then what was received before; `Header.result_bytes` has " ++
+            "its high-water mark, `result_offset` 1 where its direction was ended.",
+    },
+    .{
+        .name = "tp_listener_share",
+        .parameters = &.{ .{ "loop", .u32 }, .{ "slot", .u32 }, .{ "generation", .u32 } },
+        .result = .i32,
+        .about = "Another descriptor of a listener, the caller's. From then on closing the " ++
+            "listener leaves the others of its descriptors listening.",
+    },
+    .{
+        .name = "tp_descriptors_stage",
+        .parameters = &.{
+            .{ "loop", .u32 },
+            .{ "descriptors", .buffer },
+            .{ "length", .u32 },
+        },
+        .result = .i32,
+        .about = "Duplicates at most `message_descriptors_max` descriptors (i32) for a send: " ++
+            "what its entry names, or EBADF, `exhausted`. `Header.result_generation` belongs " ++
+            "to it.",
+    },
+    .{
+        .name = "tp_descriptors_read",
+        .parameters = &.{
+            .{ "loop", .u32 },
+            .{ "staged", .u32 },
+            .{ "descriptors", .buffer },
+            .{ "length", .u32 },
+        },
+        .result = .i32,
+        .about = "Gives out descriptors that `descriptors` told of, as far as there is room for " ++
+            "them behind their generation, and closes the others. How many.",
+    },
+    .{
+        .name = "tp_descriptors_forgo",
+        .parameters = &.{ .{ "loop", .u32 }, .{ "staged", .u32 }, .{ "generation", .u32 } },
+        .result = .i32,
+        .about = "Closes what was staged and will not be sent.",
+    },
+    .{
+        .name = "tp_descriptor_close",
+        .parameters = &.{.{ "descriptor", .i32 }},
+        .result = .i32,
+        .about = "Closes a descriptor that this library has given out. EBADF for any other.",
+    },
+    .{
+        .name = "tp_descriptor_inherit",
+        .parameters = &.{.{ "descriptor", .i32 }},
+        .result = .i32,
+        .about = "Takes a descriptor that the process was started with as given out, and keeps " ++
+            "it from programs that are executed.",
+    },
+    .{
         .name = "tp_connection_segmenter",
         .parameters = &.{ .{ "loop", .u32 }, .{ "options", .buffer }, .{ "length", .u32 } },
         .result = .i32,
@@ -1271,6 +1399,7 @@ comptime {
         ResolveReport,
         ResolverFiles,
         RelayOptions,
+        ConnectionOptions,
         StreamOptions,
         SocketOptions,
         SocketControl,

@@ -55,7 +55,9 @@ test {
     _ = @import("memory/stock.zig");
     _ = @import("net/address.zig");
     _ = @import("net/connection.zig");
+    _ = @import("net/given.zig");
     _ = @import("net/held.zig");
+    _ = @import("net/passing.zig");
     _ = @import("net/segmenter.zig");
     _ = @import("net/segmenter_test.zig");
     _ = @import("net/resolve/config.zig");
@@ -69,6 +71,7 @@ test {
     _ = @import("net/resolving.zig");
     _ = @import("net/relays.zig");
     _ = @import("net/send_queue.zig");
+    _ = @import("net/transit.zig");
     _ = @import("simulation/close_test.zig");
     _ = @import("sys/error_numbers.zig");
     _ = @import("sys/fork.zig");
@@ -80,6 +83,7 @@ test {
     _ = @import("sys/memory_facts.zig");
     _ = @import("sys/pages.zig");
     _ = @import("sys/random.zig");
+    _ = @import("sys/rights.zig");
     _ = @import("sys/select.zig");
     _ = @import("sys/sockets.zig");
     _ = @import("sys/uring_test.zig");

@@ -70,8 +70,8 @@ export const faults = [
   {
     about: "a stale handle of a listener is taken",
     file: listeners,
-    text: "if (listener.state != .open or listener.generation != generation) return null;",
-    instead: "if (listener.state != .open or listener.generation == generation -% 2) return null;",
+    text: "if (!listener.accepts() or listener.generation != generation) return null;",
+    instead: "if (!listener.accepts() or listener.generation == generation -% 2) return null;",
   },
   {
     about: "a stale handle of a buffer is taken",
@@ -82,9 +82,9 @@ export const faults = [
   {
     about: "lost wake-up: a send that was queued is not looked at",
     file: sending,
-    text: "if (copied != null) streams.release(entry.buffer);\n" +
+    text: "if (passed) |index| streams.passing.queue(index);\n" +
       "            streams.attention.push(streams.connections, entry.slot);",
-    instead: "if (copied != null) streams.release(entry.buffer);",
+    instead: "if (passed) |index| streams.passing.queue(index);",
   },
   {
     about: "lost wake-up: what the script asks of a connection is not looked at",
@@ -260,8 +260,8 @@ export const faults = [
   {
     about: "places in send queues are lost with a connection that ends",
     file: sending,
-    text: "while (connection.queue.pop(&streams.nodes)) |buffer| {",
-    instead: "if (connection.queue.pop(&streams.nodes)) |buffer| {",
+    text: "while (connection.queue.bytes > 0) {",
+    instead: "if (connection.queue.bytes > 0) {",
   },
   {
     about: "a cancellation for which there was no room is not tried again",

@@ -5,16 +5,20 @@
 // of an f64. The offset of a nested struct is counted in that struct's alignment.
 // `byte_length` is the size in bytes.
 
-export const layout_hash = 0x5d4d5fe6;
+export const layout_hash = 0xc083a8d0;
 export const abi_version = 1;
 export const ready_readable = 1;
 export const ready_writable = 2;
 export const ready_error = 4;
 export const ready_hangup = 8;
 export const watch_edge = 16;
+export const listener_flag_drain = 1;
+export const detach_flag_travels = 1;
 export const answer_reserve = 4;
 export const send_flag_move = 1;
 export const send_flag_answer = 2;
+export const send_flag_descriptors = 4;
+export const message_descriptors_max = 8;
 export const segment_flag_invalid = 1;
 export const header_bytes = 512;
 export const address_bytes_max = 108;
@@ -162,6 +166,8 @@ export const Operation = {
   timer_stop: 11,
   listener_close: 12,
   segment: 13,
+  detach: 14,
+  undeliver: 15,
 } as const;
 
 export type Operation = (typeof Operation)[keyof typeof Operation];
@@ -190,7 +196,7 @@ export const SendEntry = {
   buffer_generation: 4,
   offset: 5,
   length: 6,
-  padding: 7,
+  descriptors: 7,
 } as const;
 
 export const BufferEntry = {
@@ -246,6 +252,8 @@ export const Event = {
   unsegmented: 14,
   resolved: 15,
   attempt_failed: 16,
+  detached: 17,
+  descriptors: 18,
 } as const;
 
 export type Event = (typeof Event)[keyof typeof Event];
@@ -296,13 +304,14 @@ export const Header = {
   open_connections: 71,
   open_listeners: 72,
   open_watches: 73,
-  error_option: 74,
-  padding: 75,
+  result_offset: 74,
+  error_option: 75,
 } as const;
 
 export const AddressFamily = {
   unix: 1,
   inproc: 2,
+  descriptor: 3,
   ipv4: 4,
   ipv6: 6,
 } as const;
@@ -444,7 +453,7 @@ export const AdoptOptions = {
 } as const;
 
 export const ListenOptions = {
-  byte_length: 308,
+  byte_length: 312,
   size: 0,
   address: 1,
   backlog: 32,
@@ -454,15 +463,15 @@ export const ListenOptions = {
 } as const;
 
 export const ConnectOptions = {
-  byte_length: 568,
+  byte_length: 572,
   size: 0,
   address: 1,
   timeout_ms: 32,
   stream: 33,
-  name_length: 75,
-  resolve_timeout_ms: 76,
-  attempt_delay_ms: 77,
-  name: 312,
+  name_length: 76,
+  resolve_timeout_ms: 77,
+  attempt_delay_ms: 78,
+  name: 316,
 } as const;
 
 export const ResolveOptions = {
@@ -506,16 +515,28 @@ export const RelayOptions = {
   half_open_timeout_ms: 7,
 } as const;
 
+export const ConnectionOptions = {
+  byte_length: 196,
+  size: 0,
+  descriptor: 1,
+  slot: 2,
+  generation: 3,
+  pool_key: 4,
+  has_stream: 5,
+  stream: 6,
+} as const;
+
 export const StreamOptions = {
-  byte_length: 168,
+  byte_length: 172,
   high_water_mark: 0,
   linger_timeout_ms: 1,
   allow_half_open: 2,
   receive_credits: 3,
   idle_timeout_ms: 4,
-  best_effort: 5,
-  socket: 6,
-  segmenter: 29,
+  descriptors: 5,
+  best_effort: 6,
+  socket: 7,
+  segmenter: 30,
 } as const;
 
 export const SocketKind = {
@@ -673,6 +694,17 @@ export const signatures = {
   tp_listener_address: { parameters: ["u32", "u32", "u32"], result: "i32" },
   tp_connect: { parameters: ["u32", "buffer", "u32"], result: "i32" },
   tp_connection_address: { parameters: ["u32", "u32", "u32", "u32"], result: "i32" },
+  tp_connection_adopt: { parameters: ["u32", "buffer", "u32"], result: "i32" },
+  tp_connection_read: { parameters: ["u32", "u32", "u32"], result: "i32" },
+  tp_connection_take: { parameters: ["u32", "u32", "u32"], result: "i32" },
+  tp_connection_hand_off: { parameters: ["u32", "u32", "u32"], result: "i32" },
+  tp_connection_receive: { parameters: ["u32", "buffer", "u32"], result: "i32" },
+  tp_listener_share: { parameters: ["u32", "u32", "u32"], result: "i32" },
+  tp_descriptors_stage: { parameters: ["u32", "buffer", "u32"], result: "i32" },
+  tp_descriptors_read: { parameters: ["u32", "u32", "buffer", "u32"], result: "i32" },
+  tp_descriptors_forgo: { parameters: ["u32", "u32", "u32"], result: "i32" },
+  tp_descriptor_close: { parameters: ["i32"], result: "i32" },
+  tp_descriptor_inherit: { parameters: ["i32"], result: "i32" },
   tp_connection_segmenter: { parameters: ["u32", "buffer", "u32"], result: "i32" },
   tp_relay: { parameters: ["u32", "buffer", "u32"], result: "i32" },
   tp_socket_configure: { parameters: ["u32", "buffer", "u32"], result: "i32" },
@@ -768,6 +800,66 @@ export interface Functions {
    * Writes the local (0) or remote (1) address to `Header.address`.
    */
   tp_connection_address(loop: number, slot: number, generation: number, remote: number): number;
+  /**
+   * Takes over a connected stream socket (`ConnectionOptions`). The connection's slot, after which
+   * `open` follows, or a negative status: EBADF, ENOTSOCK, EPROTOTYPE, EAFNOSUPPORT, ENOTCONN,
+   * EINVAL where it listens, EEXIST where it is the loop's already.
+   */
+  tp_connection_adopt(loop: number, options: Uint8Array, length: number): number;
+  /**
+   * Of a detached connection that rests, the next buffer that was received and not delivered, with
+   * one reference of the script; ENOENT after the last. `Header.result_offset` and `result_bytes`
+   * tell what of it.
+   */
+  tp_connection_read(loop: number, slot: number, generation: number): number;
+  /**
+   * The descriptor of a detached connection that rests: the caller's from now on, and the
+   * connection is gone.
+   */
+  tp_connection_take(loop: number, slot: number, generation: number): number;
+  /**
+   * Puts a detached connection that rests and travels in transit: its slot there.
+   */
+  tp_connection_hand_off(loop: number, slot: number, generation: number): number;
+  /**
+   * Takes a connection in transit over (`ConnectionOptions`). Its slot, after which `open` follows
+   * and then what was received before; `Header.result_bytes` has its high-water mark,
+   * `result_offset` 1 where its direction was ended.
+   */
+  tp_connection_receive(loop: number, options: Uint8Array, length: number): number;
+  /**
+   * Another descriptor of a listener, the caller's. From then on closing the listener leaves the
+   * others of its descriptors listening.
+   */
+  tp_listener_share(loop: number, slot: number, generation: number): number;
+  /**
+   * Duplicates at most `message_descriptors_max` descriptors (i32) for a send: what its entry
+   * names, or EBADF, `exhausted`. `Header.result_generation` belongs to it.
+   */
+  tp_descriptors_stage(loop: number, descriptors: Uint8Array, length: number): number;
+  /**
+   * Gives out descriptors that `descriptors` told of, as far as there is room for them behind
+   * their generation, and closes the others. How many.
+   */
+  tp_descriptors_read(
+    loop: number,
+    staged: number,
+    descriptors: Uint8Array,
+    length: number,
+  ): number;
+  /**
+   * Closes what was staged and will not be sent.
+   */
+  tp_descriptors_forgo(loop: number, staged: number, generation: number): number;
+  /**
+   * Closes a descriptor that this library has given out. EBADF for any other.
+   */
+  tp_descriptor_close(descriptor: number): number;
+  /**
+   * Takes a descriptor that the process was started with as given out, and keeps it from programs
+   * that are executed.
+   */
+  tp_descriptor_inherit(descriptor: number): number;
   /**
    * Makes messages of what a connection receives from now on (`SegmenterOptions`). 1 when
    * completions of this turn are void, because their bytes come again; else 0.

@@ -100,6 +100,11 @@ export class Child implements Disposable {
     return JSON.parse(await this.line());
   }
 
+  /** Writes to its standard input. */
+  write(text: string): void {
+    this.#process.stdin!.write(text);
+  }
+
   /** Not through the child process object: Deno then reports the signal, not the exit code. */
   kill(signal: "SIGTERM" | "SIGINT" | "SIGKILL"): void {
     const { pid } = this.#process;

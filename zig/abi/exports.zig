@@ -8,6 +8,7 @@ const doorbells = @import("../loop/doorbells.zig");
 const resolver_paths = @import("../net/resolve/paths.zig");
 const waker = @import("../loop/waker.zig");
 const memory = @import("memory.zig");
+const moving = @import("moving.zig");
 const options_module = @import("options.zig");
 const probe = @import("probe.zig");
 const registry = @import("registry.zig");
@@ -207,6 +208,81 @@ fn tp_relay(loop: u32, options: [*]u8, length: u32) callconv(.c) i32 {
     return switch (any) {
         inline else => |instance| instance.relay(&value),
     };
+}
+
+fn tp_connection_adopt(loop: u32, options: [*]u8, length: u32) callconv(.c) i32 {
+    const any = registry.find(loop) catch |err| return find_status(err);
+    const value = read(layout.ConnectionOptions, options, length) orelse
+        return status(.bad_layout);
+    return switch (any) {
+        inline else => |instance| instance.adopt_connection(&value),
+    };
+}
+
+fn tp_connection_read(loop: u32, slot: u32, generation: u32) callconv(.c) i32 {
+    const any = registry.find(loop) catch |err| return find_status(err);
+    return switch (any) {
+        inline else => |instance| moving.read(instance, slot, generation),
+    };
+}
+
+fn tp_connection_take(loop: u32, slot: u32, generation: u32) callconv(.c) i32 {
+    const any = registry.find(loop) catch |err| return find_status(err);
+    return switch (any) {
+        inline else => |instance| moving.take(instance, slot, generation),
+    };
+}
+
+fn tp_connection_hand_off(loop: u32, slot: u32, generation: u32) callconv(.c) i32 {
+    const any = registry.find(loop) catch |err| return find_status(err);
+    return switch (any) {
+        inline else => |instance| moving.hand_off(instance, slot, generation),
+    };
+}
+
+fn tp_connection_receive(loop: u32, options: [*]u8, length: u32) callconv(.c) i32 {
+    const any = registry.find(loop) catch |err| return find_status(err);
+    const value = read(layout.ConnectionOptions, options, length) orelse
+        return status(.bad_layout);
+    return switch (any) {
+        inline else => |instance| instance.receive_connection(&value),
+    };
+}
+
+fn tp_listener_share(loop: u32, slot: u32, generation: u32) callconv(.c) i32 {
+    const any = registry.find(loop) catch |err| return find_status(err);
+    return switch (any) {
+        inline else => |instance| moving.share(instance, slot, generation),
+    };
+}
+
+fn tp_descriptors_stage(loop: u32, descriptors: [*]u8, length: u32) callconv(.c) i32 {
+    const any = registry.find(loop) catch |err| return find_status(err);
+    return switch (any) {
+        inline else => |instance| moving.stage(instance, descriptors, length),
+    };
+}
+
+fn tp_descriptors_read(loop: u32, staged: u32, descriptors: [*]u8, length: u32) callconv(.c) i32 {
+    const any = registry.find(loop) catch |err| return find_status(err);
+    return switch (any) {
+        inline else => |instance| moving.read_descriptors(instance, staged, descriptors, length),
+    };
+}
+
+fn tp_descriptors_forgo(loop: u32, staged: u32, generation: u32) callconv(.c) i32 {
+    const any = registry.find(loop) catch |err| return find_status(err);
+    return switch (any) {
+        inline else => |instance| instance.work.net.streams.passing.forgo(staged, generation),
+    };
+}
+
+fn tp_descriptor_close(descriptor: i32) callconv(.c) i32 {
+    return moving.close(descriptor);
+}
+
+fn tp_descriptor_inherit(descriptor: i32) callconv(.c) i32 {
+    return moving.inherit(descriptor);
 }
 
 fn tp_socket_configure(loop: u32, control: [*]u8, length: u32) callconv(.c) i32 {

@@ -18,6 +18,7 @@ const Lookup = @import("../net/resolving.zig").Handle;
 const NetOf = @import("../net/net.zig").Net;
 const Work = @import("work.zig").Work;
 const memory = @import("memory.zig");
+const moving = @import("moving.zig");
 const options_module = @import("options.zig");
 
 /// Sends that can wait, per entry of the submission array.
@@ -244,6 +245,7 @@ pub fn Instance(comptime Backend: type) type {
             const has_mode = options.mode != layout.option_unset;
             if (has_mode and options.mode > 0o777) return bad_argument;
             if (options.backlog == 0 or options.backlog > 65_535) return bad_argument;
+            if (!self.may_pass(&options.stream)) return unsupported;
             var failed: layout.Syscall = .none;
             const slot = self.work.net.listeners.listen(options, &failed);
             if (slot < 0) return self.refuse(slot, failed);
@@ -256,6 +258,7 @@ pub fn Instance(comptime Backend: type) type {
         pub fn connect(self: *Self, options: *const layout.ConnectOptions) i32 {
             self.loop.channel.note_option(null);
             if (!valid_stream(&self.pool, &options.stream)) return bad_argument;
+            if (!self.may_pass(&options.stream)) return unsupported;
             var failed: layout.Syscall = .none;
             const slot = self.work.net.connect(options, &failed);
             if (slot < 0) return self.refuse(slot, failed);
@@ -283,6 +286,26 @@ pub fn Instance(comptime Backend: type) type {
 
         pub fn relay(self: *Self, options: *const layout.RelayOptions) i32 {
             return self.work.net.streams.relay(options);
+        }
+
+        pub fn adopt_connection(self: *Self, options: *const layout.ConnectionOptions) i32 {
+            if (!valid_stream(&self.pool, &options.stream)) return bad_argument;
+            if (!self.may_pass(&options.stream)) return unsupported;
+            return moving.adopt(self, options);
+        }
+
+        /// Messages do not go with shared buffers.
+        fn may_pass(self: *Self, options: *const layout.StreamOptions) bool {
+            return options.descriptors == 0 or !contract.shares_buffers(&self.loop.backend);
+        }
+
+        pub fn receive_connection(self: *Self, options: *const layout.ConnectionOptions) i32 {
+            if (options.has_stream > 1) return bad_argument;
+            const has_stream = options.has_stream == 1;
+            if (has_stream and !valid_stream(&self.pool, &options.stream)) {
+                return bad_argument;
+            }
+            return moving.receive(self, options);
         }
 
         pub fn configure(self: *Self, control: *const layout.SocketControl) i32 {
@@ -338,7 +361,7 @@ pub fn Instance(comptime Backend: type) type {
             return self.refuse(self.work.net.streams.set_segmenter(options), .none);
         }
 
-        fn refuse(self: *Self, status: i32, failed: layout.Syscall) i32 {
+        pub fn refuse(self: *Self, status: i32, failed: layout.Syscall) i32 {
             const kernel_said_no = status < 0 and status > -4096;
             const syscall: layout.Syscall = if (kernel_said_no) failed else .none;
             self.loop.channel.header.error_syscall = @intFromEnum(syscall);
@@ -348,11 +371,13 @@ pub fn Instance(comptime Backend: type) type {
 }
 
 const bad_argument = @intFromEnum(layout.Status.bad_argument);
+const unsupported = @intFromEnum(layout.Status.unsupported);
 
 fn valid_stream(pool: *const Pool, options: *const layout.StreamOptions) bool {
     return socket_options.check(&options.socket) and
         resegmenting.is_valid(pool, &options.segmenter) and
         options.idle_timeout_ms <= 1 << 30 and
+        options.descriptors <= 1 and
         options.high_water_mark >= 2 * pool.buffer_size and
         options.high_water_mark <= 1 << 30 and
         options.linger_timeout_ms <= 1 << 30 and

@@ -16,6 +16,7 @@ const fork = @import("../sys/fork.zig");
 const members = @import("../memory/members.zig");
 const memory = @import("memory.zig");
 const lookups = @import("../net/resolve/requests.zig");
+const transit = @import("../net/transit.zig");
 const regions = @import("../memory/regions.zig");
 const slabs = @import("../memory/slabs.zig");
 const backends = @import("backends.zig");
@@ -117,6 +118,7 @@ fn start_afresh() void {
     slabs.reset();
     backends.reset();
     memory.reset();
+    transit.reset();
     fork.adopt();
 }
 

@@ -62,6 +62,7 @@ pub fn Script(comptime Backend: type) type {
         checksum: u64 = 0,
         ended: u32 = 0,
         drained: u32 = 0,
+        detached: u32 = 0,
         closed: u32 = 0,
         timers: u32 = 0,
         messages: u32 = 0,
@@ -138,7 +139,8 @@ pub fn Script(comptime Backend: type) type {
                 },
                 .timer => self.timers += 1,
                 .listener_error => self.last_error = completion.result,
-                .listener_closed, .memory_released, .ready, .rung => {},
+                .detached => self.detached += 1,
+                .descriptors, .listener_closed, .memory_released, .ready, .rung => {},
                 .message, .message_part, .unsegmented => self.messages += 1,
                 .resolved, .attempt_failed => {},
             }
@@ -205,6 +207,7 @@ pub const stream_options: layout.StreamOptions = .{
     .allow_half_open = 0,
     .receive_credits = 64,
     .idle_timeout_ms = 0,
+    .descriptors = 0,
     .segmenter = std.mem.zeroes(layout.Segmenter),
     .socket = no_delay,
 };

@@ -211,6 +211,8 @@ pub fn check(comptime Backend: type) void {
         // For sockets that keep messages apart; goes on, though it may end with any message.
         .{ "receive_message", fn (*Backend, u32, u32, i32) bool },
         .{ "send", fn (*Backend, u32, u32, i32, []const Segment) bool },
+        // A send of one segment with control data, which stays where it is until that completes.
+        .{ "send_control", fn (*Backend, u32, u32, i32, Segment, []align(8) const u8) bool },
         .{ "connect", fn (*Backend, u32, u32, i32, *const address) bool },
         // Until cancelled or ended, tells what is ready; with true only of changes.
         .{ "poll", fn (*Backend, u32, u32, i32, Interest, bool) bool },

@@ -6,32 +6,23 @@
 //! only: the kernel refuses others (SINGLE_ISSUER).
 
 const std = @import("std");
-const linux = std.os.linux;
 const layout = @import("../layout.zig");
 const host = @import("../sys/host.zig");
 const kernel = @import("../sys/kernel.zig");
 const sockets_module = @import("../sys/sockets.zig");
 const uring = @import("../sys/uring.zig");
-const mapped = @import("../memory/mapped.zig");
 const Pool = @import("../memory/pool.zig").Pool;
 const memory_slabs = @import("../memory/slabs.zig");
 const contract = @import("contract.zig");
 const BufferRing = @import("buffer_ring.zig").BufferRing;
 const Files = @import("files.zig").Files;
+const Gathers = @import("gathers.zig").Gathers;
 const FixedSlabs = @import("fixed_slabs.zig").FixedSlabs;
 const Filled = @import("filled.zig").Filled;
 const features = @import("ring_features.zig");
 const Notices = @import("zero_copy.zig").Notices;
 const operations = @import("operations.zig");
 const ring_module = @import("ring.zig");
-
-/// Gathered sends whose headers wait for the kernel to copy them, between two entries.
-const gathers_max = 64;
-
-const Gather = struct {
-    header: linux.msghdr_const,
-    vectors: [contract.segments_max]std.posix.iovec_const,
-};
 
 pub const IoUring = IoUringOver(uring);
 
@@ -52,8 +43,7 @@ pub fn IoUringOver(comptime System: type) type {
         slabs: FixedSlabs,
         pool: *Pool,
         buffer_ring: BufferRing,
-        gathers: []Gather,
-        gathers_used: u32,
+        gathers: Gathers,
         notices: Notices,
         /// Asks notifications whether bytes were copied.
         notice_flags: u16,
@@ -76,9 +66,8 @@ pub fn IoUringOver(comptime System: type) type {
             try features.negotiate(System, &self.ring, &options.wishes, deny, failure);
             self.pool = options.pool;
             self.filled = .none;
-            self.gathers_used = 0;
-            self.gathers = try mapped.allocate(Gather, gathers_max);
-            errdefer mapped.free(Gather, self.gathers);
+            self.gathers = try .init();
+            errdefer self.gathers.deinit();
             const shared = self.ring.has(.incremental);
             self.buffer_ring = try .init(&self.ring, options.pool, shared, failure);
             errdefer self.buffer_ring.deinit();
@@ -103,7 +92,7 @@ pub fn IoUringOver(comptime System: type) type {
             self.files.deinit();
             self.notices.deinit();
             self.buffer_ring.deinit();
-            mapped.free(Gather, self.gathers);
+            self.gathers.deinit();
             self.* = undefined;
         }
 
@@ -208,21 +197,29 @@ pub fn IoUringOver(comptime System: type) type {
             descriptor: i32,
             segments: []const contract.Segment,
         ) bool {
-            if (self.gathers_used == self.gathers.len and !self.flush()) return false;
+            if (self.gathers.are_used() and !self.flush()) return false;
             const sqe = self.next_sqe() orelse return false;
-            const gather = &self.gathers[self.gathers_used];
-            self.gathers_used += 1;
-            for (segments, gather.vectors[0..segments.len]) |segment, *vector| {
-                vector.* = .{ .base = segment.pointer, .len = segment.length };
-            }
-            gather.header = std.mem.zeroInit(linux.msghdr_const, .{
-                .iov = &gather.vectors,
-                .iovlen = segments.len,
-            });
-            sqe.* = operations.send_gathered(port, epoch, descriptor, &gather.header);
+            const header = self.gathers.take(segments, &.{});
+            sqe.* = operations.send_gathered(port, epoch, descriptor, header);
             if (self.notices.take(self.pool, port, epoch, segments)) |notice| {
                 self.copy_nothing(sqe, notice, .sendmsg_zc);
             }
+            self.use_file(sqe);
+            return true;
+        }
+
+        pub fn send_control(
+            self: *Self,
+            port: u32,
+            epoch: u32,
+            descriptor: i32,
+            segment: contract.Segment,
+            control: []align(8) const u8,
+        ) bool {
+            if (self.gathers.are_used() and !self.flush()) return false;
+            const sqe = self.next_sqe() orelse return false;
+            const header = self.gathers.take(&.{segment}, control);
+            sqe.* = operations.send_control(port, epoch, descriptor, header);
             self.use_file(sqe);
             return true;
         }
@@ -297,7 +294,7 @@ pub fn IoUringOver(comptime System: type) type {
         fn note_taken(self: *Self) bool {
             // One look: a thread of the kernel may take more between two.
             const all = self.ring.unsubmitted() == 0;
-            if (all) self.gathers_used = 0;
+            if (all) self.gathers.used = 0;
             return all;
         }
 
@@ -318,7 +315,7 @@ pub fn IoUringOver(comptime System: type) type {
                 if (self.filled.left > 0) {
                     self.filled.take_part(&self.buffer_ring, completion);
                 } else if (self.notices.take_released()) |buffer| {
-                    completion.* = released(buffer);
+                    completion.* = operations.released(buffer);
                 } else {
                     const cqe = self.ring.take() orelse break;
                     if (!self.convert(cqe, completion)) continue;
@@ -485,16 +482,5 @@ pub fn IoUringOver(comptime System: type) type {
         pub fn zero_copies(self: *const Self) contract.ZeroCopies {
             return self.notices.counts;
         }
-    };
-}
-
-fn released(buffer: u32) contract.Completion {
-    return .{
-        .kind = .released,
-        .more = false,
-        .port = 0,
-        .epoch = 0,
-        .result = 0,
-        .buffer = buffer,
     };
 }

@@ -63,7 +63,7 @@ pub fn receive_message(port: u32, epoch: u32, descriptor: i32) uring.Sqe {
         .descriptor = descriptor,
         .address = @intFromPtr(&message_shape),
         .length = 1,
-        .operation_flags = linux.MSG.TRUNC,
+        .operation_flags = linux.MSG.TRUNC | linux.MSG.CMSG_CLOEXEC,
         .user_data = user_data(.receive_message, port, epoch),
     };
 }
@@ -107,6 +107,18 @@ pub fn send_gathered(
         .operation_flags = send_flags,
         .user_data = user_data(.send, port, epoch),
     };
+}
+
+/// The same with control data: it goes with the first byte, so a part of the bytes is enough.
+pub fn send_control(
+    port: u32,
+    epoch: u32,
+    descriptor: i32,
+    header: *const linux.msghdr_const,
+) uring.Sqe {
+    var sqe = send_gathered(port, epoch, descriptor, header);
+    sqe.operation_flags = linux.MSG.NOSIGNAL;
+    return sqe;
 }
 
 pub fn connect(port: u32, epoch: u32, descriptor: i32, address: *const SocketAddress) uring.Sqe {
@@ -164,4 +176,15 @@ pub fn cancel(port: u32, epoch: u32, descriptor: i32, what: contract.Cancel) uri
         .poll, .lost_poll => sqe.address = user_data(.poll, port, epoch),
     }
     return sqe;
+}
+
+pub fn released(buffer: u32) contract.Completion {
+    return .{
+        .kind = .released,
+        .more = false,
+        .port = 0,
+        .epoch = 0,
+        .result = 0,
+        .buffer = buffer,
+    };
 }

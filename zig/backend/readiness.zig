@@ -131,12 +131,28 @@ pub fn Readiness(comptime Poller: type) type {
             descriptor: i32,
             segments: []const contract.Segment,
         ) bool {
+            return self.finish_send(port, epoch, descriptor, calls.send(descriptor, segments));
+        }
+
+        pub fn send_control(
+            self: *Self,
+            port: u32,
+            epoch: u32,
+            descriptor: i32,
+            segment: contract.Segment,
+            control: []align(8) const u8,
+        ) bool {
+            const bytes = segment.pointer[0..segment.length];
+            const rc = sockets.send_control(descriptor, bytes, control);
+            return self.finish_send(port, epoch, descriptor, rc);
+        }
+
+        fn finish_send(self: *Self, port: u32, epoch: u32, descriptor: i32, rc: i32) bool {
             const state = self.open(port, epoch, descriptor);
             std.debug.assert(!state.sending);
             state.sending = true;
             state.sent = null;
             self.calls += 1;
-            const rc = calls.send(descriptor, segments);
             if (rc == kernel.negative(.AGAIN)) {
                 state.writable = false;
                 self.want(port, state);

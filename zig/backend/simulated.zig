@@ -168,6 +168,19 @@ pub const Simulated = struct {
         return true;
     }
 
+    /// There is nothing that could be passed on.
+    pub fn send_control(
+        self: *Simulated,
+        port: u32,
+        epoch: u32,
+        descriptor: i32,
+        segment: contract.Segment,
+        control: []align(8) const u8,
+    ) bool {
+        _ = control;
+        return self.send(port, epoch, descriptor, &.{segment});
+    }
+
     pub fn connect(
         self: *Simulated,
         port: u32,

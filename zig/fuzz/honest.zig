@@ -119,7 +119,7 @@ pub const Honest = struct {
                 if (ours) self.end();
                 return ours;
             },
-            .open, .data, .end, .drain, .closed => {},
+            .open, .data, .end, .drain, .closed, .detached, .descriptors => {},
         }
         const is_client = self.client.is(completion.slot, completion.generation);
         if (!is_client and !self.server.is(completion.slot, completion.generation)) return false;

@@ -30,7 +30,7 @@ pub fn is_leased(loop: u32, name: u32, generation: u32) bool {
 }
 
 const of_connections: std.EnumSet(layout.Operation) = .initMany(&.{
-    .pause, .unpause, .shutdown, .close, .abort, .want_drain,
+    .pause, .unpause, .shutdown, .close, .abort, .want_drain, .detach,
 });
 
 /// False when a submission must be refused. True when it may be taken.

@@ -235,7 +235,7 @@ pub const Script = struct {
             } else if (connections.has(handle.name, handle.generation) == false) {
                 @panic("a connection opened that nobody asked for");
             },
-            .data, .end, .drain, .message, .message_part, .unsegmented => {
+            .data, .end, .drain, .detached, .descriptors, .message, .message_part, .unsegmented => {
                 if (connections.has(handle.name, handle.generation) == false) {
                     @panic("a connection that is closed reported something");
                 }

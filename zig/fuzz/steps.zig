@@ -169,8 +169,10 @@ fn prepare(
     record: input.Record,
     place: ?u32,
 ) bool {
-    const own = if (place) |index| &self.loops[index] else return true;
     const name = function.name;
+    // Any descriptor of the process could be closed then.
+    if (comptime std.mem.eql(u8, name, "tp_descriptor_inherit")) return false;
+    const own = if (place) |index| &self.loops[index] else return true;
     if (comptime std.mem.eql(u8, name, "tp_loop_close")) {
         return own.honest == null and !own.shared;
     }
@@ -245,9 +247,26 @@ fn conclude(
     }
     const own = if (place) |index| &self.loops[index] else return;
     if (comptime std.mem.eql(u8, name, "tp_loop_close")) return self.closed(place.?);
-    if (comptime std.mem.eql(u8, name, "tp_connect")) return connected(self, own, result);
+    if (comptime std.mem.eql(u8, name, "tp_connect") or
+        std.mem.eql(u8, name, "tp_connection_receive"))
+    {
+        return connected(self, own, result);
+    }
+    if (comptime std.mem.eql(u8, name, "tp_connection_take") or
+        std.mem.eql(u8, name, "tp_connection_hand_off"))
+    {
+        if (result < 0) return;
+        _ = own.connections.remove(.{ .name = arguments[1], .generation = arguments[2] });
+    }
+    if (comptime std.mem.eql(u8, name, "tp_connection_take") or
+        std.mem.eql(u8, name, "tp_listener_share"))
+    {
+        if (result < 0) return;
+        if (calls.named("tp_descriptor_close")(result) != 0) @panic("given out, and not ours");
+    }
     if (comptime std.mem.eql(u8, name, "tp_listen")) return listening(self, own, result);
     if (comptime std.mem.eql(u8, name, "tp_buffer_take") or
+        std.mem.eql(u8, name, "tp_connection_read") or
         std.mem.eql(u8, name, "tp_memory_adopt"))
     {
         if (result < 0 or own.shared) return;

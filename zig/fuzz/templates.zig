@@ -8,6 +8,7 @@ const layout = @import("../layout.zig");
 const kernel = @import("../sys/kernel.zig");
 const region_module = @import("region.zig");
 const values = @import("values.zig");
+const memory = @import("../abi/memory.zig");
 const Record = @import("input.zig").Record;
 
 const scratch_bytes = 64 << 10;
@@ -103,6 +104,13 @@ fn template(comptime Struct: type, record: Record, context: Context) Struct {
             if (chosen >> 10 & 3 == 3) value.name_length = write_name(&value.name, chosen >> 12);
             value.stream = region_module.stream_options;
         },
+        layout.ConnectionOptions => {
+            value.slot = chosen >> 8 & 7;
+            value.generation = chosen >> 12 & 7;
+            value.pool_key = memory.key();
+            value.has_stream = chosen >> 16 & 1;
+            value.stream = region_module.stream_options;
+        },
         layout.AdoptOptions => {
             const bytes = 1 + (chosen >> 8) % (context.memory.len / 2);
             const base = @intFromPtr(context.memory.ptr) + chosen % (context.memory.len / 2);
@@ -141,12 +149,15 @@ fn tame(comptime Struct: type, value: *Struct, context: Context) void {
         layout.LoopOptions => tame_loop(value),
         layout.ListenOptions, layout.ConnectOptions => {
             keep_to_loopback(&value.address);
+            // Descriptors of the process are none of ours either: a number that is never open.
+            if (value.address.family == 3) value.address.port |= 1 << 30;
             const is_known = value.address.port == context.port or value.address.port == 0;
             // Someone else's port is none of ours; those above are no ports.
             if (!is_known) value.address.port |= 1 << 16;
         },
         // Nobody else's name server is asked: without one in the file it is this machine's.
         layout.ResolverFiles => name_nothing(value),
+        layout.ConnectionOptions => value.descriptor |= 1 << 30,
         else => {},
     }
 }

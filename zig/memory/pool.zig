@@ -317,6 +317,14 @@ pub const Pool = struct {
         return true;
     }
 
+    /// Makes one reference that somebody else holds the script's.
+    pub fn give_to_script(self: *Pool, name: u32) void {
+        const held = slabs.state(name);
+        std.debug.assert(held.references > held.script_references);
+        if (held.script_references == 0) self.leases += 1;
+        held.script_references += 1;
+    }
+
     /// One reference less; what the block was, when that was the last.
     pub inline fn release(self: *Pool, name: u32) ?Freed {
         const held = slabs.state(name);

@@ -21,7 +21,7 @@ pub fn to_kernel(address: *const layout.Address) ?SocketAddress {
             .scope_id = address.scope,
         },
         .unix => if (!write_path(&result, address)) return null,
-        .inproc => return null,
+        .inproc, .descriptor => return null,
     }
     return result;
 }
@@ -48,6 +48,15 @@ fn write_path(result: *SocketAddress, address: *const layout.Address) bool {
 
 /// Whether Unix sockets may have names that are no paths.
 const has_unix_names = @import("builtin").os.tag == .linux;
+
+/// The family that a system's number stands for, of one of ours that has sockets.
+pub fn family_of(number: u32) layout.AddressFamily {
+    return switch (number) {
+        AF.INET => .ipv4,
+        AF.INET6 => .ipv6,
+        else => .unix,
+    };
+}
 
 /// Null for a family that is not ours.
 pub fn to_script(address: *const SocketAddress) ?layout.Address {
@@ -80,7 +89,7 @@ pub fn kernel_family(known: layout.AddressFamily) u32 {
     return switch (known) {
         .ipv4 => AF.INET,
         .ipv6 => AF.INET6,
-        .unix, .inproc => AF.UNIX,
+        .unix, .inproc, .descriptor => AF.UNIX,
     };
 }
 

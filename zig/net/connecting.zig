@@ -10,6 +10,7 @@ const layout = @import("../layout.zig");
 const kernel = @import("../sys/kernel.zig");
 const plain = @import("../loop/channel.zig").plain;
 const address_module = @import("address.zig");
+const may_pass = @import("messages.zig").may_pass;
 const socket_options = @import("socket_options.zig");
 const Connection = @import("connection.zig").Connection;
 
@@ -30,6 +31,9 @@ pub fn Connecting(comptime Streams: type) type {
             const address = address_module.to_kernel(&options.address) orelse
                 return @intFromEnum(layout.Status.bad_argument);
             if (!streams.accepts_more()) return @intFromEnum(layout.Status.exhausted);
+            if (!may_pass(&options.stream, address_module.family(&address))) {
+                return @intFromEnum(layout.Status.bad_argument);
+            }
             const descriptor = open_socket(streams, &address, &options.stream, failed);
             if (descriptor < 0) return descriptor;
             const slot = streams.take_slot();

@@ -2,10 +2,12 @@
 
 const std = @import("std");
 const layout = @import("../layout.zig");
+const kernel = @import("../sys/kernel.zig");
 const Link = @import("../memory/list.zig").Link;
 const Frame = @import("frame.zig").Frame;
 const Held = @import("held.zig").Held;
 const no_relay = @import("relays.zig").none;
+const Arrivals = @import("passing.zig").Arrivals;
 const SendQueue = @import("send_queue.zig").SendQueue;
 
 pub const State = enum(u8) {
@@ -19,6 +21,15 @@ pub const State = enum(u8) {
     lingering,
     /// Waits for its operations to end; then it is reported closed.
     ending,
+};
+
+/// How far a connection is on its way out of the loop.
+pub const Detach = enum(u8) {
+    none = 0,
+    /// Nothing is received or delivered any more; what is queued goes out.
+    wanted,
+    /// No operation is under way, and the backend has let go of the descriptor.
+    rest,
 };
 
 pub const Connection = struct {
@@ -60,6 +71,13 @@ pub const Connection = struct {
     drain_parts: u32,
     drain_bytes: u32,
     drain_buffer_bytes: u32,
+    /// It came from elsewhere, and the script has not been told that it is open.
+    open_owed: bool,
+    detach: Detach,
+    /// Detached towards another loop of the process.
+    travels: bool,
+    /// Which socket it is, of one that was adopted.
+    identity: kernel.Identity,
     /// When a byte last moved on it, on the loop's clock. While connecting: until when it may.
     active_ns: u64,
     /// Nobody reads it, so that its timer looks for an error.
@@ -79,6 +97,10 @@ pub const Connection = struct {
 
     queue: SendQueue,
     held: Held,
+    /// Of one that is being detached: what was delivered and not looked at, before what is held.
+    returned: Held,
+    /// Descriptors that arrived and were not told of.
+    arrivals: Arrivals,
     /// The message under way.
     frame: Frame,
     /// Receive buffers that it answers for: held back, with the script, or on their way on. Parts
@@ -132,6 +154,10 @@ pub const Connection = struct {
             .drain_parts = 0,
             .drain_bytes = 0,
             .drain_buffer_bytes = 0,
+            .open_owed = false,
+            .detach = .none,
+            .travels = false,
+            .identity = .{},
             .active_ns = 0,
             .is_looked_at = false,
             .unsent = 0,
@@ -142,6 +168,8 @@ pub const Connection = struct {
             .outcome = 0,
             .queue = .empty,
             .held = .empty,
+            .returned = .empty,
+            .arrivals = .empty,
             .frame = .of(&options.segmenter),
             .buffers = 0,
             .delivered_bytes = 0,
@@ -151,6 +179,11 @@ pub const Connection = struct {
             .bufferless = kept[2],
             .squeezed = kept[3],
         };
+    }
+
+    /// Whether descriptors come and go with its bytes.
+    pub fn passes(self: *const Connection) bool {
+        return self.options.descriptors != 0;
     }
 
     pub fn has_operations(self: *const Connection) bool {
@@ -169,6 +202,7 @@ pub const Connection = struct {
 
     /// Whether to stop taking bytes from the kernel.
     pub fn reading_stopped(self: *const Connection, allowance: u32) bool {
+        if (self.detach != .none) return true;
         if (self.paused or self.held_back or self.buffers >= allowance) return true;
         // Parts of shared buffers, for which nobody answers.
         if (self.held.count >= self.options.receive_credits) return true;

@@ -176,6 +176,12 @@ pub fn Ending(comptime Streams: type) type {
             Send.drop(streams, connection);
             const outcome = connection.outcome;
             loop.channel.emit(plain(.closed, slot, connection.generation, outcome));
+            free_slot(streams, slot, connection);
+        }
+
+        /// The connection is not the loop's any more.
+        pub fn free_slot(streams: *Streams, slot: u32, connection: *Connection) void {
+            const loop = streams.loop;
             loop.counters.closed += 1;
             connection.state = .free;
             connection.generation +%= 1;

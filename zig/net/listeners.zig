@@ -12,6 +12,9 @@ const kernel = @import("../sys/kernel.zig");
 const mapped = @import("../memory/mapped.zig");
 const plain = @import("../loop/channel.zig").plain;
 const address_module = @import("address.zig");
+const may_pass = @import("messages.zig").may_pass;
+const Draining = @import("draining.zig").Draining;
+const Inheriting = @import("inheriting.zig").Inheriting;
 const socket_options = @import("socket_options.zig");
 const unix_path = @import("unix_path.zig");
 const Link = @import("../memory/list.zig").Link;
@@ -24,13 +27,14 @@ const retry_longest_ms = 1000;
 /// before it can be told to stop.
 const accept_many_above = 4096;
 /// Most connections that are accepted and have no slot.
-const parked_max = 1024;
+pub const parked_max = 1024;
 
-const State = enum(u8) { free = 0, open, closing };
+/// `draining`: takes what waits in the backlog, and then closes.
+const State = enum(u8) { free = 0, open, draining, closing };
 
 const Parked = struct { descriptor: i32, listener: u32 };
 
-const Listener = struct {
+pub const Listener = struct {
     state: State,
     family: layout.AddressFamily,
     descriptor: i32,
@@ -47,13 +51,26 @@ const Listener = struct {
     /// Accepting failed; a timer starts it again.
     retrying: bool,
     retry_ms: u32,
+    /// Others have descriptors of the same socket: it goes on without this one.
+    shared: bool,
+    /// Accepting answers EAGAIN instead of waiting: the next one is waited for with a poll.
+    must_poll: bool,
+    /// While draining: what may still be accepted.
+    drain_left: u32,
     attention: Link,
+
+    fn accepts(self: *const Listener) bool {
+        return self.state == .open or self.state == .draining;
+    }
 };
 
 pub fn Listeners(comptime Loop: type, comptime Streams: type) type {
     return struct {
         const Self = @This();
-        const sockets = Loop.Backend.sockets;
+        pub const sockets = Loop.Backend.sockets;
+        pub const Backend = Loop.Backend;
+        const Drain = Draining(Self);
+        const Inherit = Inheriting(Self);
 
         loop: *Loop,
         streams: *Streams,
@@ -98,8 +115,16 @@ pub fn Listeners(comptime Loop: type, comptime Streams: type) type {
         pub fn find(self: *Self, slot: u32, generation: u32) ?*Listener {
             if (slot >= self.listeners.len) return null;
             const listener = &self.listeners[slot];
-            if (listener.state != .open or listener.generation != generation) return null;
+            if (!listener.accepts() or listener.generation != generation) return null;
             return listener;
+        }
+
+        /// Whether a listener of this loop has the descriptor.
+        pub fn owns(self: *const Self, descriptor: i32) bool {
+            for (self.listeners) |listener| {
+                if (listener.state != .free and listener.descriptor == descriptor) return true;
+            }
+            return false;
         }
 
         /// The slot, or a negative status with `failed` naming the system call.
@@ -108,11 +133,17 @@ pub fn Listeners(comptime Loop: type, comptime Streams: type) type {
             options: *const layout.ListenOptions,
             failed: *layout.Syscall,
         ) i32 {
+            if (options.address.family == @intFromEnum(layout.AddressFamily.descriptor)) {
+                return Inherit.listen(self, options, failed);
+            }
             const address = address_module.to_kernel(&options.address) orelse
                 return @intFromEnum(layout.Status.bad_argument);
             const slot = self.free_slot() orelse return @intFromEnum(layout.Status.exhausted);
             failed.* = .socket;
             const family = address_module.family(&address);
+            if (!may_pass(&options.stream, family)) {
+                return @intFromEnum(layout.Status.bad_argument);
+            }
             const descriptor = sockets.open_stream(family, Loop.Backend.nonblocking);
             if (descriptor < 0) return descriptor;
             if (descriptor >= Loop.Backend.descriptors_max) {
@@ -126,10 +157,25 @@ pub fn Listeners(comptime Loop: type, comptime Streams: type) type {
                 sockets.close(descriptor);
                 return rc;
             }
+            self.occupy(slot, descriptor, @enumFromInt(options.address.family), &options.stream);
+            return @intCast(slot);
+        }
+
+        /// Makes a free slot a listener.
+        pub fn occupy(
+            self: *Self,
+            slot: u32,
+            descriptor: i32,
+            family: layout.AddressFamily,
+            stream: *const layout.StreamOptions,
+        ) void {
+            const listener = &self.listeners[slot];
             listener.state = .open;
-            listener.family = @enumFromInt(options.address.family);
+            listener.family = family;
             listener.descriptor = descriptor;
-            listener.stream = options.stream;
+            listener.stream = stream.*;
+            listener.shared = false;
+            listener.must_poll = false;
             self.note_options(listener);
             listener.accepting = false;
             listener.cancelled = false;
@@ -137,11 +183,13 @@ pub fn Listeners(comptime Loop: type, comptime Streams: type) type {
             listener.retry_ms = retry_first_ms;
             self.open_count += 1;
             self.attention.push(self.listeners, slot);
-            return @intCast(slot);
         }
 
+        /// Another descriptor of the listener, the caller's, or a negative status.
+        pub const share = Inherit.share;
+
         /// Half of the slots may be open; the others rest until the script was told of their end.
-        fn free_slot(self: *const Self) ?u32 {
+        pub fn free_slot(self: *const Self) ?u32 {
             if (self.open_count >= self.listeners.len / 2) return null;
             const turn = self.loop.counters.turns;
             for (self.listeners, 0..) |listener, slot| {
@@ -211,23 +259,29 @@ pub fn Listeners(comptime Loop: type, comptime Streams: type) type {
         pub fn close(self: *Self, slot: u32, generation: u32) bool {
             const listener = self.find(slot, generation) orelse return false;
             listener.state = .closing;
-            listener.path.remove();
-            sockets.stop_listening(listener.descriptor);
+            if (!listener.shared) {
+                listener.path.remove();
+                sockets.stop_listening(listener.descriptor);
+            }
             self.drop_parked(slot);
             self.loop.stop_user_timer(self.first_port + slot);
             self.attention.push(self.listeners, slot);
             return true;
         }
 
+        /// Closes once what waits in the backlog is accepted.
+        pub const drain = Drain.begin;
+
         pub fn complete(self: *Self, completion: contract.Completion) void {
             const slot = completion.port - self.first_port;
             const listener = &self.listeners[slot];
-            std.debug.assert(completion.kind == .accept);
             if (!completion.more) {
                 listener.accepting = false;
                 listener.cancelled = false;
                 self.attention.push(self.listeners, slot);
             }
+            if (completion.kind == .poll) return;
+            std.debug.assert(completion.kind == .accept);
             if (completion.result >= 0) {
                 self.accepted(slot, listener, completion.result);
             } else {
@@ -235,9 +289,9 @@ pub fn Listeners(comptime Loop: type, comptime Streams: type) type {
             }
         }
 
-        fn accepted(self: *Self, slot: u32, listener: *Listener, descriptor: i32) void {
+        pub fn accepted(self: *Self, slot: u32, listener: *Listener, descriptor: i32) void {
             listener.retry_ms = retry_first_ms;
-            if (listener.state != .open) return sockets.reset(descriptor);
+            if (!listener.accepts()) return sockets.reset(descriptor);
             if (descriptor >= Loop.Backend.descriptors_max) {
                 return self.refuse(slot, listener, descriptor);
             }
@@ -279,6 +333,9 @@ pub fn Listeners(comptime Loop: type, comptime Streams: type) type {
         fn open_parked(self: *Self) void {
             while (self.streams.accepts_more() and self.loop.channel.room() > 0) {
                 const parked = self.unpark() orelse return;
+                if (self.listeners[parked.listener].state == .draining) {
+                    self.attention.push(self.listeners, parked.listener);
+                }
                 self.open(parked.listener, parked.descriptor);
             }
         }
@@ -299,8 +356,12 @@ pub fn Listeners(comptime Loop: type, comptime Streams: type) type {
         fn failed_to_accept(self: *Self, slot: u32, listener: *Listener, result: i32) void {
             switch (result) {
                 // Ours, or the peer's business: the connection went away before it was accepted.
+                // One that others have as well does not block: it is waited for in another way.
+                kernel.negative(.AGAIN) => {
+                    listener.must_poll = listener.shared;
+                    return;
+                },
                 kernel.negative(.CANCELED),
-                kernel.negative(.AGAIN),
                 kernel.negative(.INTR),
                 kernel.negative(.CONNABORTED),
                 kernel.negative(.PROTO),
@@ -328,7 +389,7 @@ pub fn Listeners(comptime Loop: type, comptime Streams: type) type {
         /// A connection's slot and descriptor became free: accept again where that was missing.
         pub fn room_again(self: *Self) void {
             for (self.listeners, 0..) |*listener, slot| {
-                if (listener.state != .open or listener.accepting) continue;
+                if (!listener.accepts() or listener.accepting) continue;
                 const index: u32 = @intCast(slot);
                 if (listener.retrying) self.loop.stop_user_timer(self.first_port + index);
                 listener.retrying = false;
@@ -353,6 +414,7 @@ pub fn Listeners(comptime Loop: type, comptime Streams: type) type {
             switch (listener.state) {
                 .free => {},
                 .open => self.advance_open(slot, listener),
+                .draining => Drain.advance(self, slot, listener),
                 .closing => self.advance_closing(slot, listener),
             }
         }
@@ -366,29 +428,46 @@ pub fn Listeners(comptime Loop: type, comptime Streams: type) type {
                     self.loop.backend.cancel(port, generation, listener.descriptor, .all);
             } else {
                 if (listener.retrying or !self.streams.accepts_more()) return;
-                const many = self.streams.free_slots() > accept_many_above;
-                listener.accepting =
-                    self.loop.backend.accept(port, generation, listener.descriptor, many);
+                listener.accepting = self.start(port, listener);
             }
             if (!listener.accepting) self.attention.push(self.listeners, slot);
         }
 
-        fn advance_closing(self: *Self, slot: u32, listener: *Listener) void {
-            if (listener.accepting) {
-                if (listener.cancelled) return;
-                listener.cancelled = self.loop.backend.cancel(
-                    self.first_port + slot,
-                    listener.generation,
-                    listener.descriptor,
-                    .all,
-                );
-                if (!listener.cancelled) self.attention.push(self.listeners, slot);
-                return;
+        fn start(self: *Self, port: u32, listener: *Listener) bool {
+            const backend = &self.loop.backend;
+            if (listener.must_poll) {
+                listener.must_poll = false;
+                const readable: contract.Interest = .{ .readable = true };
+                const generation = listener.generation;
+                return backend.poll(port, generation, listener.descriptor, readable, false);
             }
+            const many = self.streams.free_slots() > accept_many_above;
+            return backend.accept(port, listener.generation, listener.descriptor, many);
+        }
+
+        /// Asks once for the end of what waits for connections.
+        pub fn stop_accepting(self: *Self, slot: u32, listener: *Listener) void {
+            if (listener.cancelled) return;
+            listener.cancelled = self.loop.backend.cancel(
+                self.first_port + slot,
+                listener.generation,
+                listener.descriptor,
+                .all,
+            );
+            if (!listener.cancelled) self.attention.push(self.listeners, slot);
+        }
+
+        fn advance_closing(self: *Self, slot: u32, listener: *Listener) void {
+            if (listener.accepting) return self.stop_accepting(slot, listener);
             if (self.loop.channel.room() == 0) return self.attention.push(self.listeners, slot);
             const port = self.first_port + slot;
             const backend = &self.loop.backend;
-            if (!backend.forget(port, listener.generation, listener.descriptor)) {
+            const generation = listener.generation;
+            const is_forgotten = if (listener.shared)
+                backend.leave(port, generation, listener.descriptor)
+            else
+                backend.forget(port, generation, listener.descriptor);
+            if (!is_forgotten) {
                 return self.attention.push(self.listeners, slot);
             }
             sockets.close(listener.descriptor);
@@ -401,7 +480,7 @@ pub fn Listeners(comptime Loop: type, comptime Streams: type) type {
 
         pub fn close_all(self: *Self) void {
             for (self.listeners, 0..) |*listener, slot| {
-                if (listener.state == .open) _ = self.close(@intCast(slot), listener.generation);
+                if (listener.accepts()) _ = self.close(@intCast(slot), listener.generation);
             }
         }
     };

@@ -14,6 +14,7 @@ const LoopDoorbells = @import("../loop/loop_doorbells.zig").LoopDoorbells;
 const Resolving = @import("resolving.zig").Resolving;
 const lookup_timers = @import("resolving.zig").timers;
 const Streams = @import("streams.zig").Streams;
+const transit = @import("transit.zig");
 
 pub fn Net(comptime Loop: type) type {
     return struct {
@@ -81,6 +82,7 @@ pub fn Net(comptime Loop: type) type {
         /// Resets every connection and closes every listener; their operations end in later turns.
         pub fn close_all(self: *Self) void {
             self.listeners.close_all();
+            self.streams.end_left();
             self.streams.end_all(@intFromEnum(layout.Status.loop_closed));
             self.resolving.close();
         }
@@ -109,6 +111,9 @@ pub fn Net(comptime Loop: type) type {
         pub fn apply(self: *Self, operation: layout.Operation, raw: *const RawSubmission) bool {
             if (operation != .listener_close) return self.streams.apply(operation, raw);
             const entry: layout.HandleEntry = @bitCast(raw.*);
+            if (entry.flags & layout.listener_flag_drain != 0) {
+                return self.listeners.drain(entry.slot, entry.generation);
+            }
             return self.listeners.close(entry.slot, entry.generation);
         }
 
@@ -153,6 +158,32 @@ pub fn Net(comptime Loop: type) type {
         pub fn waiting(self: *const Self) bool {
             return self.streams.waiting() or self.listeners.waiting() or
                 self.resolving.waiting() or self.attempts.waiting();
+        }
+
+        /// Takes over a connected socket. The slot, or a negative status.
+        pub fn adopt(
+            self: *Self,
+            descriptor: i32,
+            options: *const layout.StreamOptions,
+            failed: *layout.Syscall,
+        ) i32 {
+            if (self.listeners.owns(descriptor)) return kernel.negative(.EXIST);
+            return self.streams.adopt(descriptor, options, failed);
+        }
+
+        /// The descriptor of a detached connection that rests, or a negative status.
+        pub fn take_detached(self: *Self, slot: u32, generation: u32) i32 {
+            const descriptor = self.streams.take_detached(slot, generation);
+            if (descriptor >= 0) self.listeners.room_again();
+            return descriptor;
+        }
+
+        /// Puts a detached connection that rests in transit; null where that cannot be, as `rc`
+        /// tells.
+        pub fn hand_off(self: *Self, slot: u32, generation: u32, rc: *i32) ?transit.Handle {
+            const handle = self.streams.hand_off(slot, generation, rc) orelse return null;
+            self.listeners.room_again();
+            return handle;
         }
 
         pub fn publish(self: *Self) void {

@@ -7,7 +7,9 @@ const std = @import("std");
 const contract = @import("../backend/contract.zig");
 const kernel = @import("../sys/kernel.zig");
 const plain = @import("../loop/channel.zig").plain;
+const messages = @import("messages.zig");
 const Connection = @import("connection.zig").Connection;
+const Held = @import("held.zig").Held;
 const Framing = @import("framing.zig").Framing;
 const Lending = @import("lending.zig").Lending;
 const Part = @import("held.zig").Part;
@@ -36,6 +38,11 @@ pub fn Receiving(comptime Streams: type) type {
                 connection.receive_cancelled = false;
             }
             const result = completion.result;
+            if (completion.kind == .receive_message and completion.buffer != contract.no_buffer) {
+                messages.unpack(streams, connection, completion.buffer, @intCast(result));
+                // An end has a buffer as well.
+                if (result == 0) streams.release(completion.buffer);
+            }
             if (result > 0) {
                 connection.active_ns = streams.loop.now_ns;
                 arrived(streams, slot, connection, .{
@@ -43,7 +50,8 @@ pub fn Receiving(comptime Streams: type) type {
                     .offset = completion.offset,
                     .length = @intCast(result),
                 });
-                if (completion.more) return;
+                if (connection.passes()) connection.arrivals.received += @intCast(result);
+                if (completion.more and connection.failure == 0) return;
             } else if (result == 0) {
                 if (hides_reset(connection)) {
                     connection.fail(kernel.negative(.CONNRESET));
@@ -81,7 +89,8 @@ pub fn Receiving(comptime Streams: type) type {
                 return streams.release(part.buffer);
             }
             if (connection.is_segmented()) return Frames.arrived(streams, slot, connection, part);
-            const wanted = !connection.paused and !connection.held_back;
+            const stopped = connection.paused or connection.held_back;
+            const wanted = !stopped and connection.detach == .none;
             const first = connection.held.count == 0;
             if (wanted and first and consume(streams, slot, connection, part)) {
                 const goes_on = connection.buffers < streams.allowance(connection);
@@ -123,6 +132,7 @@ pub fn Receiving(comptime Streams: type) type {
             const state = streams.loop.pool.state(part.buffer);
             if (state.borrowed == std.math.maxInt(u16)) return false;
             if (!connection.may_deliver(turn, part.length)) return false;
+            if (connection.passes()) messages.tell(streams, slot, connection, part.length);
             Lend.lend(streams, slot, connection, .{ .event = .data, .shown = part, .all = part });
             return true;
         }
@@ -149,9 +159,12 @@ pub fn Receiving(comptime Streams: type) type {
         }
 
         pub fn drop_held(streams: *Streams, connection: *Connection) void {
+            if (connection.passes()) streams.passing.drop_arrivals(&connection.arrivals);
             const nodes = streams.nodes_of(connection);
-            while (connection.held.pop(streams.loop.pool, nodes)) |part| {
-                streams.release(part.buffer);
+            for ([_]*Held{ &connection.returned, &connection.held }) |held| {
+                while (held.pop(streams.loop.pool, nodes)) |part| {
+                    streams.release(part.buffer);
+                }
             }
             Frames.drop(streams, connection);
         }
@@ -164,17 +177,20 @@ pub fn Receiving(comptime Streams: type) type {
                 streams.squeezed.push(streams.connections, slot);
             }
             if (connection.receiving) {
-                if (stopped and !connection.receive_cancelled) cancel(streams, slot, connection);
+                // One that receives messages goes on at their end.
+                const over = stopped or (connection.peer_ended and connection.passes());
+                if (over and !connection.receive_cancelled) cancel(streams, slot, connection);
                 return;
             }
             if (stopped or connection.peer_ended or connection.failure != 0) return;
             if (connection.starved.linked) return;
-            connection.receiving = streams.loop.backend.receive(
-                slot,
-                connection.generation,
-                connection.descriptor,
-                streams.may_burst(connection),
-            );
+            const backend = &streams.loop.backend;
+            const generation = connection.generation;
+            const descriptor = connection.descriptor;
+            connection.receiving = if (connection.passes())
+                backend.receive_message(slot, generation, descriptor)
+            else
+                backend.receive(slot, generation, descriptor, streams.may_burst(connection));
             if (!connection.receiving) streams.attention.push(streams.connections, slot);
         }
 
@@ -183,7 +199,7 @@ pub fn Receiving(comptime Streams: type) type {
                 slot,
                 connection.generation,
                 connection.descriptor,
-                .receive,
+                if (connection.passes()) .receive_message else .receive,
             );
             if (!connection.receive_cancelled) {
                 streams.attention.push(streams.connections, slot);

@@ -43,7 +43,8 @@ pub fn Relaying(comptime Streams: type) type {
                     .free, .lingering, .ending => return stale_handle,
                 }
                 if (connection.relay != relays_module.none) return busy;
-                if (connection.is_segmented()) return bad_argument;
+                if (connection.detach != .none) return stale_handle;
+                if (connection.is_segmented() or connection.passes()) return bad_argument;
                 if (connection.shutdown_wanted) return kernel.negative(.PIPE);
             }
             const index = streams.relays.add(slots, .{

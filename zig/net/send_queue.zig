@@ -12,10 +12,24 @@ const Pool = @import("../memory/pool.zig").Pool;
 
 const none: u32 = std.math.maxInt(u32);
 
-const Node = struct { buffer: u32, offset: u32, length: u32, next: u32, answer: bool };
+const Node = struct {
+    buffer: u32,
+    offset: u32,
+    length: u32,
+    next: u32,
+    answer: bool,
+    /// Descriptors that go with its first byte.
+    passed: u32,
+};
 
-/// Part of a buffer, with one reference on it.
-pub const Part = struct { buffer: u32, offset: u32, length: u32, answer: bool = false };
+/// Part of a buffer, with one reference on it, and what of `passing.zig` goes with its first byte.
+pub const Part = struct {
+    buffer: u32,
+    offset: u32,
+    length: u32,
+    answer: bool = false,
+    passed: u32 = none,
+};
 
 /// Nodes of all connections of a loop.
 pub const Nodes = struct {
@@ -87,6 +101,7 @@ pub const SendQueue = struct {
             .length = part.length,
             .next = none,
             .answer = part.answer,
+            .passed = part.passed,
         }) orelse return false;
         if (self.head == none) {
             self.head = index;
@@ -99,7 +114,18 @@ pub const SendQueue = struct {
         return true;
     }
 
-    /// The first parts, as far as `out` holds them.
+    /// The descriptors that go with the first byte; null where there are none.
+    pub fn passed(self: *const SendQueue, nodes: *const Nodes) ?u32 {
+        if (self.head == none or nodes.nodes[self.head].passed == none) return null;
+        return nodes.nodes[self.head].passed;
+    }
+
+    /// They went.
+    pub fn clear_passed(self: *const SendQueue, nodes: *Nodes) void {
+        nodes.nodes[self.head].passed = none;
+    }
+
+    /// The first parts, as far as `out` holds them, and with descriptors before the first one only.
     pub fn segments(
         self: *const SendQueue,
         nodes: *const Nodes,
@@ -110,6 +136,7 @@ pub const SendQueue = struct {
         var index = self.head;
         while (index != none and count < out.len) : (count += 1) {
             const node = nodes.nodes[index];
+            if (count > 0 and node.passed != none) break;
             out[count] = .{
                 .pointer = pool.pointer(node.buffer) + node.offset,
                 .length = node.length,

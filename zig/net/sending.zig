@@ -10,6 +10,7 @@ const plain = @import("../loop/channel.zig").plain;
 const Connection = @import("connection.zig").Connection;
 const Relaying = @import("relay.zig").Relaying;
 const no_relay = @import("relays.zig").none;
+const nothing_passed = @import("passing.zig").none;
 
 pub fn Sending(comptime Streams: type) type {
     const sockets = Streams.sockets;
@@ -19,22 +20,35 @@ pub fn Sending(comptime Streams: type) type {
         /// Queues what the script sends; false when the submission is stale or malformed.
         pub fn apply(streams: *Streams, entry: layout.SendEntry) bool {
             const pool = streams.loop.pool;
+            const passed = staged(streams, &entry) catch return refuse(streams, entry.slot);
             if (!pool.valid(entry.buffer, entry.buffer_generation)) {
-                return refuse(streams, entry.slot);
+                return refuse_with(streams, entry.slot, passed);
             }
             const moves = entry.flags & layout.send_flag_move != 0;
             const held = if (moves)
                 pool.take_from_script(entry.buffer)
             else
                 pool.retain(entry.buffer);
-            if (!held) return refuse(streams, entry.slot);
+            if (!held) return refuse_with(streams, entry.slot, passed);
             // From here on one reference is ours, to queue or to give back.
-            if (queue(streams, &entry)) return true;
+            if (queue(streams, &entry, passed)) return true;
             streams.release(entry.buffer);
-            return refuse(streams, entry.slot);
+            return refuse_with(streams, entry.slot, passed);
         }
 
-        fn queue(streams: *Streams, entry: *const layout.SendEntry) bool {
+        /// The descriptors that an entry sends along; null where it sends none.
+        fn staged(streams: *Streams, entry: *const layout.SendEntry) error{NotStaged}!?u32 {
+            if (entry.flags & layout.send_flag_descriptors == 0) return null;
+            if (!streams.passing.is_staged(entry.descriptors)) return error.NotStaged;
+            return entry.descriptors;
+        }
+
+        fn refuse_with(streams: *Streams, slot: u32, passed: ?u32) bool {
+            if (passed) |index| streams.passing.drop(index);
+            return refuse(streams, slot);
+        }
+
+        fn queue(streams: *Streams, entry: *const layout.SendEntry, passed: ?u32) bool {
             const connection = streams.find(entry.slot, entry.generation) orelse return false;
             const size = streams.loop.pool.state(entry.buffer).bytes;
             if (entry.length == 0 or entry.length > size) return false;
@@ -43,13 +57,15 @@ pub fn Sending(comptime Streams: type) type {
                 .connecting, .resolving, .open => {},
                 .free, .lingering, .ending => return false,
             }
-            if (connection.shutdown_wanted) return false;
+            if (connection.shutdown_wanted or connection.detach != .none) return false;
+            if (passed != null and !connection.passes()) return false;
             const copied = copy_out(streams, entry.buffer, entry.offset, entry.length);
             const queued = connection.queue.push(&streams.nodes, .{
                 .buffer = copied orelse entry.buffer,
                 .offset = if (copied == null) entry.offset else 0,
                 .length = entry.length,
                 .answer = entry.flags & layout.send_flag_answer != 0,
+                .passed = passed orelse nothing_passed,
             });
             if (!queued) {
                 if (copied) |unused| streams.release(unused);
@@ -58,6 +74,7 @@ pub fn Sending(comptime Streams: type) type {
                 return false;
             }
             if (copied != null) streams.release(entry.buffer);
+            if (passed) |index| streams.passing.queue(index);
             streams.attention.push(streams.connections, entry.slot);
             return true;
         }
@@ -94,12 +111,19 @@ pub fn Sending(comptime Streams: type) type {
                 streams.loop.pool,
                 &streams.segments,
             );
-            connection.sending = streams.loop.backend.send(
-                slot,
-                connection.generation,
-                connection.descriptor,
-                segments,
-            );
+            const backend = &streams.loop.backend;
+            const generation = connection.generation;
+            const descriptor = connection.descriptor;
+            connection.sending = if (connection.queue.passed(&streams.nodes)) |index|
+                backend.send_control(
+                    slot,
+                    generation,
+                    descriptor,
+                    segments[0],
+                    streams.passing.control_of(index),
+                )
+            else
+                backend.send(slot, generation, descriptor, segments);
             if (!connection.sending) streams.attention.push(streams.connections, slot);
         }
 
@@ -112,6 +136,7 @@ pub fn Sending(comptime Streams: type) type {
         ) void {
             connection.sending = false;
             if (result > 0) {
+                if (connection.passes()) passed_on(streams, connection);
                 sent(streams, slot, connection, @intCast(result));
             } else switch (result) {
                 0,
@@ -125,7 +150,8 @@ pub fn Sending(comptime Streams: type) type {
             }
             const settled = connection.state == .open and result > 0 and
                 connection.queue.bytes == 0 and !connection.drain_wanted and
-                !connection.held_back and !connection.shutdown_wanted;
+                !connection.held_back and !connection.shutdown_wanted and
+                connection.detach == .none;
             if (!settled) streams.attention.push(streams.connections, slot);
         }
 
@@ -143,6 +169,13 @@ pub fn Sending(comptime Streams: type) type {
                 connection.waited_ms = 0;
                 loop.start_user_timer(slot, connection.options.linger_timeout_ms);
             }
+        }
+
+        /// The kernel has the descriptors that went with the first byte.
+        fn passed_on(streams: *Streams, connection: *Connection) void {
+            const index = connection.queue.passed(&streams.nodes) orelse return;
+            streams.passing.drop(index);
+            connection.queue.clear_passed(&streams.nodes);
         }
 
         /// Ends our direction once everything queued is sent.
@@ -183,8 +216,9 @@ pub fn Sending(comptime Streams: type) type {
 
         /// Gives back what will not be sent.
         pub fn drop(streams: *Streams, connection: *Connection) void {
-            while (connection.queue.pop(&streams.nodes)) |buffer| {
-                streams.release(buffer);
+            while (connection.queue.bytes > 0) {
+                if (connection.queue.passed(&streams.nodes)) |index| streams.passing.drop(index);
+                streams.release(connection.queue.pop(&streams.nodes).?);
             }
         }
     };

@@ -281,6 +281,15 @@ pub const Target = struct {
     }
 };
 
+/// Options for a socket that the application has opened: small messages of TCP leave at once unless
+/// something else is asked for.
+pub fn with_default(options: *const layout.StreamOptions, family: u32) layout.StreamOptions {
+    var result = options.*;
+    const no_delay = &result.socket.values[@intFromEnum(SocketOption.no_delay)];
+    if (no_delay.* == layout.option_unset and family != AF.UNIX) no_delay.* = 1;
+    return result;
+}
+
 /// Whether accepted sockets have to be given it. A Unix connection is made by the one who connects.
 fn is_lost(option: SocketOption, family: u32) bool {
     const found = row(option);

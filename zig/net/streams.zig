@@ -12,8 +12,10 @@ const contract = @import("../backend/contract.zig");
 const mapped = @import("../memory/mapped.zig");
 const Attempts = @import("attempts.zig").Attempts;
 const channel_module = @import("../loop/channel.zig");
+const Arriving = @import("arriving.zig").Arriving;
 const Connecting = @import("connecting.zig").Connecting;
 const Connection = @import("connection.zig").Connection;
+const Detaching = @import("detaching.zig").Detaching;
 const Ending = @import("ending.zig").Ending;
 const Freed = @import("../memory/pool.zig").Freed;
 const List = @import("../memory/list.zig").List;
@@ -22,6 +24,7 @@ const held = @import("held.zig");
 const Idling = @import("idling.zig").Idling;
 const Loans = @import("lending.zig").Loans;
 const Nodes = @import("send_queue.zig").Nodes;
+const Passing = @import("passing.zig").Passing;
 const Receiving = @import("receiving.zig").Receiving;
 const Resegmenting = @import("resegmenting.zig").Resegmenting;
 const Relaying = @import("relay.zig").Relaying;
@@ -46,7 +49,9 @@ pub fn Streams(comptime LoopType: type) type {
         pub const Loop = LoopType;
         pub const Backend = Loop.Backend;
         pub const sockets = Backend.sockets;
+        const Arrive = Arriving(Self);
         const Connect = Connecting(Self);
+        const Detach = Detaching(Self);
         const End = Ending(Self);
         pub const Idle = Idling(Self);
         const Receive = Receiving(Self);
@@ -58,6 +63,7 @@ pub fn Streams(comptime LoopType: type) type {
         connections: []Connection,
         nodes: Nodes,
         held_nodes: held.Nodes,
+        passing: Passing,
         /// The same for connections that have or had a segmenter.
         segmented_nodes: held.Nodes,
         loans: Loans,
@@ -115,6 +121,7 @@ pub fn Streams(comptime LoopType: type) type {
                 .loop = loop,
                 .connections = connections,
                 .nodes = nodes,
+                .passing = try .init(),
                 .held_nodes = held_nodes,
                 .segmented_nodes = segmented_nodes,
                 .loans = try .init(@intCast(loop.channel.completions.len)),
@@ -142,6 +149,7 @@ pub fn Streams(comptime LoopType: type) type {
                 const is_open = connection.state != .free and connection.descriptor >= 0;
                 if (is_open) sockets.reset(connection.descriptor);
             }
+            self.passing.deinit();
             self.loans.deinit();
             self.segmented_nodes.deinit();
             self.held_nodes.deinit();
@@ -197,6 +205,11 @@ pub fn Streams(comptime LoopType: type) type {
             self.advance(slot);
         }
 
+        /// An open connection has a time limit for silence.
+        pub fn start_idling(self: *Self, slot: u32) void {
+            Idle.start(self, slot, &self.connections[slot]);
+        }
+
         /// Starts to connect. The slot, or a negative status with `failed` naming the system call.
         pub const connect = Connect.connect;
         /// For `attempts.zig`, which finds such a connection its descriptor.
@@ -204,6 +217,15 @@ pub fn Streams(comptime LoopType: type) type {
         pub const resolved = Connect.resolved;
         /// Joins two connections: what arrives on one is sent on the other. 0, or a status.
         pub const relay = Relay.join;
+        /// Takes over a connected socket, or a connection in transit. The slot, or a status.
+        pub const adopt = Arrive.adopt;
+        pub const receive = Arrive.receive;
+        pub const owns = Arrive.owns;
+        /// What becomes of a detached connection that rests.
+        pub const read_detached = Detach.read;
+        pub const take_detached = Detach.take;
+        pub const hand_off = Detach.hand_off;
+        pub const end_left = Detach.end_left;
         /// Flush, end our direction, wait for the peer's end.
         pub const close = End.close;
         /// Ends a connection whatever is under way; `closed` follows when that has ended too.
@@ -220,6 +242,7 @@ pub fn Streams(comptime LoopType: type) type {
             raw: *const RawSubmission,
         ) bool {
             if (operation == .send) return Send.apply(self, @bitCast(raw.*));
+            if (operation == .undeliver) return Detach.undeliver(self, @bitCast(raw.*));
             if (operation == .segment) return Unsegmented(Self).answer(self, @bitCast(raw.*));
             const entry: layout.HandleEntry = @bitCast(raw.*);
             const connection = self.find(entry.slot, entry.generation) orelse return false;
@@ -228,6 +251,10 @@ pub fn Streams(comptime LoopType: type) type {
                 .pause => connection.paused = connection.relay == relays_module.none,
                 .unpause => connection.paused = false,
                 .shutdown => connection.shutdown_wanted = true,
+                .detach => {
+                    const travels = entry.flags & layout.detach_flag_travels != 0;
+                    if (!Detach.want(connection, travels)) return false;
+                },
                 .want_drain => {
                     connection.drain_wanted = true;
                     connection.drain_parts = @min(entry.parts, self.nodes.count());
@@ -253,10 +280,10 @@ pub fn Streams(comptime LoopType: type) type {
             }
             if (has_buffer and completion.share == .whole) connection.buffers += 1;
             switch (completion.kind) {
-                .receive => Receive.complete(self, slot, connection, completion),
+                .receive, .receive_message => Receive.complete(self, slot, connection, completion),
                 .send => Send.complete(self, slot, connection, completion.result),
                 .connect => Connect.complete(self, slot, connection, completion.result),
-                .accept, .receive_message, .poll, .message, .released => unreachable,
+                .accept, .poll, .message, .released => unreachable,
             }
         }
 
@@ -337,6 +364,8 @@ pub fn Streams(comptime LoopType: type) type {
         }
 
         fn advance_open(self: *Self, slot: u32, connection: *Connection) void {
+            if (connection.open_owed and !Arrive.report_open(self, slot, connection)) return;
+            if (connection.detach != .none) return Detach.advance(self, slot, connection);
             if (connection.relay == relays_module.none) {
                 connection.update_hold();
                 Receive.deliver_held(self, slot, connection);

@@ -150,6 +150,19 @@ pub fn send_vectors(descriptor: i32, vectors: []const std.posix.iovec_const) i32
     return kernel.result(calls.sendmsg(descriptor, &header, system.send_flags));
 }
 
+/// The same as `send`, with control data.
+pub fn send_control(descriptor: i32, bytes: []const u8, control: []align(8) const u8) i32 {
+    const Header = calls.msghdr_const;
+    var vector = [1]std.posix.iovec_const{.{ .base = bytes.ptr, .len = bytes.len }};
+    const header = std.mem.zeroInit(Header, .{
+        .iov = &vector,
+        .iovlen = 1,
+        .control = control.ptr,
+        .controllen = @as(@FieldType(Header, "controllen"), @intCast(control.len)),
+    });
+    return kernel.result(calls.sendmsg(descriptor, &header, system.send_flags));
+}
+
 /// The number of bytes received, 0 at the peer's end, or EAGAIN.
 pub fn receive(descriptor: i32, bytes: []u8) i32 {
     const flags = calls.MSG.DONTWAIT;
@@ -186,6 +199,52 @@ pub fn receive_message(descriptor: i32, message: *Message) i32 {
     message.control = message.control[0..@min(header.controllen, message.control.len)];
     message.flags = system.message_flags(@bitCast(header.flags));
     return rc;
+}
+
+/// What a descriptor from elsewhere is to be.
+pub const Wanted = enum { connected, listening };
+
+/// Whether a descriptor is a stream socket of one of this library's families, and connected or
+/// listening as wanted, whose family goes to `family`. 0, or a negated errno: EBADF, ENOTSOCK,
+/// EPROTOTYPE where it is no stream, EAFNOSUPPORT, ENOTCONN, or EINVAL where it listens and must
+/// not, or must and does not.
+pub fn check_stream(descriptor: i32, wanted: Wanted, family: *u32) i32 {
+    if (descriptor < 0) return kernel.negative(.BADF);
+    var value: u32 = 0;
+    const level = option.socket_level;
+    var rc = get_option(descriptor, level, calls.SO.TYPE, &value);
+    if (rc < 0) return rc;
+    if (value != calls.SOCK.STREAM) return kernel.negative(.PROTOTYPE);
+    var address: SocketAddress = undefined;
+    rc = local_address(descriptor, &address);
+    if (rc < 0) return rc;
+    family.* = address.storage.any.family;
+    switch (address.storage.any.family) {
+        AF.INET, AF.INET6, AF.UNIX => {},
+        else => return kernel.negative(.AFNOSUPPORT),
+    }
+    rc = get_option(descriptor, level, calls.SO.ACCEPTCONN, &value);
+    if (rc < 0) return rc;
+    if ((value != 0) != (wanted == .listening)) return kernel.negative(.INVAL);
+    if (wanted == .listening) return 0;
+    rc = remote_address(descriptor, &address);
+    return @min(rc, 0);
+}
+
+/// Makes a descriptor from elsewhere one that does not outlive an exec, non-blocking or not. 0, or
+/// a negated errno.
+pub fn set_flags(descriptor: i32, nonblocking: bool) i32 {
+    return @min(system.set_flags(descriptor, nonblocking), 0);
+}
+
+/// Keeps a descriptor from programs that are executed. 0, or a negated errno.
+pub fn keep_private(descriptor: i32) i32 {
+    return @min(system.keep_private(descriptor), 0);
+}
+
+/// Another descriptor of the same thing, which does not outlive an exec.
+pub fn duplicate(descriptor: i32) i32 {
+    return system.duplicate(descriptor);
 }
 
 /// Ends our direction; the peer reads the end after everything sent.
@@ -357,4 +416,33 @@ test "a message that does not fit is cut, and says so" {
     try std.testing.expectEqualStrings("abc", payload[0..3]);
     try std.testing.expectEqual(@as(usize, 0), message.control.len);
     try std.testing.expectEqual(@as(u32, 0), message.flags);
+}
+
+test "what a descriptor is, is found out" {
+    var pair: [2]i32 = undefined;
+    try std.testing.expectEqual(@as(i32, 0), open_pair(&pair));
+    defer for (pair) |end| close(end);
+    var family: u32 = 0;
+    try std.testing.expectEqual(@as(i32, 0), check_stream(pair[0], .connected, &family));
+    try std.testing.expectEqual(@as(u32, AF.UNIX), family);
+    const invalid = kernel.negative(.INVAL);
+    try std.testing.expectEqual(invalid, check_stream(pair[0], .listening, &family));
+    try std.testing.expectEqual(kernel.negative(.BADF), check_stream(-1, .connected, &family));
+    const fresh = open_stream(AF.INET, true);
+    defer close(fresh);
+    const unconnected = kernel.negative(.NOTCONN);
+    try std.testing.expectEqual(unconnected, check_stream(fresh, .connected, &family));
+    try std.testing.expectEqual(@as(i32, 0), listen(fresh, 1));
+    try std.testing.expectEqual(@as(i32, 0), check_stream(fresh, .listening, &family));
+    try std.testing.expectEqual(invalid, check_stream(fresh, .connected, &family));
+    const datagram = system.open(AF.INET, calls.SOCK.DGRAM, true);
+    defer close(datagram);
+    const wrong_type = kernel.negative(.PROTOTYPE);
+    try std.testing.expectEqual(wrong_type, check_stream(datagram, .connected, &family));
+    const same = duplicate(pair[1]);
+    defer close(same);
+    try std.testing.expectEqual(@as(i32, 0), set_flags(same, false));
+    try std.testing.expectEqual(@as(i32, 1), send(same, "x"));
+    var byte: [1]u8 = undefined;
+    try std.testing.expectEqual(@as(i32, 1), receive(pair[0], &byte));
 }

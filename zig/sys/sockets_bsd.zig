@@ -99,10 +99,29 @@ fn kept_private(descriptor: i32, nonblocking: bool) i32 {
 }
 
 fn set_nonblocking(descriptor: i32) i32 {
-    const nonblocking: u32 = @bitCast(c.O{ .NONBLOCK = true });
+    return set_blocking_flag(descriptor, true);
+}
+
+fn set_blocking_flag(descriptor: i32, nonblocking: bool) i32 {
+    const bit: i32 = @bitCast(c.O{ .NONBLOCK = true });
     const flags = kernel.result(c.fcntl(descriptor, c.F.GETFL, @as(c_int, 0)));
     if (flags < 0) return flags;
-    return kernel.result(c.fcntl(descriptor, c.F.SETFL, @as(c_int, flags | @as(i32, nonblocking))));
+    const wanted = if (nonblocking) flags | bit else flags & ~bit;
+    return kernel.result(c.fcntl(descriptor, c.F.SETFL, @as(c_int, wanted)));
+}
+
+pub fn keep_private(descriptor: i32) i32 {
+    return kernel.result(c.fcntl(descriptor, c.F.SETFD, @as(c_int, c.FD_CLOEXEC)));
+}
+
+pub fn set_flags(descriptor: i32, nonblocking: bool) i32 {
+    const rc = keep_private(descriptor);
+    return if (rc < 0) rc else set_blocking_flag(descriptor, nonblocking);
+}
+
+/// Another descriptor of the same thing, which does not outlive an exec.
+pub fn duplicate(descriptor: i32) i32 {
+    return kernel.result(c.fcntl(descriptor, c.F.DUPFD_CLOEXEC, @as(c_int, 0)));
 }
 
 /// Only the close of its last descriptor ends a listening socket, and the caller still uses this

@@ -9,8 +9,10 @@ pub const calls = linux;
 
 /// No SIGPIPE, and no wait.
 pub const send_flags: u32 = linux.MSG.NOSIGNAL | linux.MSG.DONTWAIT;
-/// The length of a message is told even where the message is cut short.
-pub const receive_message_flags: u32 = linux.MSG.DONTWAIT | linux.MSG.TRUNC;
+/// The length of a message is told even where the message is cut short, and descriptors that come
+/// with it do not outlive an exec.
+pub const receive_message_flags: u32 =
+    linux.MSG.DONTWAIT | linux.MSG.TRUNC | linux.MSG.CMSG_CLOEXEC;
 
 /// Names of socket options, with their other name for IPv6 where there are two.
 pub const option_names = struct {
@@ -56,6 +58,26 @@ pub fn open_pair(pair: *[2]i32) i32 {
     return kernel.result(linux.socketpair(linux.AF.UNIX, kind, 0, pair));
 }
 
+pub fn keep_private(descriptor: i32) i32 {
+    return kernel.result(linux.fcntl(descriptor, linux.F.SETFD, linux.FD_CLOEXEC));
+}
+
+pub fn set_flags(descriptor: i32, nonblocking: bool) i32 {
+    const set = keep_private(descriptor);
+    if (set < 0) return set;
+    const before = kernel.result(linux.fcntl(descriptor, linux.F.GETFL, 0));
+    if (before < 0) return before;
+    var flags: linux.O = @bitCast(before);
+    if (flags.NONBLOCK == nonblocking) return 0;
+    flags.NONBLOCK = nonblocking;
+    return kernel.result(linux.fcntl(descriptor, linux.F.SETFL, @as(u32, @bitCast(flags))));
+}
+
+/// Another descriptor of the same thing, which does not outlive an exec.
+pub fn duplicate(descriptor: i32) i32 {
+    return kernel.result(linux.fcntl(descriptor, linux.F.DUPFD_CLOEXEC, 0));
+}
+
 pub fn accept(descriptor: i32) i32 {
     const flags = linux.SOCK.NONBLOCK | linux.SOCK.CLOEXEC;
     return kernel.result(linux.accept4(descriptor, null, null, flags));
@@ -97,7 +119,7 @@ pub fn peer_credentials(descriptor: i32, out: *layout.PeerCredentials) i32 {
 /// It has a place in the sequence of bytes, and that is what is counted.
 pub const unsent_counts_end = true;
 
-/// The flags of a received message are Linux's already.
+/// The flags of a received message are Linux's already; some that were asked for come back.
 pub fn message_flags(flags: u32) u32 {
-    return flags;
+    return flags & (linux.MSG.TRUNC | linux.MSG.CTRUNC);
 }

@@ -117,6 +117,12 @@ pub fn Watches(comptime Loop: type) type {
             return if (descriptor < most) 0 else @intFromEnum(layout.Status.descriptor_limit);
         }
 
+        /// Whether the descriptor is watched.
+        pub fn has(self: *const Self, descriptor: i32) bool {
+            if (descriptor < 0 or descriptor >= descriptors_max) return false;
+            return self.slots[@intCast(descriptor)] != 0;
+        }
+
         fn free_slot(self: *Self) ?u32 {
             const count: u32 = @intCast(self.watches.len);
             if (self.open_count == count) return null;

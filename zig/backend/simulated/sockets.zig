@@ -78,6 +78,31 @@ pub fn stop_listening(descriptor: i32) void {
     if (socket.state == .listening) here().stop_listening(socket);
 }
 
+pub const Wanted = @import("../../sys/sockets.zig").Wanted;
+
+/// A network of its own has no descriptors from elsewhere.
+pub fn check_stream(descriptor: i32, wanted: Wanted, family: *u32) i32 {
+    _ = descriptor;
+    _ = wanted;
+    _ = family;
+    return kernel.negative(.NOTSOCK);
+}
+
+pub fn set_flags(descriptor: i32, nonblocking: bool) i32 {
+    _ = nonblocking;
+    return if (find(descriptor) == null) bad_descriptor else 0;
+}
+
+pub fn duplicate(descriptor: i32) i32 {
+    _ = descriptor;
+    return kernel.negative(.OPNOTSUPP);
+}
+
+/// Where nobody waits to be accepted: EAGAIN. Backlogs are taken by the backend.
+pub fn accept(descriptor: i32) i32 {
+    return if (find(descriptor) == null) bad_descriptor else kernel.negative(.AGAIN);
+}
+
 pub fn shutdown_send(descriptor: i32) i32 {
     const socket = find(descriptor) orelse return bad_descriptor;
     if (socket.state != .connected) return kernel.negative(.NOTCONN);
