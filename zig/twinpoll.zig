@@ -56,6 +56,9 @@ test {
     _ = @import("net/address.zig");
     _ = @import("net/connection.zig");
     _ = @import("net/held.zig");
+    _ = @import("net/inproc/inbox.zig");
+    _ = @import("net/inproc/names.zig");
+    _ = @import("net/inproc/ring.zig");
     _ = @import("net/send_queue.zig");
     _ = @import("simulation/close_test.zig");
     _ = @import("sys/error_numbers.zig");
