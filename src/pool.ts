@@ -159,7 +159,7 @@ export class PoolHandle implements Pool {
       lease = new LeaseHandle(this, buffer, bufferGeneration, 0);
       leases[place] = lease;
     }
-    lease.borrow(bufferGeneration, offset, length);
+    lease.borrow(buffer, bufferGeneration, offset, length);
     return lease;
   }
 

@@ -7,10 +7,12 @@ const plain = @import("../loop/channel.zig").plain;
 const address_module = @import("address.zig");
 const socket_options = @import("socket_options.zig");
 const Connection = @import("connection.zig").Connection;
+const Ports = @import("ports.zig").Ports;
 
 pub fn Connecting(comptime Streams: type) type {
     const sockets = Streams.sockets;
     const Backend = Streams.Backend;
+    const Port = Ports(Streams);
     return struct {
         /// Starts to connect. The slot, or a negative status with `failed` naming the system call.
         pub fn connect(
@@ -18,6 +20,8 @@ pub fn Connecting(comptime Streams: type) type {
             options: *const layout.ConnectOptions,
             failed: *layout.Syscall,
         ) i32 {
+            const is_inproc = address_module.is_inproc(&options.address);
+            if (is_inproc) return connect_to_name(streams, options);
             const address = address_module.to_kernel(&options.address) orelse
                 return @intFromEnum(layout.Status.bad_argument);
             if (!streams.accepts_more()) return @intFromEnum(layout.Status.exhausted);
@@ -28,10 +32,28 @@ pub fn Connecting(comptime Streams: type) type {
             const family: layout.AddressFamily = @enumFromInt(options.address.family);
             connection.open(.connecting, descriptor, family, options.stream);
             streams.addresses[slot] = address;
-            streams.loop.channel.queued[slot] = 0;
-            if (options.timeout_ms > 0) streams.loop.start_user_timer(slot, options.timeout_ms);
-            streams.advance(slot);
+            begin(streams, slot, options.timeout_ms);
             return @intCast(slot);
+        }
+
+        fn connect_to_name(streams: *Streams, options: *const layout.ConnectOptions) i32 {
+            const name = address_module.name_of(&options.address) orelse
+                return @intFromEnum(layout.Status.bad_argument);
+            if (!streams.accepts_more()) return @intFromEnum(layout.Status.exhausted);
+            var refusal: i32 = 0;
+            const pipe = streams.peers.take_pipe(name, &refusal) orelse return refusal;
+            const slot = streams.take_slot();
+            const connection = &streams.connections[slot];
+            connection.open(.connecting, -1, .inproc, options.stream);
+            streams.peers.open(slot, connection.generation, &pipe.near);
+            begin(streams, slot, options.timeout_ms);
+            return @intCast(slot);
+        }
+
+        fn begin(streams: *Streams, slot: u32, timeout_ms: u32) void {
+            streams.loop.channel.queued[slot] = 0;
+            if (timeout_ms > 0) streams.loop.start_user_timer(slot, timeout_ms);
+            streams.advance(slot);
         }
 
         fn open_socket(
@@ -57,12 +79,7 @@ pub fn Connecting(comptime Streams: type) type {
 
         pub fn start(streams: *Streams, slot: u32, connection: *Connection) void {
             if (connection.connecting) return;
-            connection.connecting = streams.loop.backend.connect(
-                slot,
-                connection.generation,
-                connection.descriptor,
-                &streams.addresses[slot],
-            );
+            connection.connecting = Port.connect(streams, slot, connection);
             if (!connection.connecting) streams.attention.push(streams.connections, slot);
         }
 

@@ -13,6 +13,7 @@ const mapped = @import("../memory/mapped.zig");
 const plain = @import("../loop/channel.zig").plain;
 const address_module = @import("address.zig");
 const socket_options = @import("socket_options.zig");
+const Pipe = @import("inproc/pipe.zig").Pipe;
 const Link = @import("../memory/list.zig").Link;
 const List = @import("../memory/list.zig").List;
 
@@ -44,6 +45,11 @@ const Listener = struct {
     retrying: bool,
     retry_ms: u32,
     attention: Link,
+
+    /// It listens on an in-process name and not with a socket.
+    fn is_named(self: *const Listener) bool {
+        return self.family == .inproc;
+    }
 };
 
 pub fn Listeners(comptime Loop: type, comptime Streams: type) type {
@@ -82,7 +88,8 @@ pub fn Listeners(comptime Loop: type, comptime Streams: type) type {
         pub fn deinit(self: *Self) void {
             while (self.unpark()) |parked| sockets.reset(parked.descriptor);
             for (self.listeners) |*listener| {
-                if (listener.state != .free) sockets.close(listener.descriptor);
+                if (listener.state == .free or listener.is_named()) continue;
+                sockets.close(listener.descriptor);
             }
             mapped.free(Listener, self.listeners);
             mapped.free(Parked, self.parked);
@@ -102,6 +109,7 @@ pub fn Listeners(comptime Loop: type, comptime Streams: type) type {
             options: *const layout.ListenOptions,
             failed: *layout.Syscall,
         ) i32 {
+            if (address_module.is_inproc(&options.address)) return self.listen_on_name(options);
             const address = address_module.to_kernel(&options.address) orelse
                 return @intFromEnum(layout.Status.bad_argument);
             const slot = self.free_slot() orelse return @intFromEnum(layout.Status.exhausted);
@@ -118,6 +126,28 @@ pub fn Listeners(comptime Loop: type, comptime Streams: type) type {
                 sockets.close(descriptor);
                 return rc;
             }
+            self.open(slot, descriptor, options);
+            return @intCast(slot);
+        }
+
+        fn listen_on_name(self: *Self, options: *const layout.ListenOptions) i32 {
+            const name = address_module.name_of(&options.address) orelse
+                return @intFromEnum(layout.Status.bad_argument);
+            const slot = self.free_slot() orelse return @intFromEnum(layout.Status.exhausted);
+            const port = self.first_port + slot;
+            const generation = self.listeners[slot].generation;
+            const rc = self.streams.peers.listen(port, generation, name, options.backlog);
+            if (rc < 0) return rc;
+            self.open(slot, -1, options);
+            return @intCast(slot);
+        }
+
+        fn open(
+            self: *Self,
+            slot: u32,
+            descriptor: i32,
+            options: *const layout.ListenOptions,
+        ) void {
             const listener = &self.listeners[slot];
             listener.state = .open;
             listener.family = @enumFromInt(options.address.family);
@@ -129,7 +159,6 @@ pub fn Listeners(comptime Loop: type, comptime Streams: type) type {
             listener.retry_ms = retry_first_ms;
             self.open_count += 1;
             self.attention.push(self.listeners, slot);
-            return @intCast(slot);
         }
 
         /// Half of the slots may be open; the others rest until the script was told of their end.
@@ -164,7 +193,11 @@ pub fn Listeners(comptime Loop: type, comptime Streams: type) type {
         pub fn close(self: *Self, slot: u32, generation: u32) bool {
             const listener = self.find(slot, generation) orelse return false;
             listener.state = .closing;
-            sockets.stop_listening(listener.descriptor);
+            if (listener.is_named()) {
+                self.streams.peers.stop_listening(self.first_port + slot);
+            } else {
+                sockets.stop_listening(listener.descriptor);
+            }
             self.drop_parked(slot);
             self.loop.stop_user_timer(self.first_port + slot);
             self.attention.push(self.listeners, slot);
@@ -199,6 +232,13 @@ pub fn Listeners(comptime Loop: type, comptime Streams: type) type {
                 sockets.reset(descriptor);
                 self.report(slot, listener, @intFromEnum(layout.Status.exhausted));
             }
+            if (!self.streams.accepts_more()) self.attention.push(self.listeners, slot);
+        }
+
+        /// What has connected to a name, for which there is a slot.
+        pub fn accepted_pipe(self: *Self, port: u32, pipe: *Pipe) void {
+            const slot = port - self.first_port;
+            self.streams.open_piped(pipe, slot, self.listeners[slot].stream);
             if (!self.streams.accepts_more()) self.attention.push(self.listeners, slot);
         }
 
@@ -316,17 +356,13 @@ pub fn Listeners(comptime Loop: type, comptime Streams: type) type {
         }
 
         fn advance_open(self: *Self, slot: u32, listener: *Listener) void {
-            const port = self.first_port + slot;
-            const generation = listener.generation;
             if (listener.accepting) {
                 if (listener.cancelled or self.streams.accepts_more()) return;
-                listener.cancelled =
-                    self.loop.backend.cancel(port, generation, listener.descriptor, .all);
+                listener.cancelled = self.cancel(slot, listener);
             } else {
                 if (listener.retrying or !self.streams.accepts_more()) return;
                 const many = self.streams.free_slots() > accept_many_above;
-                listener.accepting =
-                    self.loop.backend.accept(port, generation, listener.descriptor, many);
+                listener.accepting = self.accept(slot, listener, many);
             }
             if (!listener.accepting) self.attention.push(self.listeners, slot);
         }
@@ -334,27 +370,71 @@ pub fn Listeners(comptime Loop: type, comptime Streams: type) type {
         fn advance_closing(self: *Self, slot: u32, listener: *Listener) void {
             if (listener.accepting) {
                 if (listener.cancelled) return;
-                listener.cancelled = self.loop.backend.cancel(
-                    self.first_port + slot,
-                    listener.generation,
-                    listener.descriptor,
-                    .all,
-                );
+                listener.cancelled = self.cancel(slot, listener);
                 if (!listener.cancelled) self.attention.push(self.listeners, slot);
                 return;
             }
             if (self.loop.channel.room() == 0) return self.attention.push(self.listeners, slot);
-            const port = self.first_port + slot;
-            const backend = &self.loop.backend;
-            if (!backend.forget(port, listener.generation, listener.descriptor)) {
+            if (!self.close_descriptor(slot, listener)) {
                 return self.attention.push(self.listeners, slot);
             }
-            sockets.close(listener.descriptor);
             self.loop.channel.emit(plain(.listener_closed, slot, listener.generation, 0));
             listener.state = .free;
             listener.generation +%= 1;
             listener.freed_turn = self.loop.counters.turns;
             self.open_count -= 1;
+        }
+
+        fn accept(self: *Self, slot: u32, listener: *const Listener, many: bool) bool {
+            const port = self.first_port + slot;
+            if (listener.is_named()) {
+                self.streams.peers.accept(port);
+                return true;
+            }
+            const backend = &self.loop.backend;
+            return backend.accept(port, listener.generation, listener.descriptor, many);
+        }
+
+        fn cancel(self: *Self, slot: u32, listener: *const Listener) bool {
+            const port = self.first_port + slot;
+            if (listener.is_named()) {
+                self.streams.peers.cancel(port, .all);
+                return true;
+            }
+            const backend = &self.loop.backend;
+            return backend.cancel(port, listener.generation, listener.descriptor, .all);
+        }
+
+        fn close_descriptor(self: *Self, slot: u32, listener: *const Listener) bool {
+            if (listener.is_named()) return true;
+            const backend = &self.loop.backend;
+            const port = self.first_port + slot;
+            const descriptor = listener.descriptor;
+            if (!backend.forget(port, listener.generation, descriptor)) return false;
+            sockets.close(descriptor);
+            return true;
+        }
+
+        /// Where it listens, written for the script; a negated errno, or 0.
+        pub fn write_address(
+            self: *Self,
+            slot: u32,
+            listener: *const Listener,
+            failed: *layout.Syscall,
+        ) i32 {
+            const header = self.loop.channel.header;
+            if (listener.is_named()) {
+                const name = self.streams.peers.listener_name(self.first_port + slot);
+                header.address = address_module.of_name(name);
+                return 0;
+            }
+            failed.* = .getsockname;
+            var address: sockets.SocketAddress = undefined;
+            const rc = sockets.local_address(listener.descriptor, &address);
+            if (rc < 0) return rc;
+            header.address = address_module.to_script(&address) orelse
+                return @intFromEnum(layout.Status.bad_argument);
+            return 0;
         }
 
         pub fn close_all(self: *Self) void {

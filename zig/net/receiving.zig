@@ -9,11 +9,13 @@ const kernel = @import("../sys/kernel.zig");
 const plain = @import("../loop/channel.zig").plain;
 const Connection = @import("connection.zig").Connection;
 const Part = @import("held.zig").Part;
+const Ports = @import("ports.zig").Ports;
 
 /// No place to hold back what arrived.
 const no_buffers = kernel.negative(.NOBUFS);
 
 pub fn Receiving(comptime Streams: type) type {
+    const Port = Ports(Streams);
     return struct {
         /// A completion of the connection's receive.
         pub fn complete(
@@ -136,22 +138,12 @@ pub fn Receiving(comptime Streams: type) type {
             }
             if (stopped or connection.peer_ended or connection.failure != 0) return;
             if (connection.starved.linked) return;
-            connection.receiving = streams.loop.backend.receive(
-                slot,
-                connection.generation,
-                connection.descriptor,
-                streams.may_burst(connection),
-            );
+            connection.receiving = Port.receive(streams, slot, connection);
             if (!connection.receiving) streams.attention.push(streams.connections, slot);
         }
 
         fn cancel(streams: *Streams, slot: u32, connection: *Connection) void {
-            connection.receive_cancelled = streams.loop.backend.cancel(
-                slot,
-                connection.generation,
-                connection.descriptor,
-                .receive,
-            );
+            connection.receive_cancelled = Port.cancel(streams, slot, connection, .receive);
             if (!connection.receive_cancelled) {
                 streams.attention.push(streams.connections, slot);
             }

@@ -8,9 +8,12 @@ const layout = @import("../layout.zig");
 const kernel = @import("../sys/kernel.zig");
 const plain = @import("../loop/channel.zig").plain;
 const Connection = @import("connection.zig").Connection;
+const Moving = @import("inproc/moving.zig").Moving;
+const Ports = @import("ports.zig").Ports;
 
 pub fn Sending(comptime Streams: type) type {
-    const sockets = Streams.sockets;
+    const Move = Moving(Streams);
+    const Port = Ports(Streams);
     return struct {
         /// Queues what the script sends; false when the submission is stale or malformed.
         pub fn apply(streams: *Streams, entry: layout.SendEntry) bool {
@@ -85,6 +88,7 @@ pub fn Sending(comptime Streams: type) type {
         pub fn start(streams: *Streams, slot: u32, connection: *Connection) void {
             if (connection.sending or connection.queue.bytes == 0) return;
             if (connection.failure != 0) return;
+            if (connection.is_piped()) return move(streams, slot, connection);
             const segments = connection.queue.segments(
                 &streams.nodes,
                 streams.loop.pool,
@@ -97,6 +101,17 @@ pub fn Sending(comptime Streams: type) type {
                 segments,
             );
             if (!connection.sending) streams.attention.push(streams.connections, slot);
+        }
+
+        fn move(streams: *Streams, slot: u32, connection: *Connection) void {
+            const outcome = Move.move(streams, slot, connection);
+            if (outcome.moved > 0) note_sent(streams, slot, connection, outcome.moved);
+            switch (outcome.stop) {
+                .done => {},
+                .full => connection.sending = true,
+                .bufferless => streams.bufferless.push(streams.connections, slot),
+                .refused => complete(streams, slot, connection, kernel.negative(.PIPE)),
+            }
         }
 
         /// The connection's send completed with bytes sent, 0 for "try again", or a negated errno.
@@ -126,12 +141,16 @@ pub fn Sending(comptime Streams: type) type {
         }
 
         fn sent(streams: *Streams, slot: u32, connection: *Connection, length: u32) void {
-            const loop = streams.loop;
-            loop.counters.sent_bytes += length;
             var rest = length;
             while (connection.queue.take_sent(&streams.nodes, &rest)) |buffer| {
                 streams.release(buffer);
             }
+            note_sent(streams, slot, connection, length);
+        }
+
+        fn note_sent(streams: *Streams, slot: u32, connection: *Connection, length: u32) void {
+            const loop = streams.loop;
+            loop.counters.sent_bytes += length;
             mirror(streams, slot);
             if (connection.state == .lingering) {
                 loop.start_user_timer(slot, connection.options.linger_timeout_ms);
@@ -139,11 +158,11 @@ pub fn Sending(comptime Streams: type) type {
         }
 
         /// Ends our direction once everything queued is sent.
-        pub fn shutdown_when_sent(connection: *Connection) void {
+        pub fn shutdown_when_sent(streams: *Streams, slot: u32, connection: *Connection) void {
             if (!connection.shutdown_wanted or connection.shutdown_done) return;
             if (connection.queue.bytes > 0 or connection.sending) return;
             connection.shutdown_done = true;
-            const rc = sockets.shutdown_send(connection.descriptor);
+            const rc = Port.shutdown(streams, slot, connection);
             // ENOTCONN: the peer reset; the receive reports it with the true reason.
             if (rc < 0 and rc != kernel.negative(.NOTCONN)) connection.failure = rc;
         }

@@ -18,6 +18,9 @@ const Freed = @import("../memory/pool.zig").Freed;
 const List = @import("../memory/list.zig").List;
 const held = @import("held.zig");
 const Nodes = @import("send_queue.zig").Nodes;
+const Peers = @import("inproc/peers.zig").Peers;
+const Pipe = @import("inproc/pipe.zig").Pipe;
+const Ports = @import("ports.zig").Ports;
 const Receiving = @import("receiving.zig").Receiving;
 const Sending = @import("sending.zig").Sending;
 const Slots = @import("slots.zig").Slots;
@@ -40,6 +43,7 @@ pub fn Streams(comptime Loop: type) type {
         pub const sockets = Backend.sockets;
         const Connect = Connecting(Self);
         const End = Ending(Self);
+        const Port = Ports(Self);
         const Receive = Receiving(Self);
         const Send = Sending(Self);
         const RawSubmission = channel_module.RawSubmission;
@@ -49,6 +53,8 @@ pub fn Streams(comptime Loop: type) type {
         nodes: Nodes,
         held_nodes: held.Nodes,
         slots: Slots,
+        /// What is in-process of it.
+        peers: Peers(Loop),
         /// By slot, the peer of a connect under way: the kernel reads it when it takes the
         /// operation.
         addresses: []sockets.SocketAddress,
@@ -70,6 +76,8 @@ pub fn Streams(comptime Loop: type) type {
             spare: u32,
             /// Parts of buffers that may wait in all send queues.
             sends: u32,
+            /// Of connections and listeners.
+            ports: u32,
         };
 
         pub fn init(loop: *Loop, options: Options) error{OutOfMemory}!Self {
@@ -88,6 +96,7 @@ pub fn Streams(comptime Loop: type) type {
                 .nodes = nodes,
                 .held_nodes = try .of(contract.shares_buffers(&loop.backend)),
                 .slots = slots,
+                .peers = .init(loop, options.ports),
                 .addresses = addresses,
                 .attention = .{},
                 .starved = .{},
@@ -101,9 +110,10 @@ pub fn Streams(comptime Loop: type) type {
         }
 
         pub fn deinit(self: *Self) void {
-            for (self.connections[0..self.slots.fresh]) |*connection| {
-                if (connection.state != .free) sockets.reset(connection.descriptor);
+            for (self.connections[0..self.slots.fresh], 0..) |*connection, slot| {
+                if (connection.state != .free) Port.drop(self, @intCast(slot), connection);
             }
+            self.peers.deinit();
             self.held_nodes.deinit();
             self.nodes.deinit();
             self.slots.deinit();
@@ -141,11 +151,28 @@ pub fn Streams(comptime Loop: type) type {
             options: layout.StreamOptions,
         ) void {
             const slot = self.take_slot();
+            self.connections[slot].open(.open, descriptor, family, options);
+            self.begin(slot, listener);
+        }
+
+        /// The same for a pipe, whose far side is the connection's.
+        pub fn open_piped(
+            self: *Self,
+            pipe: *Pipe,
+            listener: u32,
+            options: layout.StreamOptions,
+        ) void {
+            const slot = self.take_slot();
             const connection = &self.connections[slot];
-            connection.open(.open, descriptor, family, options);
+            connection.open(.open, -1, .inproc, options);
+            self.peers.open(slot, connection.generation, &pipe.far);
+            self.begin(slot, listener);
+        }
+
+        fn begin(self: *Self, slot: u32, listener: u32) void {
             self.loop.counters.accepted += 1;
             self.loop.channel.queued[slot] = 0;
-            const generation = connection.generation;
+            const generation = self.connections[slot].generation;
             self.loop.channel.emit(plain(.open, slot, generation, @intCast(listener)));
             self.advance(slot);
         }
@@ -215,7 +242,7 @@ pub fn Streams(comptime Loop: type) type {
 
         /// Whether something could be done for a connection right now.
         pub fn waiting(self: *const Self) bool {
-            if (self.attention.length > 0) return true;
+            if (self.attention.length > 0 or self.peers.waiting()) return true;
             if (self.bufferless_due + self.squeezed_due > 0) return true;
             return self.starved.length > 0 and self.loop.backend.buffers() > 0;
         }
@@ -270,7 +297,7 @@ pub fn Streams(comptime Loop: type) type {
             }
             Send.start(self, slot, connection);
             Receive.start_or_stop(self, slot, connection);
-            Send.shutdown_when_sent(connection);
+            Send.shutdown_when_sent(self, slot, connection);
             Send.report_drain(self, slot, connection);
             Receive.report_end(self, slot, connection);
             if (connection.state == .lingering) {
@@ -285,6 +312,13 @@ pub fn Streams(comptime Loop: type) type {
         pub fn allowance(self: *const Self, connection: *const Connection) u32 {
             const share = self.loop.pool.receive_free() / 8;
             return @max(1, @min(connection.options.receive_credits, share));
+        }
+
+        /// Whether a connection that receives takes one buffer more.
+        pub fn takes_more(self: *const Self, slot: u32) bool {
+            const connection = &self.connections[slot];
+            if (connection.state != .open) return true;
+            return !connection.reading_stopped(self.allowance(connection));
         }
 
         /// Whether a connection may be given several buffers before it is looked at again.

@@ -64,6 +64,11 @@ pub fn listen(
     return number;
 }
 
+/// What a number stands for, while the caller listens on it.
+pub fn bytes_of(number: u32) []const u8 {
+    return names[number].bytes[0..names[number].length];
+}
+
 fn find(bytes: []const u8) ?*Name {
     for (names[0..fresh]) |*name| {
         if (name.length == bytes.len and std.mem.eql(u8, name.bytes[0..name.length], bytes)) {
@@ -120,6 +125,7 @@ pub fn connect(pipe: *Pipe, pool: *Pool, woken: *u64) Outcome {
     lock.acquire();
     defer lock.release();
     const name = find(pipe.name_of()) orelse {
+        pipe.stage.store(.refused, .monotonic);
         pipe.let_go(pool);
         return .refused;
     };

@@ -7,6 +7,7 @@
 //! by who has the other side. Memory of pipes is never unmapped, and used again.
 
 const std = @import("std");
+const layout = @import("../../layout.zig");
 const mapped = @import("../../memory/mapped.zig");
 const Lock = @import("../../sys/lock.zig").Lock;
 const Pool = @import("../../memory/pool.zig").Pool;
@@ -14,7 +15,7 @@ const Node = @import("inbox.zig").Node;
 const Ring = @import("ring.zig").Ring;
 
 /// Bytes of a name, in UTF-8.
-pub const name_bytes_max = 100;
+pub const name_bytes_max = layout.address_bytes_max;
 
 pub const Side = struct {
     /// How its loop is told of something.
@@ -94,6 +95,13 @@ pub const Pipe = struct {
         give_back(self);
     }
 };
+
+/// The pipe of a node; null for that of a name.
+pub fn of_node(node: *Node) ?*Pipe {
+    if (node.owner == .name) return null;
+    const side: *Side = @alignCast(@fieldParentPtr("node", node));
+    return side.pipe();
+}
 
 /// Takes what is in a ring and drops it, as its consumer or when it has none.
 pub fn drain(ring: *Ring, pool: *Pool) void {
