@@ -19,6 +19,8 @@ pub const Options = struct {
 
 /// A gap counts as at most this many ceilings, so that one long pause is soon forgotten.
 const gap_limit = 4;
+/// For other loops of the process it is polled as long as so many ceilings.
+const peer_ceilings = 4;
 /// After so many misses in a row only one in so many times is polled for peers.
 const misses_max = 8;
 /// A new gap moves the usual gap by 1/4.
@@ -71,15 +73,17 @@ pub const Policy = struct {
     }
 
     /// There is something for or from other loops of this process. Those are polled for without
-    /// entering the kernel, and an answer that takes less than a sleep is worth that: up to the
-    /// ceiling, and only now and then while it was in vain.
+    /// entering the kernel, for longer than for the kernel: who answers may have to be woken first,
+    /// and if this loop slept meanwhile each would wait for the other to wake for ever. Where that
+    /// was in vain it is tried only now and then.
     pub fn note_peers(self: *Policy) void {
         self.has_peers = true;
     }
 
     fn note_peer_gap(self: *Policy, gap_ns: u64) void {
         self.has_peers = false;
-        self.peer_misses = if (gap_ns <= self.ceiling_ns) 0 else self.peer_misses +| 1;
+        const bridged = gap_ns <= self.ceiling_ns * peer_ceilings;
+        self.peer_misses = if (bridged) 0 else self.peer_misses +| 1;
     }
 
     /// Whether to poll for other loops of this process at `now_ns`.
@@ -87,7 +91,7 @@ pub const Policy = struct {
         if (!self.has_peers or self.mode == .event) return false;
         if (self.mode == .poll) return true;
         if (self.peer_misses >= misses_max and self.peer_misses % misses_max != 0) return false;
-        return now_ns -| (self.idle_since_ns orelse now_ns) < self.ceiling_ns;
+        return now_ns -| (self.idle_since_ns orelse now_ns) < self.ceiling_ns * peer_ceilings;
     }
 
     /// How long to poll from the start of idleness: 0 not at all, maximum for ever.
@@ -190,18 +194,18 @@ test "peers are polled for after they were heard of, and seldom while that is in
     for (0..80) |_| {
         policy.note_peers();
         policy.idle(now);
-        polled += @intFromBool(policy.polls_peers(now + 49 * us));
-        try std.testing.expect(!policy.polls_peers(now + 50 * us));
-        now += 60 * us;
+        polled += @intFromBool(policy.polls_peers(now + 199 * us));
+        try std.testing.expect(!policy.polls_peers(now + 200 * us));
+        now += 210 * us;
         policy.work(now);
     }
     try std.testing.expectEqual(@as(u32, 8 + 9), polled);
     policy.note_peers();
     policy.idle(now);
-    policy.work(now + 40 * us);
+    policy.work(now + 190 * us);
     policy.note_peers();
-    policy.idle(now + 50 * us);
-    try std.testing.expect(policy.polls_peers(now + 60 * us));
+    policy.idle(now + 200 * us);
+    try std.testing.expect(policy.polls_peers(now + 300 * us));
 }
 
 test "changes between polling and sleeping are counted once each" {
