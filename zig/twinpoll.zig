@@ -13,6 +13,7 @@ test {
     _ = @import("abi/exports.zig");
     _ = @import("abi/doorbell_test.zig");
     _ = @import("abi/fork_test.zig");
+    _ = @import("abi/inproc_test.zig");
     _ = @import("abi/instance_test.zig");
     _ = @import("abi/layout_hash.zig");
     _ = @import("abi/options.zig");
