@@ -121,7 +121,7 @@ testEach("much goes both ways between two threads, and every byte arrives", asyn
   await worker.terminate();
 });
 
-testEach("a worker that is terminated leaves a reset, a free name and no buffer", async (backend) => {
+testEach("a terminated worker leaves a reset, a free name and no buffer", async (backend) => {
   for (let round = 0; round < 3; round++) {
     const { worker, name } = await startEcho(backend, "attach");
     await withLoop({ backend }, async (loop) => {

@@ -3,8 +3,8 @@
 //
 // TRANSPORT: `postMessage` (between the main thread and one Worker, which is all it can do),
 // `MessageChannel`, `tcp`, `inproc`. JOB: `trip`, one message of 64 bytes there and back; `rate`,
-// messages of 64 bytes one way; `leases`, buffers of 16 KiB one way. Rates count whole messages that
-// the receiver has looked at: each begins with its number, which must be the next.
+// messages of 64 bytes one way; `leases`, buffers of 16 KiB one way. Rates count whole messages
+// that the receiver has looked at: each begins with its number, which must be the next.
 
 import { spawnSync } from "node:child_process";
 import { readlinkSync } from "node:fs";

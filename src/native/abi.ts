@@ -5,7 +5,7 @@
 // of an f64. The offset of a nested struct is counted in that struct's alignment.
 // `byte_length` is the size in bytes.
 
-export const layout_hash = 0x05353f99;
+export const layout_hash = 0xd837d950;
 export const abi_version = 1;
 export const ready_readable = 1;
 export const ready_writable = 2;
@@ -75,6 +75,7 @@ export const Status = {
   not_granted: -10014,
   descriptor_limit: -10015,
   unsupported: -10016,
+  idle_timeout: -10017,
 } as const;
 
 export type Status = (typeof Status)[keyof typeof Status];
@@ -125,6 +126,7 @@ export const Syscall = {
   kevent: 27,
   fcntl: 28,
   eventfd: 29,
+  getsockopt: 30,
 } as const;
 
 export type Syscall = (typeof Syscall)[keyof typeof Syscall];
@@ -245,7 +247,7 @@ export const Counters = {
 } as const;
 
 export const Header = {
-  byte_length: 288,
+  byte_length: 296,
   now_us: 0,
   next_timer_us: 1,
   counters: 2,
@@ -259,6 +261,8 @@ export const Header = {
   open_connections: 69,
   open_listeners: 70,
   open_watches: 71,
+  error_option: 72,
+  padding: 73,
 } as const;
 
 export const AddressFamily = {
@@ -404,15 +408,17 @@ export const AdoptOptions = {
 } as const;
 
 export const ListenOptions = {
-  byte_length: 244,
+  byte_length: 256,
   size: 0,
   address: 1,
   backlog: 32,
-  stream: 33,
+  unlink_stale: 33,
+  mode: 34,
+  stream: 35,
 } as const;
 
 export const ConnectOptions = {
-  byte_length: 244,
+  byte_length: 248,
   size: 0,
   address: 1,
   timeout_ms: 32,
@@ -420,13 +426,42 @@ export const ConnectOptions = {
 } as const;
 
 export const StreamOptions = {
-  byte_length: 112,
+  byte_length: 116,
   high_water_mark: 0,
   linger_timeout_ms: 1,
   allow_half_open: 2,
   receive_credits: 3,
   idle_timeout_ms: 4,
-  socket: 5,
+  best_effort: 5,
+  socket: 6,
+} as const;
+
+export const SocketKind = {
+  connection: 0,
+  listener: 1,
+} as const;
+
+export type SocketKind = (typeof SocketKind)[keyof typeof SocketKind];
+
+export const SocketControl = {
+  byte_length: 116,
+  size: 0,
+  kind: 1,
+  slot: 2,
+  generation: 3,
+  idle_timeout_ms: 4,
+  best_effort: 5,
+  socket: 6,
+} as const;
+
+export const PeerCredentials = {
+  byte_length: 24,
+  size: 0,
+  slot: 1,
+  generation: 2,
+  pid: 3,
+  uid: 4,
+  gid: 5,
 } as const;
 
 export const SocketOption = {
@@ -522,6 +557,9 @@ export const signatures = {
   tp_listener_address: { parameters: ["u32", "u32", "u32"], result: "i32" },
   tp_connect: { parameters: ["u32", "buffer", "u32"], result: "i32" },
   tp_connection_address: { parameters: ["u32", "u32", "u32", "u32"], result: "i32" },
+  tp_socket_configure: { parameters: ["u32", "buffer", "u32"], result: "i32" },
+  tp_socket_read: { parameters: ["u32", "buffer", "u32"], result: "i32" },
+  tp_peer_credentials: { parameters: ["u32", "buffer", "u32"], result: "i32" },
   tp_watch: { parameters: ["u32", "i32", "u32"], result: "i32" },
   tp_watch_modify: { parameters: ["u32", "u32", "u32", "u32"], result: "i32" },
   tp_watch_remove: { parameters: ["u32", "u32", "u32"], result: "i32" },
@@ -608,6 +646,19 @@ export interface Functions {
    * Writes the local (0) or remote (1) address to `Header.address`.
    */
   tp_connection_address(loop: number, slot: number, generation: number, remote: number): number;
+  /**
+   * Changes options of an open connection or listener (`SocketControl`). What a refusal is about
+   * is in `Header.error_option`; options before it are changed.
+   */
+  tp_socket_configure(loop: number, control: Uint8Array, length: number): number;
+  /**
+   * Reads options of an open connection or listener into its `SocketControl`.
+   */
+  tp_socket_read(loop: number, control: Uint8Array, length: number): number;
+  /**
+   * Fills the `PeerCredentials` of a Unix connection. `unsupported` for others.
+   */
+  tp_peer_credentials(loop: number, credentials: Uint8Array, length: number): number;
   /**
    * Watches a descriptor of the caller for `ready_readable`, `ready_writable`, or both, with
    * `watch_edge` for changes only. The watch's slot, or a negative status: EBADF, EEXIST where the

@@ -12,10 +12,16 @@ const over_rows = @import("rows_test.zig").over_rows;
 const script_module = @import("script_test.zig");
 const Script = script_module.Script;
 const small_options = script_module.small_options;
-const stream_options = script_module.stream_options;
 
 const testing = std.testing;
 const turns_max = 200_000;
+
+/// A pipe has no options of sockets.
+const stream_options: layout.StreamOptions = options: {
+    var options = script_module.stream_options;
+    options.socket.values = @splat(layout.option_unset);
+    break :options options;
+};
 
 fn listen(instance: anytype, name: []const u8, backlog: u32) i32 {
     return instance.listen(&.{

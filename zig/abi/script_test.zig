@@ -52,7 +52,7 @@ pub fn Script(comptime Backend: type) type {
     return struct {
         const Self = @This();
 
-        /// Rungs of the backend that were recorded already, by bit; threads have scripts of their own.
+        /// Rungs of the backend that were recorded already, by bit. Threads have own scripts.
         var noted_rungs: std.atomic.Value(u32) = .init(0);
 
         instance: *Instance(Backend),

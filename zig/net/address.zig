@@ -95,6 +95,16 @@ pub fn is_inproc(address: *const layout.Address) bool {
     return address.family == @intFromEnum(layout.AddressFamily.inproc);
 }
 
+/// The family of the kernel's sockets that such addresses are of; AF_UNSPEC where there are none.
+pub fn kernel_family(known: layout.AddressFamily) u32 {
+    return switch (known) {
+        .ipv4 => AF.INET,
+        .ipv6 => AF.INET6,
+        .unix => AF.UNIX,
+        .inproc => AF.UNSPEC,
+    };
+}
+
 pub fn family(address: *const SocketAddress) u32 {
     return address.storage.any.family;
 }

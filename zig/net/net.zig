@@ -4,6 +4,7 @@ const std = @import("std");
 const layout = @import("../layout.zig");
 const contract = @import("../backend/contract.zig");
 const RawSubmission = @import("../loop/channel.zig").RawSubmission;
+const socket_control = @import("socket_control.zig");
 const Listeners = @import("listeners.zig").Listeners;
 const Ports = @import("ports.zig").Ports;
 const Streams = @import("streams.zig").Streams;
@@ -11,6 +12,7 @@ const Streams = @import("streams.zig").Streams;
 pub fn Net(comptime Loop: type) type {
     return struct {
         const Self = @This();
+        pub const sockets = Loop.Backend.sockets;
         const Port = Ports(Streams(Loop));
 
         loop: *Loop,
@@ -151,6 +153,25 @@ pub fn Net(comptime Loop: type) type {
             const stale = @intFromEnum(layout.Status.stale_handle);
             const connection = self.streams.find(slot, generation) orelse return stale;
             return Port.write_address(&self.streams, slot, connection, remote, failed);
+        }
+
+        /// Changes options of an open connection or listener. 0, or a negative status.
+        pub fn configure(self: *Self, control: *const layout.SocketControl) i32 {
+            return socket_control.configure(self, control);
+        }
+
+        /// Reads them. 0, or a negative status.
+        pub fn read_options(self: *Self, control: *layout.SocketControl) i32 {
+            return socket_control.read(self, control);
+        }
+
+        /// Who is at the other end of a Unix connection. 0, or a negative status.
+        pub fn read_credentials(self: *Self, credentials: *layout.PeerCredentials) i32 {
+            const stale = @intFromEnum(layout.Status.stale_handle);
+            const connection = self.streams.find(credentials.slot, credentials.generation) orelse
+                return stale;
+            if (connection.family != .unix) return @intFromEnum(layout.Status.unsupported);
+            return sockets.peer_credentials(connection.descriptor, credentials);
         }
     };
 }

@@ -79,6 +79,12 @@ pub fn Ports(comptime Streams: type) type {
             return 0;
         }
 
+        /// What has gone wrong and nobody was told of, as a negated errno, or 0.
+        pub fn failure(streams: *Streams, slot: u32, connection: *const Connection) i32 {
+            if (!connection.is_piped()) return sockets.failure(connection.descriptor);
+            return streams.peers.failure(slot);
+        }
+
         /// Bytes on their way that the peer has not acknowledged. A pipe is the peer's already.
         pub fn unsent(connection: *const Connection) u32 {
             if (connection.is_piped()) return 0;

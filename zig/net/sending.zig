@@ -151,6 +151,7 @@ pub fn Sending(comptime Streams: type) type {
         fn note_sent(streams: *Streams, slot: u32, connection: *Connection, length: u32) void {
             const loop = streams.loop;
             loop.counters.sent_bytes += length;
+            connection.active_ns = loop.now_ns;
             mirror(streams, slot);
             if (connection.state == .lingering) {
                 loop.start_user_timer(slot, connection.options.linger_timeout_ms);

@@ -202,6 +202,12 @@ pub fn Peers(comptime Loop: type) type {
             self.tell(side);
         }
 
+        /// ECONNRESET where the peer has gone without an orderly end, or 0.
+        pub fn failure(self: *const Self, port: u32) i32 {
+            const end = self.side_of(port).in().end.load(.acquire);
+            return if (end == .reset) kernel.negative(.CONNRESET) else 0;
+        }
+
         /// The port's operations have ended. What arrived and was not taken makes it a reset, as it
         /// does for a socket.
         pub fn close(self: *Self, port: u32, reset: bool) void {
