@@ -5,6 +5,7 @@ import { parseArgs } from "node:util";
 import { type Runtime, runtimes } from "../scripts/lib/tools.mjs";
 import { backends } from "./backends.ts";
 import { echo } from "./echo.ts";
+import { inproc } from "./inproc.ts";
 import { jsonLines, text } from "./lib/report.ts";
 import { memory } from "./memory.ts";
 import { stream } from "./stream.ts";
@@ -26,6 +27,10 @@ const benchmarks: Readonly<Record<string, Benchmark>> = {
   stream: {
     summary: "bytes in one direction, 64 KiB messages, to and from the server, beside C",
     run: runStream,
+  },
+  inproc: {
+    summary: "messages between two Workers: in-process, TCP, postMessage, MessageChannel",
+    run: runInproc,
   },
   memory: {
     summary: "what a buffer costs, natively and from TypeScript; registered buffers and files",
@@ -55,6 +60,12 @@ options of stream:
   --seconds N        measured window per visit (0.5)
   --rounds N         visits per contestant and direction (5)
   --json             one line of JSON per contestant and direction instead of tables
+
+options of inproc:
+  --runtimes A,B     only these: deno, bun, node
+  --seconds N        measured window per visit (0.3)
+  --rounds N         visits per contestant (3)
+  --json             one line of JSON per contestant instead of a table
 
 options of memory:
   --seconds N        processor time per visit (0.05)
@@ -129,6 +140,26 @@ async function runStream(args: readonly string[]): Promise<void> {
     json: values.json,
   });
   process.stdout.write(output);
+}
+
+async function runInproc(args: readonly string[]): Promise<void> {
+  const { values } = parseArgs({
+    args: [...args],
+    options: {
+      runtimes: { type: "string", default: "" },
+      seconds: { type: "string", default: "0.3" },
+      rounds: { type: "string", default: "3" },
+      json: { type: "boolean", default: false },
+    },
+  });
+  process.stdout.write(
+    await inproc({
+      seconds: positive("seconds", values.seconds, false),
+      rounds: positive("rounds", values.rounds, true),
+      runtimes: values.runtimes.split(",").filter(Boolean).map(runtimeNamed),
+      json: values.json,
+    }),
+  );
 }
 
 async function runMemory(args: readonly string[]): Promise<void> {

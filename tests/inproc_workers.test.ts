@@ -3,7 +3,7 @@
 
 import assert from "node:assert/strict";
 import { Worker } from "node:worker_threads";
-import { type BackendName, type Connection, Loop } from "../mod.ts";
+import type { BackendName, Connection, Loop } from "../mod.ts";
 import { testEach, withLoop } from "./support/backends.ts";
 import { Signal, within } from "./support/drive.ts";
 import { program } from "./support/runtime.ts";
