@@ -23,6 +23,11 @@ function turnBoth(near: Loop, far: Loop, done: () => boolean, what: string): voi
   assert.fail(`${what}: not within ${maxTurns} turns`);
 }
 
+/** Whether no connection is open on a loop. */
+function isEmpty(loop: Loop): boolean {
+  return loop.stats().openConnections === 0;
+}
+
 let names = 0;
 
 /** A name that no other test uses. */
@@ -248,6 +253,35 @@ testLoops("abort resets the other end, after what has arrived there", (near, far
   assert.deepEqual(server.events, ["open", "data", "close:ECONNRESET"]);
 });
 
+testLoops("whoever sends to an end that has gone is told", (near, far) => {
+  const client = new Recorder({ end: () => {} });
+  const server = new Recorder();
+  const listener = far.listen(freshName(), server, { lingerTimeoutMs: 1 });
+  const conn = near.connect(listener.address, client);
+  turnBoth(near, far, () => client.isOpen && server.isOpen, "both ends open");
+  server.conn!.close();
+  for (let turn = 0; turn < 500 && !server.isClosed; turn++) far.turn(10_000);
+  turnBoth(near, far, () => client.events.includes("end"), "the end at the client");
+  conn.send("to nobody");
+  turnBoth(near, far, () => client.isClosed, "the reset");
+  assert.deepEqual(client.events, ["open", "end", "close:ECONNRESET"]);
+  listener.close();
+});
+
+testLoops("a pipe has no options of sockets", (near, far) => {
+  const name = freshName();
+  assert.throws(() => far.listen(name, {}, { keepAlive: true }), { code: "UNSUPPORTED" });
+  const listener = far.listen(name, {}, { keepAlive: true, bestEffort: true });
+  assert.throws(() => near.connect(name, {}, { sendBufferBytes: 4096 }), { code: "UNSUPPORTED" });
+  const conn = near.connect(name, {}, { sendBufferBytes: 4096, bestEffort: true });
+  turnBoth(near, far, () => conn.state === "open", "the connection");
+  assert.throws(() => conn.setOptions({ ttl: 3 }), { code: "UNSUPPORTED" });
+  assert.equal(conn.state, "open");
+  conn.abort();
+  listener.close();
+  turnBoth(near, far, () => conn.state === "closed" && isEmpty(far), "the end");
+});
+
 testLoop("a loop that closes resets what others have to it", (near) => {
   const client = new Recorder();
   const server = new Recorder();
@@ -343,7 +377,7 @@ testLoops("credits: a script that keeps what it gets is given no more", (near, f
   }
   conn.abort();
   listener.close();
-  turnBoth(near, far, () => far.stats().openConnections === 0, "the end");
+  turnBoth(near, far, () => isEmpty(far), "the end");
 });
 
 /** A step of a random program: what one end does. */
