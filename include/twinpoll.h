@@ -16,7 +16,7 @@ extern "C" {
 #define TP_ASSERT_SIZE(type, bytes) struct tp_size_is_checked_from_c11_on
 #endif
 
-#define TP_LAYOUT_HASH UINT32_C(0xd837d950)
+#define TP_LAYOUT_HASH UINT32_C(0x1587daa9)
 #define TP_ABI_VERSION UINT32_C(1)
 #define TP_READY_READABLE UINT32_C(1)
 #define TP_READY_WRITABLE UINT32_C(2)
@@ -26,12 +26,22 @@ extern "C" {
 #define TP_ANSWER_RESERVE UINT32_C(4)
 #define TP_SEND_FLAG_MOVE UINT32_C(1)
 #define TP_SEND_FLAG_ANSWER UINT32_C(2)
+#define TP_SEGMENT_FLAG_INVALID UINT32_C(1)
 #define TP_HEADER_BYTES UINT32_C(512)
 #define TP_ADDRESS_BYTES_MAX UINT32_C(108)
 #define TP_BUFFER_UNIT UINT32_C(512)
 #define TP_BUFFER_SLAB_SHIFT UINT32_C(21)
+#define TP_NAME_BYTES_MAX UINT32_C(256)
+#define TP_RESOLVED_MAX UINT32_C(32)
+#define TP_PATH_BYTES_MAX UINT32_C(256)
 #define TP_SOCKET_OPTION_COUNT UINT32_C(23)
 #define TP_OPTION_UNSET UINT32_C(4294967295)
+#define TP_SEGMENT_STRIPPED UINT32_C(1)
+#define TP_SEGMENT_LITTLE UINT32_C(2)
+#define TP_SEGMENT_VARINT UINT32_C(4)
+#define TP_SEGMENT_CARRIAGE_RETURN UINT32_C(8)
+#define TP_SEGMENT_SCATTERED UINT32_C(16)
+#define TP_SEGMENT_FLAGS UINT32_C(31)
 #define TP_TURN_FLAG_SPIN UINT32_C(1)
 #define TP_WAIT_FOREVER UINT32_C(4294967295)
 #define TP_NO_SLOT UINT32_C(4294967295)
@@ -79,6 +89,12 @@ enum tp_status {
     TP_STATUS_DESCRIPTOR_LIMIT = -10015,
     TP_STATUS_UNSUPPORTED = -10016,
     TP_STATUS_IDLE_TIMEOUT = -10017,
+    TP_STATUS_MESSAGE_TOO_LARGE = -10018,
+    TP_STATUS_INVALID_MESSAGE = -10019,
+    TP_STATUS_TRUNCATED_MESSAGE = -10020,
+    TP_STATUS_NAME_NOT_FOUND = -10021,
+    TP_STATUS_RESOLVE_FAILED = -10022,
+    TP_STATUS_RESOLVE_TIMEOUT = -10023,
 };
 
 enum tp_reason {
@@ -142,6 +158,7 @@ enum tp_operation {
     TP_OPERATION_TIMER_START = 10,
     TP_OPERATION_TIMER_STOP = 11,
     TP_OPERATION_LISTENER_CLOSE = 12,
+    TP_OPERATION_SEGMENT = 13,
 };
 
 enum tp_event {
@@ -157,6 +174,11 @@ enum tp_event {
     TP_EVENT_MEMORY_RELEASED = 9,
     TP_EVENT_READY = 10,
     TP_EVENT_RUNG = 11,
+    TP_EVENT_MESSAGE = 12,
+    TP_EVENT_MESSAGE_PART = 13,
+    TP_EVENT_UNSEGMENTED = 14,
+    TP_EVENT_RESOLVED = 15,
+    TP_EVENT_ATTEMPT_FAILED = 16,
 };
 
 enum tp_address_family {
@@ -223,6 +245,14 @@ enum tp_socket_option {
     TP_SOCKET_OPTION_MULTICAST_INTERFACE = 22,
 };
 
+enum tp_segmenter_kind {
+    TP_SEGMENTER_KIND_NONE = 0,
+    TP_SEGMENTER_KIND_LENGTH = 1,
+    TP_SEGMENTER_KIND_LINE = 2,
+    TP_SEGMENTER_KIND_FIXED = 3,
+    TP_SEGMENTER_KIND_SCRIPT = 4,
+};
+
 struct tp_handle_entry {
     uint8_t operation;
     uint8_t flags;
@@ -272,6 +302,18 @@ struct tp_timer_entry {
     double period_us;
 };
 TP_ASSERT_SIZE(struct tp_timer_entry, 32);
+
+struct tp_segment_entry {
+    uint8_t operation;
+    uint8_t flags;
+    uint16_t reserved;
+    uint32_t slot;
+    uint32_t generation;
+    uint32_t consumed;
+    uint32_t needed;
+    uint32_t padding[3];
+};
+TP_ASSERT_SIZE(struct tp_segment_entry, 32);
 
 struct tp_completion {
     uint32_t event;
@@ -428,6 +470,20 @@ struct tp_socket_options {
 };
 TP_ASSERT_SIZE(struct tp_socket_options, 92);
 
+struct tp_segmenter {
+    uint32_t kind;
+    uint32_t flags;
+    uint32_t max_length;
+    uint32_t field_offset;
+    uint32_t field_width;
+    uint32_t header_bytes;
+    int32_t adjustment;
+    uint32_t fixed_bytes;
+    uint32_t delimiter_bytes;
+    uint8_t delimiter[16];
+};
+TP_ASSERT_SIZE(struct tp_segmenter, 52);
+
 struct tp_stream_options {
     uint32_t high_water_mark;
     uint32_t linger_timeout_ms;
@@ -436,8 +492,9 @@ struct tp_stream_options {
     uint32_t idle_timeout_ms;
     uint32_t best_effort;
     struct tp_socket_options socket;
+    struct tp_segmenter segmenter;
 };
-TP_ASSERT_SIZE(struct tp_stream_options, 116);
+TP_ASSERT_SIZE(struct tp_stream_options, 168);
 
 struct tp_listen_options {
     uint32_t size;
@@ -447,15 +504,48 @@ struct tp_listen_options {
     uint32_t mode;
     struct tp_stream_options stream;
 };
-TP_ASSERT_SIZE(struct tp_listen_options, 256);
+TP_ASSERT_SIZE(struct tp_listen_options, 308);
 
 struct tp_connect_options {
     uint32_t size;
     struct tp_address address;
     uint32_t timeout_ms;
     struct tp_stream_options stream;
+    uint32_t name_length;
+    uint32_t resolve_timeout_ms;
+    uint32_t attempt_delay_ms;
+    uint8_t name[256];
 };
-TP_ASSERT_SIZE(struct tp_connect_options, 248);
+TP_ASSERT_SIZE(struct tp_connect_options, 568);
+
+struct tp_resolve_options {
+    uint32_t size;
+    uint32_t family;
+    uint32_t timeout_ms;
+    uint32_t name_length;
+    uint8_t name[256];
+};
+TP_ASSERT_SIZE(struct tp_resolve_options, 272);
+
+struct tp_resolve_report {
+    uint32_t size;
+    uint32_t slot;
+    uint32_t generation;
+    uint32_t count;
+    uint32_t families[32];
+    uint32_t scopes[32];
+    uint8_t bytes[512];
+};
+TP_ASSERT_SIZE(struct tp_resolve_report, 784);
+
+struct tp_resolver_files {
+    uint32_t size;
+    uint32_t hosts_length;
+    uint32_t config_length;
+    uint8_t hosts[256];
+    uint8_t config[256];
+};
+TP_ASSERT_SIZE(struct tp_resolver_files, 524);
 
 struct tp_socket_control {
     uint32_t size;
@@ -477,6 +567,16 @@ struct tp_peer_credentials {
     uint32_t gid;
 };
 TP_ASSERT_SIZE(struct tp_peer_credentials, 24);
+
+struct tp_segmenter_options {
+    uint32_t size;
+    uint32_t slot;
+    uint32_t generation;
+    uint32_t dispatched;
+    uint32_t consumed;
+    struct tp_segmenter segmenter;
+};
+TP_ASSERT_SIZE(struct tp_segmenter_options, 72);
 
 struct tp_backend_report {
     uint32_t available;
@@ -604,6 +704,12 @@ int32_t tp_connect(uint32_t loop, uint8_t *options, uint32_t length);
 int32_t tp_connection_address(uint32_t loop, uint32_t slot, uint32_t generation, uint32_t remote);
 
 /*
+ * Makes messages of what a connection receives from now on (`SegmenterOptions`). 1 when
+ * completions of this turn are void, because their bytes come again; else 0.
+ */
+int32_t tp_connection_segmenter(uint32_t loop, uint8_t *options, uint32_t length);
+
+/*
  * Changes options of an open connection or listener (`SocketControl`). What a refusal is about is
  * in `Header.error_option`; options before it are changed.
  */
@@ -685,6 +791,26 @@ int32_t tp_memory_adopt(uint32_t loop, uint8_t *options, uint32_t length);
  * Fills a `PoolReport` whose `size` is set.
  */
 int32_t tp_pool_report(uint32_t loop, uint8_t *report, uint32_t length);
+
+/*
+ * Looks a name up (`ResolveOptions`); `resolved` follows. The lookup's slot or a status.
+ */
+int32_t tp_resolve(uint32_t loop, uint8_t *options, uint32_t length);
+
+/*
+ * Fills a `ResolveReport` for a lookup that `resolved` told of; it is gone then.
+ */
+int32_t tp_resolve_report(uint32_t loop, uint8_t *report, uint32_t length);
+
+/*
+ * Ends a lookup, of which nothing is told any more.
+ */
+int32_t tp_resolve_cancel(uint32_t loop, uint32_t slot, uint32_t generation);
+
+/*
+ * Has this process resolve names by other files (`ResolverFiles`) from now on.
+ */
+int32_t tp_resolver_files(uint8_t *files, uint32_t length);
 
 #ifdef __cplusplus
 }

@@ -11,16 +11,17 @@
 import { ConnectionHandle } from "./connection_handle.ts";
 import { formatAddress } from "./socket_address.ts";
 import { errorOfStatus, type IoError } from "./io_error.ts";
+import { attemptError, namedError } from "./named_connect.ts";
 import type { LoopState } from "./loop_state.ts";
+import { completionWords, message, unsegmented } from "./messages.ts";
 import { Completion, Event, Operation, ready_error, Status, Syscall } from "./native/abi.ts";
 import { watchEnd } from "./watch.ts";
-
-const completionWords = Completion.byte_length / 4;
 
 /** Dispatches `count` completions. Errors of handlers go to `loop.fail`. */
 export function dispatch(loop: LoopState, count: number): void {
   loop.cursor = loop.completionsAt;
   loop.cursorEnd = loop.completionsAt + count * completionWords;
+  loop.dispatches += 1;
   while (loop.cursor < loop.cursorEnd) {
     try {
       dispatchRest(loop);
@@ -41,6 +42,12 @@ function dispatchRest(loop: LoopState): void {
     switch (words[at + Completion.event]) {
       case Event.data:
         data(loop, at);
+        break;
+      case Event.message:
+        messages(loop, at);
+        break;
+      case Event.unsegmented:
+        asked(loop, at);
         break;
       case Event.open:
         open(loop, at);
@@ -72,6 +79,12 @@ function dispatchRest(loop: LoopState): void {
       case Event.rung:
         rung(loop, at);
         break;
+      case Event.resolved:
+        resolved(loop, at);
+        break;
+      case Event.attempt_failed:
+        attemptFailed(loop, at);
+        break;
     }
   }
 }
@@ -87,7 +100,7 @@ function connectionAt(loop: LoopState, at: number): ConnectionHandle | null {
 function data(loop: LoopState, at: number): void {
   const conn = connectionAt(loop, at);
   // A buffer that nobody is told of goes back with the next turn by itself.
-  if (conn === null || conn.state !== "open") return;
+  if (conn === null || conn.state !== "open" || conn.voidIn === loop.dispatches) return;
   const handlers = conn.handlers;
   if (handlers.data === undefined) return;
   const words = loop.words;
@@ -102,6 +115,20 @@ function data(loop: LoopState, at: number): void {
   handlers.data(conn, lease);
   loop.answering = null;
   lease.expire();
+}
+
+function messages(loop: LoopState, at: number): void {
+  const more = loop.words[at + Completion.result];
+  loop.cursor += more * completionWords;
+  const conn = connectionAt(loop, at);
+  if (conn === null || conn.state !== "open" || conn.voidIn === loop.dispatches) return;
+  message(loop, conn, at, more);
+}
+
+function asked(loop: LoopState, at: number): void {
+  const conn = connectionAt(loop, at);
+  if (conn === null || conn.state !== "open" || conn.voidIn === loop.dispatches) return;
+  unsegmented(loop, conn, at);
 }
 
 function drain(loop: LoopState, at: number): void {
@@ -129,8 +156,16 @@ function open(loop: LoopState, at: number): void {
     loop.queue.handle(Operation.abort, slot, generation);
     return;
   }
-  const { handlers, highWaterMark } = listener;
-  const conn = new ConnectionHandle(loop, slot, generation, handlers, listener, highWaterMark);
+  const { handlers, highWaterMark, segmenter } = listener;
+  const conn = new ConnectionHandle(
+    loop,
+    slot,
+    generation,
+    handlers,
+    listener,
+    highWaterMark,
+    segmenter,
+  );
   loop.addConnection(conn);
   loop.currentConnection = conn;
   handlers.open?.(conn);
@@ -145,7 +180,7 @@ function connected(loop: LoopState, at: number): void {
 
 function end(loop: LoopState, at: number): void {
   const conn = connectionAt(loop, at);
-  if (conn === null || conn.state !== "open") return;
+  if (conn === null || conn.state !== "open" || conn.voidIn === loop.dispatches) return;
   if (conn.handlers.end !== undefined) conn.handlers.end(conn);
   else conn.close();
 }
@@ -160,6 +195,7 @@ function closed(loop: LoopState, at: number): void {
 
 function endError(conn: ConnectionHandle, result: number): IoError {
   const cause = result === Status.aborted ? conn.abortReason : undefined;
+  if (!conn.wasOpened && conn.namedEndpoint !== null) return namedError(conn, result, cause);
   if (conn.wasOpened || conn.knownRemote === null) {
     return errorOfStatus(result, "connection", Syscall.none, { cause });
   }
@@ -192,6 +228,21 @@ function rung(loop: LoopState, at: number): void {
   if (doorbell === undefined) return;
   if (doorbell.message.generation !== loop.words[at + Completion.generation]) return;
   doorbell.handler(doorbell);
+}
+
+function resolved(loop: LoopState, at: number): void {
+  loop.currentConnection = null;
+  const lookup = loop.lookups.get(loop.words[at + Completion.slot]);
+  if (lookup?.generation !== loop.words[at + Completion.generation]) return;
+  lookup.resolved(loop.signed[at + Completion.result]);
+}
+
+function attemptFailed(loop: LoopState, at: number): void {
+  const conn = connectionAt(loop, at);
+  if (conn === null) return;
+  const error = attemptError(loop, at);
+  if (conn.failedAttempts === null) conn.failedAttempts = [error];
+  else conn.failedAttempts.push(error);
 }
 
 function memoryReleased(loop: LoopState, at: number): void {

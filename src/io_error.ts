@@ -23,15 +23,21 @@ export type LibraryErrorCode =
   | "IDLE_TIMEOUT"
   | "INVALID_ARGUMENT"
   | "INVALID_ENDPOINT"
+  | "INVALID_MESSAGE"
+  | "INVALID_NAME"
   | "INVALID_OPTION"
   | "LIBRARY_NOT_FOUND"
   | "LOOP_CLOSED"
   | "MESSAGE_TOO_LARGE"
+  | "NAME_NOT_FOUND"
   | "NOT_GRANTED"
   | "NO_THREADS"
   | "PERMISSION_DENIED"
+  | "RESOLVE_FAILED"
+  | "RESOLVE_TIMEOUT"
   | "STALE_HANDLE"
   | "STALE_LEASE"
+  | "TRUNCATED_MESSAGE"
   | "UNKNOWN_SCHEME"
   | "UNSUPPORTED"
   | "UNSUPPORTED_RUNTIME"
@@ -139,11 +145,24 @@ const explanations: Readonly<Record<string, readonly [meaning: string, advice: s
     "Raise idleTimeoutMs, or have the peers send something from time to time.",
   ],
   INVALID_ARGUMENT: ["an argument is out of its range", "Check the argument's documentation."],
+  INVALID_NAME: [
+    "that is no host name",
+    "Use labels of at most 63 letters, digits and hyphens, with dots, 253 in all; write names of " +
+    "other letters as xn--… (URL does).",
+  ],
   INVALID_OPTION: ["an option is out of its range", "Check the option's documentation."],
   LOOP_CLOSED: ["the loop was closed", "Open a new loop; handles of a closed one stay stale."],
+  INVALID_MESSAGE: [
+    "what arrived is no message",
+    "Check that both ends agree on the segmenter, and when they change it.",
+  ],
   MESSAGE_TOO_LARGE: [
-    "the message does not fit the pool",
-    "Send it in parts, or raise pool.maxBytes.",
+    "the message is larger than its limit",
+    "Send it in parts, or raise pool.maxBytes; for one that arrives the segmenter's maxLength.",
+  ],
+  NAME_NOT_FOUND: [
+    "there is no such name, or it has no address",
+    "Check the spelling and the family that was asked for, or add the name to the hosts file.",
   ],
   NOT_GRANTED: [
     "this machine does not grant what was asked for",
@@ -153,6 +172,14 @@ const explanations: Readonly<Record<string, readonly [meaning: string, advice: s
     "no thread can be started here",
     "Use run(), which needs none, or raise the process's thread limit.",
   ],
+  RESOLVE_FAILED: [
+    "the name servers could not be asked, or would not tell",
+    "Check the name servers in resolv.conf and the way to them, and try again later.",
+  ],
+  RESOLVE_TIMEOUT: [
+    "the name servers did not answer in time",
+    "Check the name servers in resolv.conf and the way to them, or raise the time limit.",
+  ],
   STALE_HANDLE: [
     "the handle names nothing any more",
     "Check `state` before use, and drop the handle once its close handler ran.",
@@ -160,6 +187,10 @@ const explanations: Readonly<Record<string, readonly [meaning: string, advice: s
   STALE_LEASE: [
     "the lease was released, moved or outlived its handler",
     "Call retain() inside the handler to keep a lease, and release or send it once.",
+  ],
+  TRUNCATED_MESSAGE: [
+    "the peer ended its direction inside of a message",
+    "Nothing to do here: the peer must send whole messages before it ends.",
   ],
   UNSUPPORTED: [
     "the backend cannot do that",
@@ -224,7 +255,13 @@ const codesOfStatus = new Map<number, LibraryErrorCode>([
   [Status.not_granted, "NOT_GRANTED"],
   [Status.descriptor_limit, "DESCRIPTOR_LIMIT"],
   [Status.unsupported, "UNSUPPORTED"],
+  [Status.name_not_found, "NAME_NOT_FOUND"],
+  [Status.resolve_failed, "RESOLVE_FAILED"],
+  [Status.resolve_timeout, "RESOLVE_TIMEOUT"],
   [Status.idle_timeout, "IDLE_TIMEOUT"],
+  [Status.message_too_large, "MESSAGE_TOO_LARGE"],
+  [Status.invalid_message, "INVALID_MESSAGE"],
+  [Status.truncated_message, "TRUNCATED_MESSAGE"],
 ]);
 
 /** Errno values above this are statuses of the library. */

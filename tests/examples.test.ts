@@ -21,6 +21,13 @@ const programs: Record<string, [args: string[], output: RegExp]> = {
     /^one: 3 letters\ntwo: 3 letters\nthree: 5 letters\nfour: 4 letters\n$/,
   ],
   "doorbell.ts": [[], /^10000 primes, the last is 104729\n$/],
+  "streams.ts": [[], /^listening on tcp:[^]*echoed "one\\n[^]*three\\n"\nclosed undefined\n$/],
+  "http_hello.ts": [["--once"], /^listening on http:.*\n200 hello\n$/],
+  "node_http.ts": [["--once"], /^listening on http:.*\n200 hello 127\.0\.0\.1, .* \/page\n$/],
+  "messages.ts": [
+    [],
+    /^quick -> QUICK\nat once -> AT ONCE\nslow and[^]*slow again -> SLOW AGAIN\n$/,
+  ],
   "timers.ts": [[], /^tick 1, at the end of its turn\n[^]*later: after \d+ ms\n/],
 };
 

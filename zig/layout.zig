@@ -99,6 +99,18 @@ pub const Status = enum(i32) {
     unsupported = -10016,
     /// No byte has moved on the connection for its idle time limit.
     idle_timeout = -10017,
+    /// A message is longer than its segmenter's limit.
+    message_too_large = -10018,
+    /// A message's header names no length, or the script's segmenter refuses it.
+    invalid_message = -10019,
+    /// The peer ended its direction inside of a message.
+    truncated_message = -10020,
+    /// No such name, or it has no address of the family asked for.
+    name_not_found = -10021,
+    /// Those who know names could not be asked, or would not tell.
+    resolve_failed = -10022,
+    /// They did not answer within the time limit.
+    resolve_timeout = -10023,
 };
 
 /// Why a backend cannot run, beside the errno of the call that failed.
@@ -185,6 +197,8 @@ pub const Operation = enum(u8) {
     timer_stop = 11,
     /// `HandleEntry` of a listener.
     listener_close = 12,
+    /// `SegmentEntry`: what the script's segmenter says about the bytes of `unsegmented`.
+    segment = 13,
 };
 
 /// One of so many places for sends is for answers, which find none only when they take all of those
@@ -252,6 +266,24 @@ pub const TimerEntry = extern struct {
     period_us: f64,
 };
 
+/// The answer to `unsegmented`.
+pub const SegmentEntry = extern struct {
+    operation: Operation,
+    /// 1: what follows the consumed bytes is no message, and the connection ends.
+    flags: u8,
+    reserved: u16,
+    /// The connection.
+    slot: u32,
+    generation: u32,
+    /// Bytes from the first on that were whole messages.
+    consumed: u32,
+    /// Bytes of the message that follows them, more than there are; 0 while that is not known.
+    needed: u32,
+    padding: [3]u32,
+};
+
+pub const segment_flag_invalid: u8 = 1;
+
 /// What a completion reports.
 pub const Event = enum(u32) {
     none = 0,
@@ -279,6 +311,20 @@ pub const Event = enum(u32) {
     ready = 10,
     /// Somebody rang the doorbell `slot`, once or more often.
     rung = 11,
+    /// A message arrived; borrowed until the next turn. `result`: how many `message_part` follow at
+    /// once with the rest of it.
+    message = 12,
+    message_part = 13,
+    /// Bytes arrived of which only the script's segmenter can tell where messages end; borrowed
+    /// until the next turn. No more of them come before the connection's `segment`.
+    unsegmented = 14,
+    /// The lookup `slot` ended. `result`: how many addresses there are, which `tp_resolve_report`
+    /// tells, or a negative status, after which the lookup is gone.
+    resolved = 15,
+    /// An attempt of a connection to a name failed with `result`; the connection goes on while
+    /// there are others. `buffer`, `buffer_generation`, `offset` and `length` are its IPv6 address,
+    /// an IPv4 one as ::ffff:0:0/96 has it.
+    attempt_failed = 16,
 };
 
 /// 32 bytes.
@@ -599,6 +645,60 @@ pub const ConnectOptions = extern struct {
     /// 0: the kernel's own limit (about two minutes).
     timeout_ms: u32,
     stream: StreamOptions,
+    /// Bytes of `name`; 0 connects to `address`. Else the name's addresses are tried at
+    /// `address.port`: those of `address.family`, where 0 stands for both.
+    name_length: u32 = 0,
+    /// How long to wait for the name's addresses: 1 to 3,600,000, or 0 for no limit of its own.
+    resolve_timeout_ms: u32 = 0,
+    /// How long one attempt is given before the next begins beside it: 10 to 2,000.
+    attempt_delay_ms: u32 = 0,
+    name: [name_bytes_max]u8 = @splat(0),
+};
+
+/// Room for a host name, with a dot at its end.
+pub const name_bytes_max: u32 = 256;
+/// Most addresses of one name.
+pub const resolved_max: u32 = 32;
+/// Most bytes of a path in `ResolverFiles`.
+pub const path_bytes_max: u32 = 256;
+
+/// A name to look up.
+pub const ResolveOptions = extern struct {
+    size: u32,
+    /// `AddressFamily` of IP, or 0 for both.
+    family: u32,
+    /// 0: no limit of its own. At most 3,600,000.
+    timeout_ms: u32,
+    name_length: u32,
+    name: [name_bytes_max]u8,
+};
+
+/// What a lookup found, in the order in which to try it.
+pub const ResolveReport = extern struct {
+    size: u32,
+    /// In: the lookup.
+    slot: u32,
+    generation: u32,
+    /// Out, as everything below: how many addresses there are.
+    count: u32,
+    /// `AddressFamily` of each.
+    families: [resolved_max]u32,
+    /// IPv6 scope of each, 0 for none.
+    scopes: [resolved_max]u32,
+    /// 16 bytes for each, as in `Address`.
+    bytes: [16 * resolved_max]u8,
+};
+
+/// Files that say how this process resolves names, instead of the system's own.
+pub const ResolverFiles = extern struct {
+    size: u32,
+    /// Bytes of the paths; 0 changes nothing.
+    hosts_length: u32,
+    config_length: u32,
+    /// As hosts(5).
+    hosts: [path_bytes_max]u8,
+    /// As resolv.conf(5).
+    config: [path_bytes_max]u8,
 };
 
 /// What a connection is opened with; a listener gives it to each connection it accepts.
@@ -619,6 +719,7 @@ pub const StreamOptions = extern struct {
     /// the kernel refuses. 0: each of these is an error.
     best_effort: u32 = 0,
     socket: SocketOptions,
+    segmenter: Segmenter,
 };
 
 /// What a `SocketControl` is about.
@@ -709,6 +810,69 @@ pub const option_unset: u32 = 0xffff_ffff;
 /// One value per `SocketOption`, or `option_unset`.
 pub const SocketOptions = extern struct {
     values: [socket_option_count]u32,
+};
+
+pub const SegmenterKind = enum(u32) {
+    /// Bytes are `data`, as they come.
+    none = 0,
+    /// A header with a field that names the length.
+    length = 1,
+    /// A delimiter ends each message.
+    line = 2,
+    /// All are of one length.
+    fixed = 3,
+    /// The script tells, see `unsegmented`.
+    script = 4,
+};
+
+/// Bits of `Segmenter.flags`. The header or the delimiter is not shown.
+pub const segment_stripped: u32 = 1;
+/// The length field is little-endian.
+pub const segment_little: u32 = 2;
+/// The length field is an unsigned LEB128 number.
+pub const segment_varint: u32 = 4;
+/// A carriage return before the delimiter, a newline, is part of it.
+pub const segment_carriage_return: u32 = 8;
+/// A message across buffers is shown in its parts.
+pub const segment_scattered: u32 = 16;
+pub const segment_flags: u32 = 31;
+
+/// How a connection's bytes become messages. What its kind does not name is ignored.
+pub const Segmenter = extern struct {
+    /// `SegmenterKind`.
+    kind: u32,
+    flags: u32,
+    /// Most bytes of a message with its header or delimiter: 1 to half of what the pool has for
+    /// messages, and at most a slab.
+    max_length: u32,
+    /// `length`: bytes before the length field, 0 to 255.
+    field_offset: u32,
+    /// `length`: its bytes, 1 to 8; of a LEB128 number the most that it may have, 1 to 10.
+    field_width: u32,
+    /// `length`: all bytes of the header, up to 512, at least those up to the field's end; 0 with
+    /// `segment_varint`, whose field ends the header.
+    header_bytes: u32,
+    /// `length`: added to the field's value, which makes the bytes after the header; -2^30 to 2^30.
+    adjustment: i32,
+    /// `fixed`: 1 to `max_length`.
+    fixed_bytes: u32,
+    /// `line`: 1 to 16.
+    delimiter_bytes: u32,
+    delimiter: [16]u8,
+};
+
+/// What to do with a connection's bytes from now on.
+pub const SegmenterOptions = extern struct {
+    size: u32,
+    /// The connection.
+    slot: u32,
+    generation: u32,
+    /// Completions of the last turn that the script has dealt with. Bytes of later ones are
+    /// segmented again.
+    dispatched: u32,
+    /// Where the last of them is `unsegmented`: bytes of it that were whole messages.
+    consumed: u32,
+    segmenter: Segmenter,
 };
 
 /// What this machine offers, per backend.
@@ -906,6 +1070,14 @@ pub const functions = [_]Function{
         .about = "Writes the local (0) or remote (1) address to `Header.address`.",
     },
     .{
+        .name = "tp_connection_segmenter",
+        .parameters = &.{ .{ "loop", .u32 }, .{ "options", .buffer }, .{ "length", .u32 } },
+        .result = .i32,
+        .about = "Makes messages of what a connection receives from now on " ++
+            "(`SegmenterOptions`). 1 when completions of this turn are void, because their " ++
+            "bytes come again; else 0.",
+    },
+    .{
         .name = "tp_socket_configure",
         .parameters = &.{ .{ "loop", .u32 }, .{ "control", .buffer }, .{ "length", .u32 } },
         .result = .i32,
@@ -1018,10 +1190,35 @@ pub const functions = [_]Function{
         .result = .i32,
         .about = "Fills a `PoolReport` whose `size` is set.",
     },
+    .{
+        .name = "tp_resolve",
+        .parameters = &.{ .{ "loop", .u32 }, .{ "options", .buffer }, .{ "length", .u32 } },
+        .result = .i32,
+        .about = "Looks a name up (`ResolveOptions`); `resolved` follows. The lookup's slot or " ++
+            "a status.",
+    },
+    .{
+        .name = "tp_resolve_report",
+        .parameters = &.{ .{ "loop", .u32 }, .{ "report", .buffer }, .{ "length", .u32 } },
+        .result = .i32,
+        .about = "Fills a `ResolveReport` for a lookup that `resolved` told of; it is gone then.",
+    },
+    .{
+        .name = "tp_resolve_cancel",
+        .parameters = &.{ .{ "loop", .u32 }, .{ "slot", .u32 }, .{ "generation", .u32 } },
+        .result = .i32,
+        .about = "Ends a lookup, of which nothing is told any more.",
+    },
+    .{
+        .name = "tp_resolver_files",
+        .parameters = &.{ .{ "files", .buffer }, .{ "length", .u32 } },
+        .result = .i32,
+        .about = "Has this process resolve names by other files (`ResolverFiles`) from now on.",
+    },
 };
 
 comptime {
-    for (.{ HandleEntry, SendEntry, BufferEntry, TimerEntry, Completion }) |Entry| {
+    for (.{ HandleEntry, SendEntry, BufferEntry, TimerEntry, SegmentEntry, Completion }) |Entry| {
         std.debug.assert(@sizeOf(Entry) == 32);
     }
     std.debug.assert(@sizeOf(Header) <= header_bytes);
@@ -1030,6 +1227,7 @@ comptime {
         SendEntry,
         BufferEntry,
         TimerEntry,
+        SegmentEntry,
         Completion,
         Counters,
         Header,
@@ -1040,10 +1238,15 @@ comptime {
         AdoptOptions,
         ListenOptions,
         ConnectOptions,
+        ResolveOptions,
+        ResolveReport,
+        ResolverFiles,
         StreamOptions,
         SocketOptions,
         SocketControl,
         PeerCredentials,
+        Segmenter,
+        SegmenterOptions,
         BackendReport,
         MachineReport,
     }) |Struct| {

@@ -5,7 +5,7 @@
 // of an f64. The offset of a nested struct is counted in that struct's alignment.
 // `byte_length` is the size in bytes.
 
-export const layout_hash = 0xd837d950;
+export const layout_hash = 0x1587daa9;
 export const abi_version = 1;
 export const ready_readable = 1;
 export const ready_writable = 2;
@@ -15,12 +15,22 @@ export const watch_edge = 16;
 export const answer_reserve = 4;
 export const send_flag_move = 1;
 export const send_flag_answer = 2;
+export const segment_flag_invalid = 1;
 export const header_bytes = 512;
 export const address_bytes_max = 108;
 export const buffer_unit = 512;
 export const buffer_slab_shift = 21;
+export const name_bytes_max = 256;
+export const resolved_max = 32;
+export const path_bytes_max = 256;
 export const socket_option_count = 23;
 export const option_unset = 4294967295;
+export const segment_stripped = 1;
+export const segment_little = 2;
+export const segment_varint = 4;
+export const segment_carriage_return = 8;
+export const segment_scattered = 16;
+export const segment_flags = 31;
 export const turn_flag_spin = 1;
 export const wait_forever = 4294967295;
 export const no_slot = 4294967295;
@@ -76,6 +86,12 @@ export const Status = {
   descriptor_limit: -10015,
   unsupported: -10016,
   idle_timeout: -10017,
+  message_too_large: -10018,
+  invalid_message: -10019,
+  truncated_message: -10020,
+  name_not_found: -10021,
+  resolve_failed: -10022,
+  resolve_timeout: -10023,
 } as const;
 
 export type Status = (typeof Status)[keyof typeof Status];
@@ -145,6 +161,7 @@ export const Operation = {
   timer_start: 10,
   timer_stop: 11,
   listener_close: 12,
+  segment: 13,
 } as const;
 
 export type Operation = (typeof Operation)[keyof typeof Operation];
@@ -199,6 +216,18 @@ export const TimerEntry = {
   period_us: 3,
 } as const;
 
+export const SegmentEntry = {
+  byte_length: 32,
+  operation: 0,
+  flags: 1,
+  reserved: 1,
+  slot: 1,
+  generation: 2,
+  consumed: 3,
+  needed: 4,
+  padding: 5,
+} as const;
+
 export const Event = {
   none: 0,
   open: 1,
@@ -212,6 +241,11 @@ export const Event = {
   memory_released: 9,
   ready: 10,
   rung: 11,
+  message: 12,
+  message_part: 13,
+  unsegmented: 14,
+  resolved: 15,
+  attempt_failed: 16,
 } as const;
 
 export type Event = (typeof Event)[keyof typeof Event];
@@ -408,7 +442,7 @@ export const AdoptOptions = {
 } as const;
 
 export const ListenOptions = {
-  byte_length: 256,
+  byte_length: 308,
   size: 0,
   address: 1,
   backlog: 32,
@@ -418,15 +452,48 @@ export const ListenOptions = {
 } as const;
 
 export const ConnectOptions = {
-  byte_length: 248,
+  byte_length: 568,
   size: 0,
   address: 1,
   timeout_ms: 32,
   stream: 33,
+  name_length: 75,
+  resolve_timeout_ms: 76,
+  attempt_delay_ms: 77,
+  name: 312,
+} as const;
+
+export const ResolveOptions = {
+  byte_length: 272,
+  size: 0,
+  family: 1,
+  timeout_ms: 2,
+  name_length: 3,
+  name: 16,
+} as const;
+
+export const ResolveReport = {
+  byte_length: 784,
+  size: 0,
+  slot: 1,
+  generation: 2,
+  count: 3,
+  families: 4,
+  scopes: 36,
+  bytes: 272,
+} as const;
+
+export const ResolverFiles = {
+  byte_length: 524,
+  size: 0,
+  hosts_length: 1,
+  config_length: 2,
+  hosts: 12,
+  config: 268,
 } as const;
 
 export const StreamOptions = {
-  byte_length: 116,
+  byte_length: 168,
   high_water_mark: 0,
   linger_timeout_ms: 1,
   allow_half_open: 2,
@@ -434,6 +501,7 @@ export const StreamOptions = {
   idle_timeout_ms: 4,
   best_effort: 5,
   socket: 6,
+  segmenter: 29,
 } as const;
 
 export const SocketKind = {
@@ -497,6 +565,40 @@ export const SocketOptions = {
   values: 0,
 } as const;
 
+export const SegmenterKind = {
+  none: 0,
+  length: 1,
+  line: 2,
+  fixed: 3,
+  script: 4,
+} as const;
+
+export type SegmenterKind = (typeof SegmenterKind)[keyof typeof SegmenterKind];
+
+export const Segmenter = {
+  byte_length: 52,
+  kind: 0,
+  flags: 1,
+  max_length: 2,
+  field_offset: 3,
+  field_width: 4,
+  header_bytes: 5,
+  adjustment: 6,
+  fixed_bytes: 7,
+  delimiter_bytes: 8,
+  delimiter: 36,
+} as const;
+
+export const SegmenterOptions = {
+  byte_length: 72,
+  size: 0,
+  slot: 1,
+  generation: 2,
+  dispatched: 3,
+  consumed: 4,
+  segmenter: 5,
+} as const;
+
 export const BackendReport = {
   byte_length: 32,
   available: 0,
@@ -557,6 +659,7 @@ export const signatures = {
   tp_listener_address: { parameters: ["u32", "u32", "u32"], result: "i32" },
   tp_connect: { parameters: ["u32", "buffer", "u32"], result: "i32" },
   tp_connection_address: { parameters: ["u32", "u32", "u32", "u32"], result: "i32" },
+  tp_connection_segmenter: { parameters: ["u32", "buffer", "u32"], result: "i32" },
   tp_socket_configure: { parameters: ["u32", "buffer", "u32"], result: "i32" },
   tp_socket_read: { parameters: ["u32", "buffer", "u32"], result: "i32" },
   tp_peer_credentials: { parameters: ["u32", "buffer", "u32"], result: "i32" },
@@ -572,6 +675,10 @@ export const signatures = {
   tp_buffer_receive: { parameters: ["u32", "u32", "u32", "u32"], result: "i32" },
   tp_memory_adopt: { parameters: ["u32", "buffer", "u32"], result: "i32" },
   tp_pool_report: { parameters: ["u32", "buffer", "u32"], result: "i32" },
+  tp_resolve: { parameters: ["u32", "buffer", "u32"], result: "i32" },
+  tp_resolve_report: { parameters: ["u32", "buffer", "u32"], result: "i32" },
+  tp_resolve_cancel: { parameters: ["u32", "u32", "u32"], result: "i32" },
+  tp_resolver_files: { parameters: ["buffer", "u32"], result: "i32" },
 } as const;
 
 /** The exported functions as a script calls them. */
@@ -647,6 +754,11 @@ export interface Functions {
    */
   tp_connection_address(loop: number, slot: number, generation: number, remote: number): number;
   /**
+   * Makes messages of what a connection receives from now on (`SegmenterOptions`). 1 when
+   * completions of this turn are void, because their bytes come again; else 0.
+   */
+  tp_connection_segmenter(loop: number, options: Uint8Array, length: number): number;
+  /**
    * Changes options of an open connection or listener (`SocketControl`). What a refusal is about
    * is in `Header.error_option`; options before it are changed.
    */
@@ -714,4 +826,20 @@ export interface Functions {
    * Fills a `PoolReport` whose `size` is set.
    */
   tp_pool_report(loop: number, report: Uint8Array, length: number): number;
+  /**
+   * Looks a name up (`ResolveOptions`); `resolved` follows. The lookup's slot or a status.
+   */
+  tp_resolve(loop: number, options: Uint8Array, length: number): number;
+  /**
+   * Fills a `ResolveReport` for a lookup that `resolved` told of; it is gone then.
+   */
+  tp_resolve_report(loop: number, report: Uint8Array, length: number): number;
+  /**
+   * Ends a lookup, of which nothing is told any more.
+   */
+  tp_resolve_cancel(loop: number, slot: number, generation: number): number;
+  /**
+   * Has this process resolve names by other files (`ResolverFiles`) from now on.
+   */
+  tp_resolver_files(files: Uint8Array, length: number): number;
 }

@@ -12,7 +12,10 @@ const slabs = @import("../memory/slabs.zig");
 const doorbells = @import("../loop/doorbells.zig");
 const loop_module = @import("../loop/loop.zig");
 const ChannelLayout = @import("../loop/channel.zig").Layout;
+const resegmenting = @import("../net/resegmenting.zig");
 const socket_options = @import("../net/socket_options.zig");
+const Lookup = @import("../net/resolving.zig").Handle;
+const NetOf = @import("../net/net.zig").Net;
 const Work = @import("work.zig").Work;
 const memory = @import("memory.zig");
 const options_module = @import("options.zig");
@@ -34,6 +37,7 @@ pub fn Instance(comptime Backend: type) type {
     return struct {
         const Self = @This();
         pub const Loop = loop_module.Loop(Backend);
+        const Net = NetOf(Loop);
 
         pool: Pool,
         loop: Loop,
@@ -64,11 +68,11 @@ pub fn Instance(comptime Backend: type) type {
             errdefer self.pool.deinit(true);
             const connections = options.max_connections + options.entries;
             const listeners = options.max_listeners * listener_slots;
-            const net_ports = connections + listeners;
+            const counts = Net.count(options.max_connections, options.entries, listeners);
             try self.loop.init(.{
                 .backend = .{
                     .entries = @min(options.entries, backend_entries_max),
-                    .ports = net_ports + options.max_watches + 1,
+                    .ports = counts.ports + options.max_watches + 1,
                     .pool = &self.pool,
                     .trigger = @enumFromInt(options.trigger),
                     .deny_flags = deny.flags,
@@ -80,12 +84,13 @@ pub fn Instance(comptime Backend: type) type {
                 .entries = options.entries,
                 .connections = connections,
                 .script_timers = options.max_timers,
-                .user_timers = net_ports,
+                .user_timers = counts.timers,
                 .spin_ceiling_ns = @as(u64, options.spin_ceiling_us) * std.time.ns_per_us,
                 .cpus_online = machine.cpus_online(),
             }, failure);
             errdefer self.loop.deinit();
             try self.work.init(&self.loop, .{
+                .doorbells = &self.work.doorbells,
                 .connections = options.max_connections,
                 .spare = options.entries,
                 .listeners = listeners,
@@ -233,7 +238,7 @@ pub fn Instance(comptime Backend: type) type {
 
         pub fn listen(self: *Self, options: *const layout.ListenOptions) i32 {
             self.loop.channel.note_option(null);
-            if (!valid_stream(self.pool.buffer_size, &options.stream)) return bad_argument;
+            if (!valid_stream(&self.pool, &options.stream)) return bad_argument;
             const has_mode = options.mode != layout.option_unset;
             if (has_mode and options.mode > 0o777) return bad_argument;
             if (options.backlog == 0 or options.backlog > 65_535) return bad_argument;
@@ -248,14 +253,30 @@ pub fn Instance(comptime Backend: type) type {
 
         pub fn connect(self: *Self, options: *const layout.ConnectOptions) i32 {
             self.loop.channel.note_option(null);
-            if (!valid_stream(self.pool.buffer_size, &options.stream)) return bad_argument;
+            if (!valid_stream(&self.pool, &options.stream)) return bad_argument;
             var failed: layout.Syscall = .none;
-            const slot = self.work.net.streams.connect(options, &failed);
+            const slot = self.work.net.connect(options, &failed);
             if (slot < 0) return self.refuse(slot, failed);
             const connection = &self.work.net.streams.connections[@intCast(slot)];
             self.loop.channel.header.result_generation = connection.generation;
             self.work.net.publish();
             return slot;
+        }
+
+        pub fn resolve(self: *Self, options: *const layout.ResolveOptions) i32 {
+            var made: Lookup = undefined;
+            const slot = self.work.net.resolving.start_for_script(options, &made);
+            if (slot >= 0) self.loop.channel.header.result_generation = made.generation;
+            return self.refuse(slot, .eventfd);
+        }
+
+        pub fn resolve_report(self: *Self, report: *layout.ResolveReport) i32 {
+            return self.work.net.resolving.report(report);
+        }
+
+        pub fn cancel_resolve(self: *Self, slot: u32, generation: u32) i32 {
+            const lookup: Lookup = .{ .slot = slot, .generation = generation };
+            return self.work.net.resolving.cancel_for_script(lookup);
         }
 
         pub fn configure(self: *Self, control: *const layout.SocketControl) i32 {
@@ -307,6 +328,10 @@ pub fn Instance(comptime Backend: type) type {
             return self.refuse(rc, failed);
         }
 
+        pub fn set_segmenter(self: *Self, options: *const layout.SegmenterOptions) i32 {
+            return self.refuse(self.work.net.streams.set_segmenter(options), .none);
+        }
+
         fn refuse(self: *Self, status: i32, failed: layout.Syscall) i32 {
             const kernel_said_no = status < 0 and status > -4096;
             const syscall: layout.Syscall = if (kernel_said_no) failed else .none;
@@ -318,10 +343,11 @@ pub fn Instance(comptime Backend: type) type {
 
 const bad_argument = @intFromEnum(layout.Status.bad_argument);
 
-fn valid_stream(buffer_size: u32, options: *const layout.StreamOptions) bool {
+fn valid_stream(pool: *const Pool, options: *const layout.StreamOptions) bool {
     return socket_options.check(&options.socket) and
+        resegmenting.is_valid(pool, &options.segmenter) and
         options.idle_timeout_ms <= 1 << 30 and
-        options.high_water_mark >= 2 * buffer_size and
+        options.high_water_mark >= 2 * pool.buffer_size and
         options.high_water_mark <= 1 << 30 and
         options.linger_timeout_ms <= 1 << 30 and
         options.receive_credits >= 1 and options.receive_credits <= 65_536;

@@ -18,6 +18,7 @@ const inboxes = @import("../net/inproc/inbox.zig");
 const names = @import("../net/inproc/names.zig");
 const pipes = @import("../net/inproc/pipe.zig");
 const memory = @import("memory.zig");
+const lookups = @import("../net/resolve/requests.zig");
 const regions = @import("../memory/regions.zig");
 const slabs = @import("../memory/slabs.zig");
 const backends = @import("backends.zig");
@@ -111,6 +112,7 @@ fn start_afresh() void {
     lock = .{};
     for (&slots) |*slot| slot.handle.store(0, .monotonic);
     waker.reset();
+    lookups.reset();
     doorbells.reset();
     inboxes.reset();
     names.reset();

@@ -112,6 +112,8 @@ pub const Honest = struct {
         }
         switch (completion.event) {
             .none, .timer, .memory_released, .listener_error, .ready, .rung => return false,
+            .message, .message_part, .unsegmented => return false,
+            .resolved, .attempt_failed => return false,
             .listener_closed => {
                 const ours = self.listener.is(completion.slot, completion.generation);
                 if (ours) self.end();

@@ -89,10 +89,18 @@ fn template(comptime Struct: type, record: Record, context: Context) Struct {
             value.address = region_module.loopback(0);
             value.backlog = 16;
             value.stream = region_module.stream_options;
+            value.stream.segmenter = segmenter(chosen);
+        },
+        layout.SegmenterOptions => {
+            value.dispatched = chosen >> 16 & 63;
+            value.consumed = chosen >> 22 & 63;
+            value.segmenter = segmenter(chosen);
         },
         layout.ConnectOptions => {
             value.address = region_module.loopback(context.port);
             value.timeout_ms = chosen >> 8 & 3;
+            value.attempt_delay_ms = 10;
+            if (chosen >> 10 & 3 == 3) value.name_length = write_name(&value.name, chosen >> 12);
             value.stream = region_module.stream_options;
         },
         layout.AdoptOptions => {
@@ -102,10 +110,30 @@ fn template(comptime Struct: type, record: Record, context: Context) Struct {
             value.address_high = @truncate(base >> 32);
             value.bytes = @intCast(bytes);
         },
+        layout.ResolveOptions => {
+            value.name_length = write_name(&value.name, chosen >> 8);
+            value.timeout_ms = chosen >> 12 & 3;
+        },
         else => {},
     }
     value.size = @sizeOf(Struct);
     return value;
+}
+
+/// One of each kind, mostly none.
+fn segmenter(chosen: u32) layout.Segmenter {
+    return .{
+        .kind = (chosen >> 8 & 15) % 9 % 5,
+        .flags = chosen >> 12 & layout.segment_flags,
+        .max_length = 1 + (chosen & 0x3fff),
+        .field_offset = chosen >> 20 & 1,
+        .field_width = 1 + (chosen >> 21 & 1),
+        .header_bytes = if (chosen >> 12 & layout.segment_varint != 0) 0 else 3,
+        .adjustment = 0,
+        .fixed_bytes = 1 + (chosen & 0xff),
+        .delimiter_bytes = 1,
+        .delimiter = @splat('\n'),
+    };
 }
 
 fn tame(comptime Struct: type, value: *Struct, context: Context) void {
@@ -117,8 +145,27 @@ fn tame(comptime Struct: type, value: *Struct, context: Context) void {
             // Someone else's port is none of ours; those above are no ports.
             if (!is_known) value.address.port |= 1 << 16;
         },
+        // Nobody else's name server is asked: without one in the file it is this machine's.
+        layout.ResolverFiles => name_nothing(value),
         else => {},
     }
+}
+
+/// Files without a name, and without a name server. Longer paths have zeros in them.
+pub fn name_nothing(files: *layout.ResolverFiles) void {
+    const nowhere = "/dev/null";
+    files.hosts[0..nowhere.len].* = nowhere.*;
+    files.config[0..nowhere.len].* = nowhere.*;
+    files.hosts_length = @max(files.hosts_length, nowhere.len);
+    files.config_length = @max(files.config_length, nowhere.len);
+}
+
+/// Names that need nobody to be asked, and others.
+fn write_name(bytes: *[layout.name_bytes_max]u8, chosen: u32) u32 {
+    const names = [_][]const u8{ "localhost", "127.0.0.1", "::1", "somewhere.invalid", "-" };
+    const name = names[chosen % names.len];
+    @memcpy(bytes[0..name.len], name);
+    return @intCast(name.len);
 }
 
 fn tame_loop(value: *layout.LoopOptions) void {

@@ -3,6 +3,7 @@
 const std = @import("std");
 const layout = @import("../layout.zig");
 const Link = @import("../memory/list.zig").Link;
+const Frame = @import("frame.zig").Frame;
 const Held = @import("held.zig").Held;
 const SendQueue = @import("send_queue.zig").SendQueue;
 
@@ -10,6 +11,8 @@ pub const State = enum(u8) {
     /// The slot is nobody's. Zero, so that fresh memory is free slots.
     free = 0,
     connecting,
+    /// Looks for its peer's address: it has no descriptor, but a race (`attempts.zig`).
+    resolving,
     open,
     /// Closed by this side: what is queued goes out, what arrives is discarded.
     lingering,
@@ -21,7 +24,10 @@ pub const Connection = struct {
     state: State,
     /// Of the addresses at both of its ends.
     family: layout.AddressFamily,
+    /// -1 while there is none.
     descriptor: i32,
+    /// While `resolving`.
+    race: u32,
     /// Changes when the slot is freed; the epoch of its operations.
     generation: u32,
     /// The turn in which the slot was last freed.
@@ -66,6 +72,8 @@ pub const Connection = struct {
 
     queue: SendQueue,
     held: Held,
+    /// The message under way.
+    frame: Frame,
     /// Receive buffers that it answers for: held back, with the script, or on their way on. Parts
     /// of shared buffers do not count.
     buffers: u32,
@@ -96,6 +104,7 @@ pub const Connection = struct {
             .state = state,
             .family = family,
             .descriptor = descriptor,
+            .race = layout.no_slot,
             .generation = self.generation,
             .freed_turn = self.freed_turn,
             .options = options,
@@ -123,6 +132,7 @@ pub const Connection = struct {
             .outcome = 0,
             .queue = .empty,
             .held = .empty,
+            .frame = .of(&options.segmenter),
             .buffers = 0,
             .delivered_bytes = 0,
             .delivered_turn = 0,
@@ -142,6 +152,11 @@ pub const Connection = struct {
         return self.connecting or self.receiving or self.sending;
     }
 
+    /// Whether what it receives becomes messages.
+    pub fn is_segmented(self: *const Connection) bool {
+        return self.options.segmenter.kind != 0;
+    }
+
     /// Notes the error that ends the connection; the first is the reason.
     pub fn fail(self: *Connection, failure: i32) void {
         if (self.failure == 0) self.failure = failure;
@@ -150,8 +165,8 @@ pub const Connection = struct {
     /// Whether to stop taking bytes from the kernel.
     pub fn reading_stopped(self: *const Connection, allowance: u32) bool {
         if (self.paused or self.held_back or self.buffers >= allowance) return true;
-        // What is in a pipe may stay there.
-        if (self.is_piped() and self.held.count > 0) return true;
+        // What is in a pipe may stay there, unless it is the rest of a message.
+        if (self.is_piped() and !self.is_segmented() and self.held.count > 0) return true;
         // Parts of shared buffers, for which nobody answers.
         if (self.held.count >= self.options.receive_credits) return true;
         return self.held.bytes > self.options.high_water_mark;

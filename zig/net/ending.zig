@@ -22,6 +22,7 @@ pub fn Ending(comptime Streams: type) type {
             switch (connection.state) {
                 // It may have connected meanwhile: no peer is to take nothing for everything.
                 .connecting => end(streams, slot, @intFromEnum(layout.Status.aborted), true),
+                .resolving => end(streams, slot, @intFromEnum(layout.Status.aborted), false),
                 .open => {
                     connection.state = .lingering;
                     connection.shutdown_wanted = true;
@@ -36,6 +37,7 @@ pub fn Ending(comptime Streams: type) type {
         pub fn end(streams: *Streams, slot: u32, outcome: i32, reset: bool) void {
             const connection = &streams.connections[slot];
             if (connection.state == .ending) return;
+            if (connection.state == .resolving) streams.attempts.abandon(connection.race);
             connection.state = .ending;
             connection.outcome = outcome;
             connection.reset = reset;

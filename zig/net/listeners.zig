@@ -250,8 +250,8 @@ pub fn Listeners(comptime Loop: type, comptime Streams: type) type {
             if (listener.is_named()) {
                 self.streams.peers.stop_listening(self.first_port + slot);
             } else {
-                sockets.stop_listening(listener.descriptor);
                 listener.path.remove();
+                sockets.stop_listening(listener.descriptor);
             }
             self.drop_parked(slot);
             self.loop.stop_user_timer(self.first_port + slot);

@@ -4,9 +4,14 @@ const std = @import("std");
 const layout = @import("../layout.zig");
 const contract = @import("../backend/contract.zig");
 const RawSubmission = @import("../loop/channel.zig").RawSubmission;
+const attempts_module = @import("attempts.zig");
+const Attempts = attempts_module.Attempts;
 const socket_control = @import("socket_control.zig");
 const Listeners = @import("listeners.zig").Listeners;
+const LoopDoorbells = @import("../loop/loop_doorbells.zig").LoopDoorbells;
 const Ports = @import("ports.zig").Ports;
+const Resolving = @import("resolving.zig").Resolving;
+const lookup_timers = @import("resolving.zig").timers;
 const Streams = @import("streams.zig").Streams;
 
 pub fn Net(comptime Loop: type) type {
@@ -18,8 +23,12 @@ pub fn Net(comptime Loop: type) type {
         loop: *Loop,
         streams: Streams(Loop),
         listeners: Listeners(Loop, Streams(Loop)),
+        resolving: Resolving(Loop),
+        attempts: Attempts(Streams(Loop)),
 
         pub const Options = struct {
+            /// How lookups wake the loop; it need not be open yet.
+            doorbells: *LoopDoorbells(Loop),
             connections: u32,
             /// Slots of connections beyond that, for those whose end is being reported.
             spare: u32,
@@ -38,10 +47,33 @@ pub fn Net(comptime Loop: type) type {
             });
             errdefer self.streams.deinit();
             self.listeners = try .init(loop, &self.streams, options.listeners);
+            errdefer self.listeners.deinit();
+            const counts = count(options.connections, options.spare, options.listeners);
+            const races = attempts_module.races_max(options.connections);
+            self.resolving = .init(loop, options.doorbells, counts.ports + races);
+            self.attempts = try .init(&self.streams, &self.resolving, .{
+                .connections = options.connections,
+                .first_port = self.listeners.first_port + options.listeners,
+                .first_timer = counts.ports,
+            });
+            self.streams.attempts = &self.attempts;
+            self.streams.peers.doorbells = options.doorbells;
             self.publish();
         }
 
+        /// Ports and timers that such options need.
+        pub const Counts = struct { ports: u32, timers: u32 };
+
+        pub fn count(connections: u32, spare: u32, listeners: u32) Counts {
+            const attempts = attempts_module.attempts_max(connections);
+            const ports_needed = connections + spare + listeners + attempts;
+            const races = attempts_module.races_max(connections);
+            return .{ .ports = ports_needed, .timers = ports_needed + races + lookup_timers };
+        }
+
         pub fn deinit(self: *Self) void {
+            self.resolving.close();
+            self.attempts.deinit();
             self.listeners.deinit();
             self.streams.deinit();
             self.* = undefined;
@@ -51,15 +83,28 @@ pub fn Net(comptime Loop: type) type {
         pub fn close_all(self: *Self) void {
             self.listeners.close_all();
             self.streams.end_all(@intFromEnum(layout.Status.loop_closed));
+            self.resolving.close();
         }
 
         pub fn open_count(self: *const Self) u32 {
-            return self.streams.slots.open_count + self.listeners.open_count;
+            return self.streams.slots.open_count + self.listeners.open_count +
+                self.attempts.open_count();
+        }
+
+        /// Starts to connect, to an address or to a name. The slot, or a negative status with
+        /// `failed` naming the system call.
+        pub fn connect(
+            self: *Self,
+            options: *const layout.ConnectOptions,
+            failed: *layout.Syscall,
+        ) i32 {
+            if (options.name_length > 0) return self.attempts.connect(options);
+            return self.streams.connect(options, failed);
         }
 
         /// Ports are below it.
         pub fn ports(self: *const Self) u32 {
-            return self.listeners.first_port + @as(u32, @intCast(self.listeners.listeners.len));
+            return self.attempts.first_port + @as(u32, @intCast(self.attempts.attempts.len));
         }
 
         pub fn apply(self: *Self, operation: layout.Operation, raw: *const RawSubmission) bool {
@@ -71,8 +116,10 @@ pub fn Net(comptime Loop: type) type {
         pub fn complete(self: *Self, completion: contract.Completion) void {
             if (completion.port < self.listeners.first_port) {
                 self.streams.complete(completion);
-            } else {
+            } else if (completion.port < self.attempts.first_port) {
                 self.listeners.complete(completion);
+            } else {
+                self.attempts.complete(completion);
             }
         }
 
@@ -84,20 +131,27 @@ pub fn Net(comptime Loop: type) type {
         pub fn timer_fired(self: *Self, id: u32) void {
             if (id < self.listeners.first_port) {
                 self.streams.timer_fired(id);
-            } else {
+            } else if (id < self.attempts.first_port) {
                 self.listeners.timer_fired(id - self.listeners.first_port);
+            } else if (id < self.resolving.first_timer) {
+                self.attempts.timer_fired(id - self.attempts.first_timer);
+            } else {
+                self.resolving.timer_fired(id - self.resolving.first_timer);
             }
         }
 
         pub fn attend(self: *Self) void {
             const closed = self.loop.counters.closed;
+            self.resolving.attend(&self.attempts);
+            self.attempts.attend();
             self.streams.attend();
             if (self.loop.counters.closed != closed) self.listeners.room_again();
             self.listeners.attend();
         }
 
         pub fn waiting(self: *const Self) bool {
-            return self.streams.waiting() or self.listeners.waiting();
+            return self.streams.waiting() or self.listeners.waiting() or
+                self.resolving.waiting() or self.attempts.waiting();
         }
 
         /// Whether loops of this process have told of something.

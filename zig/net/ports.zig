@@ -5,6 +5,7 @@
 const std = @import("std");
 const layout = @import("../layout.zig");
 const contract = @import("../backend/contract.zig");
+const kernel = @import("../sys/kernel.zig");
 const unsent_counts_end = @import("../sys/sockets.zig").unsent_counts_end;
 const address_module = @import("address.zig");
 const Connection = @import("connection.zig").Connection;
@@ -53,13 +54,14 @@ pub fn Ports(comptime Streams: type) type {
             return backend.cancel(slot, connection.generation, connection.descriptor, what);
         }
 
-        /// After the last operation has ended.
+        /// After the last operation has ended. Without a descriptor it never had a socket.
         pub fn close(streams: *Streams, slot: u32, connection: *const Connection) bool {
             if (connection.is_piped()) {
                 streams.peers.close(slot, connection.reset);
                 return true;
             }
             const descriptor = connection.descriptor;
+            if (descriptor < 0) return true;
             const backend = &streams.loop.backend;
             if (!backend.forget(slot, connection.generation, descriptor)) return false;
             if (connection.reset) sockets.reset(descriptor) else sockets.close(descriptor);
@@ -69,7 +71,7 @@ pub fn Ports(comptime Streams: type) type {
         /// Resets it, whatever is under way: the loop ends.
         pub fn drop(streams: *Streams, slot: u32, connection: *const Connection) void {
             if (connection.is_piped()) return streams.peers.close(slot, true);
-            sockets.reset(connection.descriptor);
+            if (connection.descriptor >= 0) sockets.reset(connection.descriptor);
         }
 
         /// Ends our direction after everything that was sent. A negated errno, or 0.
@@ -110,6 +112,7 @@ pub fn Ports(comptime Streams: type) type {
                 header.address = address_module.of_name(pipe.name_of());
                 return 0;
             }
+            if (connection.descriptor < 0) return kernel.negative(.NOTCONN);
             failed.* = if (remote) .getpeername else .getsockname;
             var address: sockets.SocketAddress = undefined;
             const rc = if (remote)

@@ -10,21 +10,26 @@ const std = @import("std");
 const layout = @import("../layout.zig");
 const contract = @import("../backend/contract.zig");
 const mapped = @import("../memory/mapped.zig");
+const Attempts = @import("attempts.zig").Attempts;
 const channel_module = @import("../loop/channel.zig");
 const Connecting = @import("connecting.zig").Connecting;
 const Connection = @import("connection.zig").Connection;
 const Ending = @import("ending.zig").Ending;
 const Freed = @import("../memory/pool.zig").Freed;
 const List = @import("../memory/list.zig").List;
+const framing = @import("framing.zig");
 const held = @import("held.zig");
 const Idling = @import("idling.zig").Idling;
+const Loans = @import("lending.zig").Loans;
 const Nodes = @import("send_queue.zig").Nodes;
 const Peers = @import("inproc/peers.zig").Peers;
 const Pipe = @import("inproc/pipe.zig").Pipe;
 const Ports = @import("ports.zig").Ports;
 const Receiving = @import("receiving.zig").Receiving;
+const Resegmenting = @import("resegmenting.zig").Resegmenting;
 const Sending = @import("sending.zig").Sending;
 const Slots = @import("slots.zig").Slots;
+const Unsegmented = @import("unsegmented.zig").Unsegmented;
 
 const plain = channel_module.plain;
 
@@ -36,9 +41,10 @@ const served_at_once = 64;
 
 const aborted = @intFromEnum(layout.Status.aborted);
 
-pub fn Streams(comptime Loop: type) type {
+pub fn Streams(comptime LoopType: type) type {
     return struct {
         const Self = @This();
+        pub const Loop = LoopType;
         pub const Backend = Loop.Backend;
         pub const sockets = Backend.sockets;
         const Connect = Connecting(Self);
@@ -53,12 +59,22 @@ pub fn Streams(comptime Loop: type) type {
         connections: []Connection,
         nodes: Nodes,
         held_nodes: held.Nodes,
+        /// The same for connections that have or had a segmenter.
+        segmented_nodes: held.Nodes,
+        loans: Loans,
+        /// What the message that is being shown lies in.
+        pieces: [framing.pieces_max]held.Part,
+        /// Parts and joins of connections that wait for a buffer to join a message in.
+        waiting_parts: u32,
+        waiting_joins: u32,
         slots: Slots,
         /// What is in-process of it.
         peers: Peers(Loop),
         /// By slot, the peer of a connect under way: the kernel reads it when it takes the
         /// operation.
         addresses: []sockets.SocketAddress,
+        /// Set once both are where they stay.
+        attempts: *Attempts(Self),
         attention: List(Connection, "attention"),
         starved: List(Connection, "starved"),
         bufferless: List(Connection, "bufferless"),
@@ -91,14 +107,24 @@ pub fn Streams(comptime Loop: type) type {
             errdefer slots.deinit();
             var nodes = try Nodes.init(options.sends);
             errdefer nodes.deinit();
+            var held_nodes = try held.Nodes.of(contract.shares_buffers(&loop.backend));
+            errdefer held_nodes.deinit();
+            var segmented_nodes = try held.Nodes.of_segmented();
+            errdefer segmented_nodes.deinit();
             return .{
                 .loop = loop,
                 .connections = connections,
                 .nodes = nodes,
-                .held_nodes = try .of(contract.shares_buffers(&loop.backend)),
+                .held_nodes = held_nodes,
+                .segmented_nodes = segmented_nodes,
+                .loans = try .init(@intCast(loop.channel.completions.len)),
+                .pieces = undefined,
+                .waiting_parts = 0,
+                .waiting_joins = 0,
                 .slots = slots,
                 .peers = .init(loop, options.ports),
                 .addresses = addresses,
+                .attempts = undefined,
                 .attention = .{},
                 .starved = .{},
                 .bufferless = .{},
@@ -115,6 +141,8 @@ pub fn Streams(comptime Loop: type) type {
                 if (connection.state != .free) Port.drop(self, @intCast(slot), connection);
             }
             self.peers.deinit();
+            self.loans.deinit();
+            self.segmented_nodes.deinit();
             self.held_nodes.deinit();
             self.nodes.deinit();
             self.slots.deinit();
@@ -129,6 +157,11 @@ pub fn Streams(comptime Loop: type) type {
             const connection = &self.connections[slot];
             if (connection.state == .free or connection.generation != generation) return null;
             return connection;
+        }
+
+        /// Where what a connection holds back stands.
+        pub fn nodes_of(self: *Self, connection: *const Connection) *held.Nodes {
+            return if (connection.frame.is_in_nodes) &self.segmented_nodes else &self.held_nodes;
         }
 
         pub fn take_slot(self: *Self) u32 {
@@ -182,12 +215,17 @@ pub fn Streams(comptime Loop: type) type {
 
         /// Starts to connect. The slot, or a negative status with `failed` naming the system call.
         pub const connect = Connect.connect;
+        /// For `attempts.zig`, which finds such a connection its descriptor.
+        pub const open_resolving = Connect.open_resolving;
+        pub const resolved = Connect.resolved;
         /// Flush, end our direction, wait for the peer's end.
         pub const close = End.close;
         /// Ends a connection whatever is under way; `closed` follows when that has ended too.
         pub const end = End.end;
         /// Ends every connection with a reset; their operations end in later turns.
         pub const end_all = End.end_all;
+        /// Makes messages of what a connection receives from now on.
+        pub const set_segmenter = Resegmenting(Self).set;
 
         /// Applies a submission; false when it is stale or malformed.
         pub fn apply(
@@ -196,6 +234,7 @@ pub fn Streams(comptime Loop: type) type {
             raw: *const RawSubmission,
         ) bool {
             if (operation == .send) return Send.apply(self, @bitCast(raw.*));
+            if (operation == .segment) return Unsegmented(Self).answer(self, @bitCast(raw.*));
             const entry: layout.HandleEntry = @bitCast(raw.*);
             const connection = self.find(entry.slot, entry.generation) orelse return false;
             switch (operation) {
@@ -244,7 +283,9 @@ pub fn Streams(comptime Loop: type) type {
         /// A time limit of a connection passed: for connecting, silence or lingering.
         pub fn timer_fired(self: *Self, slot: u32) void {
             switch (self.connections[slot].state) {
-                .connecting => Connect.timer_fired(self, slot, &self.connections[slot]),
+                .connecting, .resolving => {
+                    Connect.timer_fired(self, slot, &self.connections[slot]);
+                },
                 .lingering => End.linger_on(self, slot),
                 .open => Idle.timer_fired(self, slot, &self.connections[slot]),
                 .free, .ending => {},
@@ -293,6 +334,7 @@ pub fn Streams(comptime Loop: type) type {
             switch (connection.state) {
                 .free => {},
                 .connecting => Connect.start(self, slot, connection),
+                .resolving => {},
                 .open => self.advance_open(slot, connection),
                 .lingering => End.advance_lingering(self, slot, connection),
                 .ending => End.advance_ending(self, slot, connection),
@@ -303,8 +345,9 @@ pub fn Streams(comptime Loop: type) type {
             connection.update_hold();
             Receive.deliver_held(self, slot, connection);
             // What arrived before the error comes first, and while paused both wait.
-            if (connection.failure != 0 and connection.held.count == 0) {
-                return End.end_now(self, slot, connection.failure);
+            if (connection.failure != 0) {
+                const undelivered = Receive.has_undelivered(self, slot, connection);
+                if (!undelivered) return End.end_now(self, slot, connection.failure);
             }
             Send.start(self, slot, connection);
             Receive.start_or_stop(self, slot, connection);

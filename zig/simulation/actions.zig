@@ -4,8 +4,10 @@ const std = @import("std");
 const layout = @import("../layout.zig");
 const Host = @import("host.zig").Host;
 const leases = @import("leases.zig");
+const messages = @import("messages.zig");
 const Link = @import("link.zig").Link;
 const sends = @import("sends.zig");
+const World = @import("world.zig").World;
 const stale = @import("stale.zig");
 const timers_max = @import("host.zig").timers_max;
 
@@ -16,8 +18,8 @@ pub fn act(host: *Host) void {
     const world = host.world;
     for (0..world.random().uintAtMost(u32, 3)) |_| {
         if (world.failed()) return;
-        const choice = world.random().uintLessThan(u8, 42);
-        if (choice >= 25) {
+        const choice = world.random().uintLessThan(u8, 43);
+        if (choice >= 26) {
             if (host.pick_link()) |link| sends.send(host, link);
             continue;
         }
@@ -38,6 +40,9 @@ pub fn act(host: *Host) void {
             19, 20 => stale.submit(host),
             21 => leases.adopt(host),
             22, 23 => if (host.pick_link()) |link| leases.send(host, link),
+            24 => if (world.one_in(4)) if (host.pick_link()) |link| {
+                _ = messages.set(host, link, 0);
+            },
             else => host.advance_clock(world.random().uintAtMost(u64, clock_step_longest_ns)),
         }
     }
@@ -67,6 +72,7 @@ fn choose_stream(host: *Host) layout.StreamOptions {
             random.intRangeAtMost(u32, 40, 200),
         .idle_timeout_ms = if (host.world.one_in(4)) random.intRangeAtMost(u32, 5, 2000) else 0,
         .socket = socket,
+        .segmenter = if (random.boolean()) messages.none else messages.choose(host),
     };
 }
 
@@ -110,12 +116,14 @@ pub fn connect(host: *Host) void {
         1
     else
         listeners[random.uintLessThan(usize, listeners.len)].port;
-    const options: layout.ConnectOptions = .{
+    var options: layout.ConnectOptions = .{
         .size = @sizeOf(layout.ConnectOptions),
         .address = loopback(port),
         .timeout_ms = if (random.boolean()) 0 else random.intRangeAtMost(u32, 1, 2000),
         .stream = choose_stream(host),
     };
+    const is_named = world.one_in(4);
+    if (is_named) name_peer(world, &options);
     const rc = host.instance.connect(&options);
     if (rc < 0) return;
     host.asleep = false;
@@ -128,10 +136,13 @@ pub fn connect(host: *Host) void {
     link.* = .{
         .slot = slot,
         .generation = host.instance.loop.channel.header.result_generation,
-        .socket = world.network.find(connection.descriptor),
+        .socket = if (is_named) null else world.network.find(connection.descriptor),
+        .is_named = is_named,
         .state = .connecting,
         .options = options.stream,
         .has_connect_timeout = options.timeout_ms > 0,
+        .segmenter = options.stream.segmenter,
+        .was_segmented = messages.is_segmented(&options.stream.segmenter),
     };
     host.links[slot] = link;
     host.trace("connects to {d}, slot {d}/{d}", .{ port, slot, link.generation });
@@ -139,6 +150,15 @@ pub fn connect(host: *Host) void {
     // Called off before anybody has answered.
     sends.send(host, link);
     close(host, link);
+}
+
+/// By a name with two addresses; the network only looks at the port.
+fn name_peer(world: *World, options: *layout.ConnectOptions) void {
+    const name = "localhost";
+    options.name[0..name.len].* = name.*;
+    options.name_length = name.len;
+    options.address.family = 0;
+    options.attempt_delay_ms = world.random().intRangeAtMost(u32, 10, 30);
 }
 
 fn on_link(host: *Host, link: *const Link, operation: layout.Operation) void {

@@ -99,7 +99,9 @@ fn expected_references(host: *Host) u64 {
         references += @intFromBool(is_ours and state.borrowed > 0);
     }
     for (streams.connections[0..streams.slots.fresh]) |*connection| {
-        if (connection.state != .free) references += connection.held.count;
+        if (connection.state == .free) continue;
+        references += connection.held.count;
+        references += @intFromBool(connection.frame.join.has_buffer());
     }
     references += host.instance.loop.backend.holding();
     return references + streams.nodes.nodes.len - streams.nodes.free_count;
@@ -166,6 +168,10 @@ fn check_kernel(host: *Host) void {
         under_way += @intFromBool(connection.connecting);
         under_way += @intFromBool(connection.receiving);
         under_way += @intFromBool(connection.sending);
+    }
+    const attempts = &host.instance.work.net.attempts;
+    for (attempts.attempts[0..attempts.free_attempts.fresh]) |attempt| {
+        under_way += @intFromBool(attempt.state != .free and attempt.under_way);
     }
     for (host.instance.work.net.listeners.listeners) |listener| {
         under_way += @intFromBool(listener.state != .free and listener.accepting);

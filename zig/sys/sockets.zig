@@ -64,6 +64,11 @@ pub fn open_stream(family: u32, nonblocking: bool) i32 {
     return system.open(family, calls.SOCK.STREAM, nonblocking);
 }
 
+/// A non-blocking datagram socket.
+pub fn open_datagram(family: u32) i32 {
+    return system.open(family, calls.SOCK.DGRAM, true);
+}
+
 /// Two non-blocking stream sockets that are connected to each other.
 pub fn open_pair(pair: *[2]i32) i32 {
     return system.open_pair(pair);
@@ -126,6 +131,14 @@ pub fn connect_outcome(descriptor: i32) i32 {
 pub fn send(descriptor: i32, bytes: []const u8) i32 {
     const flags = system.send_flags;
     return kernel.result(calls.sendto(descriptor, bytes.ptr, bytes.len, flags, null, 0));
+}
+
+/// The same for a datagram to somebody.
+pub fn send_to(descriptor: i32, bytes: []const u8, address: *const SocketAddress) i32 {
+    const flags = system.send_flags;
+    const to = address.pointer();
+    const rc = calls.sendto(descriptor, bytes.ptr, bytes.len, flags, to, address.length());
+    return kernel.result(rc);
 }
 
 /// The same for bytes that are in several places, at most 1,024.
@@ -199,6 +212,11 @@ pub fn unsent(descriptor: i32) u32 {
 
 /// Whether the end that `shutdown_send` adds counts as one byte of `unsent`.
 pub const unsent_counts_end: bool = system.unsent_counts_end;
+
+/// Whether neither direction of a connection works any more.
+pub fn is_dead(descriptor: i32) bool {
+    return ready_within(descriptor, 0, .{}).hangup;
+}
 
 /// Why a connection is broken of which nothing is left to be read, as a negated errno that is told
 /// once; 0 while there is something, and while it is whole.
