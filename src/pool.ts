@@ -158,8 +158,8 @@ export class PoolHandle implements Pool {
     // Without holes the array stays a plain list.
     while (leases.length <= place) leases.push(null);
     let lease = leases[place];
-    // Buffers in which messages are joined are smaller or larger, and may begin in one's place.
-    if (lease === null || lease.buffer !== buffer || this.#debug) {
+    // Smaller buffers, of joined messages or of other loops, share a place: it is the last one's.
+    if (lease === null || lease.isBorrowed || this.#debug) {
       lease = new LeaseHandle(this, buffer, bufferGeneration, 0);
       leases[place] = lease;
     }
@@ -175,7 +175,7 @@ export class PoolHandle implements Pool {
     length: number,
   ): LeaseHandle {
     const lease = new LeaseHandle(this, buffer, bufferGeneration, 0);
-    lease.borrow(bufferGeneration, offset, length);
+    lease.borrow(buffer, bufferGeneration, offset, length);
     return lease;
   }
 
