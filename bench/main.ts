@@ -6,6 +6,7 @@ import { type Runtime, runtimes } from "../scripts/lib/tools.mjs";
 import { backends } from "./backends.ts";
 import { echo } from "./echo.ts";
 import { framing } from "./framing.ts";
+import { inproc } from "./inproc.ts";
 import { jsonLines, text } from "./lib/report.ts";
 import { memory } from "./memory.ts";
 import { relay } from "./relay.ts";
@@ -32,6 +33,10 @@ const benchmarks: Readonly<Record<string, Benchmark>> = {
   framing: {
     summary: "64-byte messages by a segmenter and by hand in a `data` handler",
     run: runFraming,
+  },
+  inproc: {
+    summary: "messages between two Workers: in-process, TCP, postMessage, MessageChannel",
+    run: runInproc,
   },
   memory: {
     summary: "what a buffer costs, natively and from TypeScript; registered buffers and files",
@@ -70,6 +75,12 @@ options of framing:
   --seconds N        measured window per visit (0.3)
   --rounds N         visits per contestant (3)
   --json             one line of JSON per figure instead of a table
+
+options of inproc:
+  --runtimes A,B     only these: deno, bun, node
+  --seconds N        measured window per visit (0.3)
+  --rounds N         visits per contestant (3)
+  --json             one line of JSON per contestant instead of a table
 
 options of memory:
   --seconds N        processor time per visit (0.05)
@@ -166,6 +177,26 @@ async function runFraming(args: readonly string[]): Promise<void> {
   const seconds = positive("seconds", values.seconds, false);
   const rounds = positive("rounds", values.rounds, true);
   process.stdout.write(await framing({ seconds, rounds, json: values.json }));
+}
+
+async function runInproc(args: readonly string[]): Promise<void> {
+  const { values } = parseArgs({
+    args: [...args],
+    options: {
+      runtimes: { type: "string", default: "" },
+      seconds: { type: "string", default: "0.3" },
+      rounds: { type: "string", default: "3" },
+      json: { type: "boolean", default: false },
+    },
+  });
+  process.stdout.write(
+    await inproc({
+      seconds: positive("seconds", values.seconds, false),
+      rounds: positive("rounds", values.rounds, true),
+      runtimes: values.runtimes.split(",").filter(Boolean).map(runtimeNamed),
+      json: values.json,
+    }),
+  );
 }
 
 async function runMemory(args: readonly string[]): Promise<void> {

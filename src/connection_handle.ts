@@ -456,6 +456,12 @@ export class ConnectionHandle implements Connection {
       });
     }
     if (this.relay !== null) throw relayedError("detach");
+    const { transport } = this.listener?.address ?? this.knownRemote ?? {};
+    if (transport === "inproc") {
+      throw new IoError("UNSUPPORTED", "an in-process connection has no descriptor", {
+        advice: "Connect to the name from the loop that is to have the connection.",
+      });
+    }
     if (this.wasSegmented) {
       throw new IoError("UNSUPPORTED", "a connection with a segmenter stays where it is", {
         advice: "Set the segmenter where the connection has moved to.",

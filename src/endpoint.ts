@@ -58,7 +58,7 @@ export interface ResolvedEndpoint extends NativeAddress {
 }
 
 /** The transports of connections. */
-export const streamTransports: readonly Transport[] = ["tcp", "unix"];
+export const streamTransports: readonly Transport[] = ["tcp", "unix", "inproc"];
 
 /** The form of an endpoint per transport, for advice. */
 const forms: Readonly<Record<Transport, string>> = {

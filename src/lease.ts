@@ -140,7 +140,7 @@ export const Lease: {
 /** The class behind every {@linkcode Lease}. */
 export class LeaseHandle implements Lease {
   readonly pool: PoolHandle;
-  readonly buffer: number;
+  buffer: number;
   bufferGeneration: number;
   /** Bytes from the buffer's start. */
   offset: number;
@@ -167,8 +167,9 @@ export class LeaseHandle implements Lease {
   }
 
   /** Starts a delivery. */
-  borrow(bufferGeneration: number, offset: number, length: number): void {
-    if (offset !== this.offset) {
+  borrow(buffer: number, bufferGeneration: number, offset: number, length: number): void {
+    if (offset !== this.offset || buffer !== this.buffer) {
+      this.buffer = buffer;
       this.offset = offset;
       this.knownBytes = null;
     }

@@ -87,8 +87,8 @@ export interface LoopOptions {
   /** Submissions and completions per turn, a power of two from 64 to 65,536. Default 4,096. */
   entries?: number;
   /**
-   * Longest time to poll before sleeping in adaptive mode, in microseconds: 1 to 1,000,000.
-   * Default 50.
+   * Longest time to poll before sleeping in adaptive mode, in microseconds: 1 to 1,000,000. For
+   * other loops of the process (`inproc:`) it is polled up to four times as long. Default 50.
    */
   spinCeilingUs?: number;
   /** The memory for the loop's buffers. */

@@ -158,13 +158,12 @@ export class PoolHandle implements Pool {
     // Without holes the array stays a plain list.
     while (leases.length <= place) leases.push(null);
     let lease = leases[place];
-    // Buffers of other loops, and those in which messages are joined, may be smaller or larger, and
-    // begin in the place of one.
-    if (lease === null || lease.buffer !== buffer || this.#debug) {
+    // Smaller buffers, of joined messages or of other loops, share a place: it is the last one's.
+    if (lease === null || lease.isBorrowed || this.#debug) {
       lease = new LeaseHandle(this, buffer, bufferGeneration, 0);
       leases[place] = lease;
     }
-    lease.borrow(bufferGeneration, offset, length);
+    lease.borrow(buffer, bufferGeneration, offset, length);
     return lease;
   }
 
@@ -186,7 +185,7 @@ export class PoolHandle implements Pool {
     length: number,
   ): LeaseHandle {
     const lease = new LeaseHandle(this, buffer, bufferGeneration, 0);
-    lease.borrow(bufferGeneration, offset, length);
+    lease.borrow(buffer, bufferGeneration, offset, length);
     return lease;
   }
 

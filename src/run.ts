@@ -72,7 +72,7 @@ class RunDriver implements Driver {
     let idleSince = macrotaskAt;
     let gapMs = leastGapMs;
     while (!this.#isStopped && loop.hasWork) {
-      loop.turn(waitUs, waitUs > 0);
+      loop.turn(waitUs, true);
       loop.throwFailure();
       if (loop.hadWork) {
         // Does not block: what the handlers submitted leaves before anything else is done.

@@ -350,7 +350,8 @@ testTransports("a closing connection gets nothing but close", (loop, { endpoint 
   client.close();
   awaitClosed(loop, client, server);
   assert.deepEqual(atServer.events, ["open", "data", "close:null"]);
-  assert.ok(atServer.bytes <= 16_384, "a second delivery after close()");
+  const most = endpoint.startsWith("inproc:") ? 65_536 : 16_384;
+  assert.ok(atServer.bytes <= most, "a second delivery after close()");
 }, { clock: "virtual" });
 
 testLoop("a peer that took everything and never ends is left at the linger limit", (loop) => {

@@ -16,6 +16,10 @@ const programs: Record<string, [args: string[], output: RegExp]> = {
   "echo.ts": [["--once"], /^listening on tcp:.*\nechoed hello\n$/],
   "echo_attached.ts": [["--once"], /^listening on tcp:[^]*fetched beside the loop\n/],
   "worker_leases.ts": [[], /^listening on tcp:.*\nanswered SHOUT\n$/],
+  "inproc_workers.ts": [
+    [],
+    /^one: 3 letters\ntwo: 3 letters\nthree: 5 letters\nfour: 4 letters\n$/,
+  ],
   "doorbell.ts": [[], /^10000 primes, the last is 104729\n$/],
   "workers.ts": [[], /^listening on tcp:.*\n(worker [01] echoes client \d\n){6}$/],
   "shutdown.ts": [

@@ -544,8 +544,8 @@ pub const LoopOptions = extern struct {
     quarantine_count: u32,
     /// How long a released buffer is not given out again, in milliseconds, at most 3,600,000.
     quarantine_ms: u32,
-    /// Longest time to poll before sleeping in adaptive mode, in microseconds, 1 to 1,000,000.
-    /// Default 50.
+    /// Longest time to poll before sleeping in adaptive mode, in microseconds, 1 to 1,000,000; for
+    /// other loops of the process four times as long. Default 50.
     spin_ceiling_us: u32,
     /// io_uring. `Wish`: a thread of the kernel takes submissions. Default no.
     sqpoll: u32,

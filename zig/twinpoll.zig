@@ -13,6 +13,7 @@ test {
     _ = @import("abi/exports.zig");
     _ = @import("abi/doorbell_test.zig");
     _ = @import("abi/fork_test.zig");
+    _ = @import("abi/inproc_test.zig");
     _ = @import("abi/instance_test.zig");
     _ = @import("abi/layout_hash.zig");
     _ = @import("abi/options.zig");
@@ -58,6 +59,9 @@ test {
     _ = @import("net/given.zig");
     _ = @import("net/held.zig");
     _ = @import("net/passing.zig");
+    _ = @import("net/inproc/inbox.zig");
+    _ = @import("net/inproc/names.zig");
+    _ = @import("net/inproc/ring.zig");
     _ = @import("net/segmenter.zig");
     _ = @import("net/segmenter_test.zig");
     _ = @import("net/resolve/config.zig");

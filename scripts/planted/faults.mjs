@@ -253,9 +253,8 @@ export const faults = [
   {
     about: "a descriptor is left open",
     file: listeners,
-    text: "sockets.close(listener.descriptor);\n            self.loop.channel.emit",
-    instead: "if (!listener.retrying) sockets.close(listener.descriptor);\n" +
-      "            self.loop.channel.emit",
+    text: "sockets.close(descriptor);\n            return true;",
+    instead: "if (!listener.retrying) sockets.close(descriptor);\n            return true;",
   },
   {
     about: "places in send queues are lost with a connection that ends",

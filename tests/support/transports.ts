@@ -67,6 +67,12 @@ const transports: readonly Transport[] = [
     skip: process.platform === "linux" ? false : "kernel: only Linux has such names",
     make: at(() => `unix:@twinpoll-test-${process.pid}-${names += 1}`),
   },
+  {
+    name: "a pipe in the process",
+    hasResets: true,
+    skip: false,
+    make: at(() => `inproc://test-${names += 1}`),
+  },
 ];
 
 /**

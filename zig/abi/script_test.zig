@@ -52,8 +52,8 @@ pub fn Script(comptime Backend: type) type {
     return struct {
         const Self = @This();
 
-        /// Rungs of the backend that were recorded already, by bit.
-        var noted_rungs: u32 = 0;
+        /// Rungs of the backend that were recorded already, by bit. Threads have own scripts.
+        var noted_rungs: std.atomic.Value(u32) = .init(0);
 
         instance: *Instance(Backend),
         submissions: u32 = 0,
@@ -112,8 +112,10 @@ pub fn Script(comptime Backend: type) type {
             self.submissions = 0;
             const grant = self.instance.loop.backend.grant();
             const rung = @as(u32, 1) << @intCast(grant.rung);
-            if (noted_rungs & rung == 0) note_backend(Backend.kind, grant);
-            noted_rungs |= rung;
+            if (noted_rungs.load(.monotonic) & rung == 0) {
+                const before = noted_rungs.fetchOr(rung, .monotonic);
+                if (before & rung == 0) note_backend(Backend.kind, grant);
+            }
             const count = self.instance.turn(submissions, wait_us, 0);
             try testing.expect(count >= 0);
             for (self.instance.loop.channel.completions[0..@intCast(count)]) |completion| {

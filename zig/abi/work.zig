@@ -100,6 +100,29 @@ pub fn Work(comptime Loop: type) type {
             return self.net.waiting() or self.watches.waiting() or self.doorbells.waiting();
         }
 
+        pub inline fn has_arrivals(self: *const Self) bool {
+            return self.net.has_arrivals();
+        }
+
+        pub fn take_arrivals(self: *Self) void {
+            self.net.take_arrivals();
+        }
+
+        pub fn arm(self: *Self) bool {
+            return self.net.arm();
+        }
+
+        pub fn disarm(self: *Self) void {
+            self.net.disarm();
+        }
+
+        /// Whether the kernel may have anything to tell but that another loop has woken this one.
+        pub fn needs_kernel(self: *const Self) bool {
+            if (self.net.needs_kernel() or self.watches.open_count > 0) return true;
+            if (self.doorbells.count > 0 or self.doorbells.mailbox == null) return true;
+            return contract.holding(&self.loop.backend) > 0;
+        }
+
         pub fn publish(self: *Self) void {
             self.net.publish();
             self.loop.channel.header.open_watches = self.watches.open_count;

@@ -113,7 +113,9 @@ pub fn ring(slot: u32, generation: u32) bool {
     return notify(@as(u32, @truncate(tag)) - 1);
 }
 
-fn notify(number: u32) bool {
+/// Wakes the loop of a mailbox, from any thread; one that sleeps without having been rung hears
+/// nothing but that. False when nobody has the mailbox.
+pub fn notify(number: u32) bool {
     const mailbox = &mailboxes[number];
     if (mailbox.notified.swap(1, .acq_rel) == 1) return true;
     mailbox.lock.acquire();

@@ -3,7 +3,9 @@
 //! Invariants: used by the thread that opened it; no allocation after `init`; every pass of a turn
 //! is bounded by the channel's room. What is done with the loop (connections, …) is a *user*, a
 //! type with `apply`, `complete`, `release`, `attend`, `waiting`, `timer_fired` and `publish`,
-//! known at compile time.
+//! known at compile time. A user also hears of other loops of the process without the kernel:
+//! `has_arrivals`, `take_arrivals`, `arm` and `disarm`; it says with `needs_kernel` whether the
+//! kernel may have anything else to tell.
 
 const std = @import("std");
 const layout = @import("../layout.zig");
@@ -14,6 +16,7 @@ const channel_module = @import("channel.zig");
 const Channel = channel_module.Channel;
 const Policy = @import("policy.zig").Policy;
 const Timers = @import("timers.zig").Timers;
+const Waiting = @import("waiting.zig").Waiting;
 
 /// Completions that a user may emit for one completion of the backend.
 pub const emitted_per_completion = 2;
@@ -43,6 +46,7 @@ pub fn Loop(comptime BackendType: type) type {
     return struct {
         const Self = @This();
         pub const Backend = BackendType;
+        const Wait = Waiting(Self);
 
         backend: Backend,
         pool: *Pool,
@@ -127,7 +131,7 @@ pub fn Loop(comptime BackendType: type) type {
 
         /// One turn. The number of completions, or a negated errno of the kernel.
         pub fn turn(self: *Self, user: anytype, submissions: u32, wait_us: u32, flags: u32) i32 {
-            self.disarm();
+            self.disarm(user);
             self.counters.turns += 1;
             self.channel.count = 0;
             self.take(user, submissions);
@@ -158,7 +162,7 @@ pub fn Loop(comptime BackendType: type) type {
             self.end_borrows(user);
             user.attend();
             const wait_ns: u64 = if (user.waiting()) 0 else std.time.ns_per_ms;
-            _ = self.backend.enter(wait_ns);
+            _ = Wait.sleep(self, user, wait_ns);
             self.channel.count = 0;
             self.reap(user);
             self.channel.count = 0;
@@ -281,9 +285,9 @@ pub fn Loop(comptime BackendType: type) type {
                 self.refill();
                 const may_wait = self.channel.count == 0 and !user.waiting();
                 const rc = if (may_wait)
-                    self.wait(deadline_ns, flags)
+                    Wait.wait(self, user, deadline_ns, flags)
                 else
-                    self.backend.enter(0);
+                    Wait.look(self, user);
                 if (rc < 0) return rc;
                 // What is reaped has happened by now, and not before the wait.
                 self.now_ns = self.clock_ns();
@@ -308,45 +312,15 @@ pub fn Loop(comptime BackendType: type) type {
             };
         }
 
-        /// Enters the kernel, and polls or sleeps as the policy says.
-        fn wait(self: *Self, deadline_ns: u64, flags: u32) i32 {
-            var now = self.backend.now_ns();
-            self.policy.idle(now);
-            if (flags & layout.turn_flag_spin != 0 and self.policy.polls(now)) {
-                const rc = self.poll(deadline_ns);
-                if (rc < 0 or self.backend.ready()) return rc;
-                now = self.backend.now_ns();
-                if (self.policy.mode == .poll) return rc;
-            }
-            const until = @min(deadline_ns, self.timer_deadline(now));
-            if (until <= now) return self.backend.enter(0);
-            self.counters.sleeps += 1;
-            const endless = until == std.math.maxInt(u64);
-            return self.backend.enter(if (endless) until else until - now);
-        }
-
-        /// Polls until something is ready, the policy has enough, or a timer or the turn is due.
-        fn poll(self: *Self, deadline_ns: u64) i32 {
-            while (true) {
-                self.counters.spins += 1;
-                std.atomic.spinLoopHint();
-                const rc = self.backend.enter(0);
-                if (rc < 0 or self.backend.ready()) return rc;
-                const now = self.backend.now_ns();
-                if (!self.policy.polls(now)) return 0;
-                if (self.timer_deadline(now) <= now) return 0;
-                if (self.policy.mode == .poll and now >= deadline_ns) return 0;
-            }
-        }
-
         /// When the next timer is due on the backend's clock. A virtual clock only moves when the
         /// script moves it, so its timers never end a sleep.
-        fn timer_deadline(self: *const Self, now: u64) u64 {
+        pub fn timer_deadline(self: *const Self, now: u64) u64 {
             if (self.clock == .virtual) return std.math.maxInt(u64);
             return @max(self.next_wake_ns() orelse std.math.maxInt(u64), now);
         }
 
         fn reap(self: *Self, user: anytype) void {
+            user.take_arrivals();
             while (true) {
                 const fitting = self.channel.room() / emitted_per_completion;
                 const wanted = @min(reap_batch, fitting);
@@ -381,14 +355,15 @@ pub fn Loop(comptime BackendType: type) type {
         pub fn arm(self: *Self, user: anytype) bool {
             self.backend.arm();
             self.armed = true;
-            if (!self.has_work(user)) return true;
-            self.disarm();
+            if (user.arm() and !self.has_work(user)) return true;
+            self.disarm(user);
             return false;
         }
 
-        fn disarm(self: *Self) void {
+        fn disarm(self: *Self, user: anytype) void {
             if (!self.armed) return;
             self.armed = false;
+            user.disarm();
             self.backend.disarm();
         }
 

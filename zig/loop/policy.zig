@@ -19,6 +19,10 @@ pub const Options = struct {
 
 /// A gap counts as at most this many ceilings, so that one long pause is soon forgotten.
 const gap_limit = 4;
+/// For other loops of the process it is polled as long as so many ceilings.
+const peer_ceilings = 4;
+/// After so many misses in a row only one in so many times is polled for peers.
+const misses_max = 8;
 /// A new gap moves the usual gap by 1/4.
 const smoothing = 4;
 
@@ -30,6 +34,11 @@ pub const Policy = struct {
     gap_ns: u64,
     /// Since when there has been no work; null while there is.
     idle_since_ns: ?u64,
+    /// Loops of this process were told something, or have told something, since there was last
+    /// nothing to do.
+    has_peers: bool,
+    /// Times in a row that polling for them did not last until there was work.
+    peer_misses: u32,
     /// Whether the last wait polled, to count changes.
     polling: bool,
     transitions: u64,
@@ -42,6 +51,8 @@ pub const Policy = struct {
             .ceiling_ns = options.ceiling_ns,
             .gap_ns = options.ceiling_ns * gap_limit,
             .idle_since_ns = null,
+            .has_peers = false,
+            .peer_misses = 0,
             .polling = false,
             .transitions = 0,
         };
@@ -56,8 +67,31 @@ pub const Policy = struct {
     pub fn work(self: *Policy, now_ns: u64) void {
         const since = self.idle_since_ns orelse return;
         self.idle_since_ns = null;
+        if (self.has_peers) self.note_peer_gap(now_ns -| since);
         const gap = @min(now_ns -| since, self.ceiling_ns * gap_limit);
         self.gap_ns = self.gap_ns - self.gap_ns / smoothing + gap / smoothing;
+    }
+
+    /// There is something for or from other loops of this process. Those are polled for without
+    /// entering the kernel, for longer than for the kernel: who answers may have to be woken first,
+    /// and if this loop slept meanwhile each would wait for the other to wake for ever. Where that
+    /// was in vain it is tried only now and then.
+    pub fn note_peers(self: *Policy) void {
+        self.has_peers = true;
+    }
+
+    fn note_peer_gap(self: *Policy, gap_ns: u64) void {
+        self.has_peers = false;
+        const bridged = gap_ns <= self.ceiling_ns * peer_ceilings;
+        self.peer_misses = if (bridged) 0 else self.peer_misses +| 1;
+    }
+
+    /// Whether to poll for other loops of this process at `now_ns`.
+    pub fn polls_peers(self: *const Policy, now_ns: u64) bool {
+        if (!self.has_peers or self.mode == .event) return false;
+        if (self.mode == .poll) return true;
+        if (self.peer_misses >= misses_max and self.peer_misses % misses_max != 0) return false;
+        return now_ns -| (self.idle_since_ns orelse now_ns) < self.ceiling_ns * peer_ceilings;
     }
 
     /// How long to poll from the start of idleness: 0 not at all, maximum for ever.
@@ -149,6 +183,29 @@ test "on one core adaptive never polls, and the other modes do what they say" {
     var poll = test_policy(.poll, 8);
     poll.idle(0);
     try std.testing.expect(poll.polls(std.time.ns_per_hour));
+}
+
+test "peers are polled for after they were heard of, and seldom while that is in vain" {
+    var policy = test_policy(.adaptive, 2);
+    policy.idle(0);
+    try std.testing.expect(!policy.polls_peers(0));
+    var polled: u32 = 0;
+    var now: u64 = 0;
+    for (0..80) |_| {
+        policy.note_peers();
+        policy.idle(now);
+        polled += @intFromBool(policy.polls_peers(now + 199 * us));
+        try std.testing.expect(!policy.polls_peers(now + 200 * us));
+        now += 210 * us;
+        policy.work(now);
+    }
+    try std.testing.expectEqual(@as(u32, 8 + 9), polled);
+    policy.note_peers();
+    policy.idle(now);
+    policy.work(now + 190 * us);
+    policy.note_peers();
+    policy.idle(now + 200 * us);
+    try std.testing.expect(policy.polls_peers(now + 300 * us));
 }
 
 test "changes between polling and sleeping are counted once each" {

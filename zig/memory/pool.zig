@@ -14,6 +14,7 @@ const Devices = @import("devices.zig").Devices;
 const members = @import("members.zig");
 const slabs = @import("slabs.zig");
 const Supply = @import("supply.zig").Supply;
+const transit = @import("transit.zig");
 
 /// What a freed block is overwritten with, where that is asked for: no text, no small number, no
 /// address.
@@ -187,7 +188,7 @@ pub const Pool = struct {
         return name;
     }
 
-    inline fn hand_to_script(self: *Pool, name: u32, bytes: u32, class: u32) void {
+    pub inline fn hand_to_script(self: *Pool, name: u32, bytes: u32, class: u32) void {
         const taken = slabs.state(name);
         taken.references = 1;
         taken.script_references = 1;
@@ -346,18 +347,19 @@ pub const Pool = struct {
         return freed_of(held);
     }
 
-    inline fn freed_of(held: *const slabs.State) Freed {
+    pub inline fn freed_of(held: *const slabs.State) Freed {
         return .{
-            .received = held.use == .receive,
+            .received = held.use == .receive or held.use == .moved,
             .account = held.account,
             .account_generation = held.account_generation,
         };
     }
 
-    inline fn end_use(self: *Pool, held: *const slabs.State) void {
+    pub inline fn end_use(self: *Pool, held: *const slabs.State) void {
         switch (held.use) {
             .script => self.script_bytes -= held.bytes,
             .receive, .parts => self.received_in_use -= 1,
+            .moved => self.received_in_use -= self.receive_buffers_of(held.bytes),
             .shared => {
                 self.received_in_use -= 1;
                 self.with_backend += 1;
@@ -396,58 +398,23 @@ pub const Pool = struct {
         if (self.devices.count > 0) self.devices.register_new(self.arena().number);
     }
 
-    pub const TransferError = error{ Stale, Busy, Adopted };
+    // Between pools.
+    pub const TransferError = transit.TransferError;
+    pub const transfer = transit.transfer;
+    pub const move = transit.move;
+    pub const receive = transit.receive;
+    pub const receive_moved = transit.receive_moved;
+    pub const discard = transit.discard;
 
-    /// Puts a block in transit to another pool. `references` of the script's, and a borrow if it
-    /// is borrowed, must be all that there are.
-    pub fn transfer(
-        self: *Pool,
-        name: u32,
-        generation: u32,
-        references: u32,
-    ) TransferError!Freed {
-        if (!self.valid(name, generation)) return error.Stale;
-        const held = slabs.state(name);
-        if (held.use == .adopted) return error.Adopted;
-        if (held.use == .shared or held.borrowed > 1) return error.Busy;
-        if (held.script_references != references) return error.Busy;
-        const all = @as(u64, references) + held.borrowed;
-        if (held.references != all) return error.Busy;
-        if (references > 0) self.leases -= 1;
-        const freed = freed_of(held);
-        self.end_use(held);
-        self.supply.held_bytes -= held.bytes;
-        self.supply.note_free();
-        members.put_in_transit(self.number(), held.bytes);
-        held.references = 0;
-        held.script_references = 0;
-        held.borrowed = 0;
-        held.account = self.number();
-        held.set_owner(slabs.Owner.transit);
-        return freed;
+    /// How many receive buffers a block of so many bytes counts for.
+    fn receive_buffers_of(self: *const Pool, bytes: u32) u32 {
+        return @max(1, bytes >> std.math.log2_int(u32, self.buffer_size));
     }
 
-    /// Takes over a block in transit, with one reference, the script's; false when the handle names
-    /// none. It may exceed the budget: then nothing else is had until enough was released.
-    pub fn receive(self: *Pool, name: u32, generation: u32) bool {
-        const found = slabs.find(name) orelse return false;
-        const expected = slabs.tag_of(generation, slabs.Owner.transit);
-        const wanted = slabs.tag_of(generation, self.number());
-        if (found.tag.cmpxchgStrong(expected, wanted, .acquire, .monotonic) != null) return false;
-        if (!members.received(found.account, found.bytes)) {
-            arena_module.of_block(name).note_orphans(-@as(i64, found.bytes));
-        }
-        self.supply.held_bytes += found.bytes;
-        self.hand_to_script(name, found.bytes, self.class_of_received(name, found.bytes));
-        return true;
-    }
-
-    fn class_of_received(self: *Pool, name: u32, bytes: u32) u32 {
-        if (slabs.slab_at(slabs.slab_of(name)).arena != self.arena().number) {
-            self.has_foreign = true;
-            return classes.foreign;
-        }
-        return if (bytes <= classes.bytes_max) classes.of(bytes) else classes.run;
+    /// A block from elsewhere counts as received from now on; a connection answers for it.
+    pub fn note_moved(self: *Pool, bytes: u32) void {
+        self.received_in_use += self.receive_buffers_of(bytes);
+        self.buffers_in_use +%= 1;
     }
 
     /// Makes memory of the application a block with one reference, the script's; null when there

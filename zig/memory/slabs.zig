@@ -45,6 +45,8 @@ pub const Use = enum(u8) {
     receive,
     /// Filled by several receives, which are done.
     parts,
+    /// Received from another loop, which filled it.
+    moved,
     adopted,
     /// Filled by several receives, and the backend goes on with it. It holds no reference.
     shared,
@@ -55,7 +57,7 @@ pub const Use = enum(u8) {
     }
 
     pub fn is_received(self: Use) bool {
-        return self == .receive or self == .parts or self == .shared;
+        return self == .receive or self == .parts or self == .moved or self == .shared;
     }
 };
 

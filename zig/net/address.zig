@@ -84,12 +84,33 @@ pub fn to_script(address: *const SocketAddress) ?layout.Address {
     return result;
 }
 
-/// The family of the kernel's sockets that such addresses are of.
+/// The name of an in-process address; null when it is none.
+pub fn name_of(address: *const layout.Address) ?[]const u8 {
+    if (address.length == 0 or address.length > layout.address_bytes_max) return null;
+    const name = address.bytes[0..address.length];
+    return if (std.mem.indexOfScalar(u8, name, 0) == null) name else null;
+}
+
+/// The address that is an in-process name.
+pub fn of_name(name: []const u8) layout.Address {
+    var result = std.mem.zeroes(layout.Address);
+    result.family = @intFromEnum(layout.AddressFamily.inproc);
+    result.length = @intCast(name.len);
+    @memcpy(result.bytes[0..name.len], name);
+    return result;
+}
+
+pub fn is_inproc(address: *const layout.Address) bool {
+    return address.family == @intFromEnum(layout.AddressFamily.inproc);
+}
+
+/// The family of the kernel's sockets that such addresses are of; AF_UNSPEC where there are none.
 pub fn kernel_family(known: layout.AddressFamily) u32 {
     return switch (known) {
         .ipv4 => AF.INET,
         .ipv6 => AF.INET6,
-        .unix, .inproc, .descriptor => AF.UNIX,
+        .unix, .descriptor => AF.UNIX,
+        .inproc => AF.UNSPEC,
     };
 }
 

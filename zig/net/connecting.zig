@@ -13,6 +13,7 @@ const address_module = @import("address.zig");
 const may_pass = @import("messages.zig").may_pass;
 const socket_options = @import("socket_options.zig");
 const Connection = @import("connection.zig").Connection;
+const Ports = @import("ports.zig").Ports;
 
 const retry_ms = 10;
 
@@ -21,6 +22,7 @@ const connect_timeout = @intFromEnum(layout.Status.connect_timeout);
 pub fn Connecting(comptime Streams: type) type {
     const sockets = Streams.sockets;
     const Backend = Streams.Backend;
+    const Port = Ports(Streams);
     return struct {
         /// Starts to connect. The slot, or a negative status with `failed` naming the system call.
         pub fn connect(
@@ -28,6 +30,8 @@ pub fn Connecting(comptime Streams: type) type {
             options: *const layout.ConnectOptions,
             failed: *layout.Syscall,
         ) i32 {
+            const is_inproc = address_module.is_inproc(&options.address);
+            if (is_inproc) return connect_to_name(streams, options);
             const address = address_module.to_kernel(&options.address) orelse
                 return @intFromEnum(layout.Status.bad_argument);
             if (!streams.accepts_more()) return @intFromEnum(layout.Status.exhausted);
@@ -41,15 +45,39 @@ pub fn Connecting(comptime Streams: type) type {
             const family: layout.AddressFamily = @enumFromInt(options.address.family);
             connection.open(.connecting, descriptor, family, options.stream);
             streams.addresses[slot] = address;
+            begin(streams, slot, options.timeout_ms);
+            return @intCast(slot);
+        }
+
+        fn connect_to_name(streams: *Streams, options: *const layout.ConnectOptions) i32 {
+            const name = address_module.name_of(&options.address) orelse
+                return @intFromEnum(layout.Status.bad_argument);
+            if (!streams.accepts_more()) return @intFromEnum(layout.Status.exhausted);
+            var target: socket_options.Target = .of_pipe(.connection, options.stream.best_effort);
+            var refusal = target.apply(sockets, &options.stream.socket);
+            if (refusal < 0) {
+                streams.loop.channel.note_option(target.refused.?);
+                return refusal;
+            }
+            const pipe = streams.peers.take_pipe(name, &refusal) orelse return refusal;
+            const slot = streams.take_slot();
+            const connection = &streams.connections[slot];
+            connection.open(.connecting, -1, .inproc, options.stream);
+            streams.peers.open(slot, connection.generation, &pipe.near);
+            begin(streams, slot, options.timeout_ms);
+            return @intCast(slot);
+        }
+
+        fn begin(streams: *Streams, slot: u32, timeout_ms: u32) void {
+            const connection = &streams.connections[slot];
             streams.loop.channel.queued[slot] = 0;
             connection.active_ns = std.math.maxInt(u64);
-            if (options.timeout_ms > 0) {
-                const limit_ns = @as(u64, options.timeout_ms) * std.time.ns_per_ms;
+            if (timeout_ms > 0) {
+                const limit_ns = @as(u64, timeout_ms) * std.time.ns_per_ms;
                 connection.active_ns = streams.loop.clock_ns() +| limit_ns;
-                streams.loop.start_user_timer(slot, options.timeout_ms);
+                streams.loop.start_user_timer(slot, timeout_ms);
             }
             streams.advance(slot);
-            return @intCast(slot);
         }
 
         /// A socket that may connect to the address, or a negative status.
@@ -83,12 +111,7 @@ pub fn Connecting(comptime Streams: type) type {
 
         pub fn start(streams: *Streams, slot: u32, connection: *Connection) void {
             if (connection.connecting or connection.is_put_off) return;
-            connection.connecting = streams.loop.backend.connect(
-                slot,
-                connection.generation,
-                connection.descriptor,
-                &streams.addresses[slot],
-            );
+            connection.connecting = Port.connect(streams, slot, connection);
             if (!connection.connecting) streams.attention.push(streams.connections, slot);
         }
 

@@ -186,6 +186,11 @@ pub const Connection = struct {
         return self.options.descriptors != 0;
     }
 
+    /// Its bytes go to another loop of the process, through a pipe.
+    pub fn is_piped(self: *const Connection) bool {
+        return self.family == .inproc;
+    }
+
     pub fn has_operations(self: *const Connection) bool {
         return self.connecting or self.receiving or self.sending;
     }
@@ -204,6 +209,8 @@ pub const Connection = struct {
     pub fn reading_stopped(self: *const Connection, allowance: u32) bool {
         if (self.detach != .none) return true;
         if (self.paused or self.held_back or self.buffers >= allowance) return true;
+        // What is in a pipe may stay there, unless it is the rest of a message.
+        if (self.is_piped() and !self.is_segmented() and self.held.count > 0) return true;
         // Parts of shared buffers, for which nobody answers.
         if (self.held.count >= self.options.receive_credits) return true;
         return self.held.bytes > self.options.high_water_mark;

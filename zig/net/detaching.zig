@@ -32,7 +32,7 @@ pub fn Detaching(comptime Streams: type) type {
             if (connection.state != .open or connection.detach != .none) return false;
             // Descriptors that came and were not told of have no way to go along.
             if (connection.passes()) return false;
-            if (connection.relay != no_relay) return false;
+            if (connection.relay != no_relay or connection.is_piped()) return false;
             // What was made messages of cannot become bytes again.
             if (connection.is_segmented() or connection.frame.is_in_nodes) return false;
             connection.detach = .wanted;
@@ -79,7 +79,7 @@ pub fn Detaching(comptime Streams: type) type {
             }
             Send.start(streams, slot, connection);
             Receive.start_or_stop(streams, slot, connection);
-            Send.shutdown_when_sent(connection);
+            Send.shutdown_when_sent(streams, slot, connection);
             if (connection.has_operations() or connection.queue.bytes > 0) return;
             if (connection.travels and !make_whole(streams, connection)) {
                 return streams.bufferless.push(streams.connections, slot);

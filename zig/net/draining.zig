@@ -34,6 +34,7 @@ pub fn Draining(comptime Listeners: type) type {
 
         /// Accepts what waits, as far as there is room; false when there is nothing left.
         fn accept_waiting(listeners: *Listeners, slot: u32, listener: *Listener) bool {
+            if (listener.is_named()) return accept_pipes(listeners, slot, listener);
             if (sockets.set_flags(listener.descriptor, true) < 0) return false;
             for (0..drained_at_once) |_| {
                 if (listener.drain_left == 0) return false;
@@ -53,6 +54,20 @@ pub fn Draining(comptime Listeners: type) type {
                     continue;
                 }
                 listeners.accepted(slot, listener, descriptor);
+            }
+            listeners.attention.push(listeners.listeners, slot);
+            return true;
+        }
+
+        fn accept_pipes(listeners: *Listeners, slot: u32, listener: *Listener) bool {
+            const port = listeners.first_port + slot;
+            for (0..drained_at_once) |_| {
+                if (listener.drain_left == 0) return false;
+                if (!listeners.streams.accepts_more()) return true;
+                if (listeners.loop.channel.room() < 2) break;
+                const pipe = listeners.streams.peers.take_waiting(port) orelse return false;
+                listener.drain_left -= 1;
+                listeners.accepted_pipe(port, pipe);
             }
             listeners.attention.push(listeners.listeners, slot);
             return true;

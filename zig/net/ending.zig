@@ -6,9 +6,9 @@
 
 const layout = @import("../layout.zig");
 const kernel = @import("../sys/kernel.zig");
-const unsent_counts_end = @import("../sys/sockets.zig").unsent_counts_end;
 const plain = @import("../loop/channel.zig").plain;
 const Connection = @import("connection.zig").Connection;
+const Ports = @import("ports.zig").Ports;
 const Receiving = @import("receiving.zig").Receiving;
 const Relaying = @import("relay.zig").Relaying;
 const no_relay = @import("relays.zig").none;
@@ -17,7 +17,7 @@ const Sending = @import("sending.zig").Sending;
 const aborted = @intFromEnum(layout.Status.aborted);
 
 pub fn Ending(comptime Streams: type) type {
-    const sockets = Streams.sockets;
+    const Port = Ports(Streams);
     const Receive = Receiving(Streams);
     const Send = Sending(Streams);
     return struct {
@@ -119,13 +119,9 @@ pub fn Ending(comptime Streams: type) type {
             streams.loop.start_user_timer(slot, delay_ms);
         }
 
-        /// Bytes that the peer has not acknowledged, ours and the kernel's. The end that follows
-        /// them counts as one with some kernels, but is nothing that a peer could miss.
+        /// Bytes that the peer has not acknowledged, ours and the kernel's.
         fn unsent_bytes(connection: *const Connection) u64 {
-            const counted = unsent_counts_end and connection.family != .unix;
-            const end_length: u32 = @intFromBool(counted and connection.shutdown_done);
-            const in_kernel = sockets.unsent(connection.descriptor) -| end_length;
-            return @as(u64, connection.queue.bytes) + in_kernel;
+            return @as(u64, connection.queue.bytes) + Port.unsent(connection);
         }
 
         pub fn advance_lingering(streams: *Streams, slot: u32, connection: *Connection) void {
@@ -139,7 +135,7 @@ pub fn Ending(comptime Streams: type) type {
                 if (!is_sent or connection.waited_ms > 0) return;
                 return reset_later(streams, slot, connection);
             }
-            Send.shutdown_when_sent(connection);
+            Send.shutdown_when_sent(streams, slot, connection);
             if (connection.peer_ended and connection.shutdown_done) end_now(streams, slot, 0);
         }
 
@@ -147,12 +143,7 @@ pub fn Ending(comptime Streams: type) type {
             Receive.drop_held(streams, connection);
             if (connection.has_operations()) {
                 if (connection.cancelled) return;
-                connection.cancelled = streams.loop.backend.cancel(
-                    slot,
-                    connection.generation,
-                    connection.descriptor,
-                    .all,
-                );
+                connection.cancelled = Port.cancel(streams, slot, connection, .all);
                 if (!connection.cancelled) streams.attention.push(streams.connections, slot);
             } else if (streams.loop.channel.room() == 0) {
                 streams.attention.push(streams.connections, slot);
@@ -163,15 +154,8 @@ pub fn Ending(comptime Streams: type) type {
 
         fn finish(streams: *Streams, slot: u32, connection: *Connection) void {
             const loop = streams.loop;
-            if (connection.descriptor >= 0) {
-                if (!loop.backend.forget(slot, connection.generation, connection.descriptor)) {
-                    return streams.attention.push(streams.connections, slot);
-                }
-                if (connection.reset) {
-                    sockets.reset(connection.descriptor);
-                } else {
-                    sockets.close(connection.descriptor);
-                }
+            if (!Port.close(streams, slot, connection)) {
+                return streams.attention.push(streams.connections, slot);
             }
             Send.drop(streams, connection);
             const outcome = connection.outcome;

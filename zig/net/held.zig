@@ -75,15 +75,17 @@ pub const Held = struct {
     tail: u32,
     count: u32,
     bytes: u32,
+    /// Of whole buffers, where the first one's part begins; that of the others is their start.
+    offset: u32,
 
-    pub const empty: Held = .{ .head = 0, .tail = 0, .count = 0, .bytes = 0 };
+    pub const empty: Held = .{ .head = 0, .tail = 0, .count = 0, .bytes = 0, .offset = 0 };
 
     /// False, and nothing held, when there is no node left.
     pub fn push(self: *Held, pool: *Pool, nodes: *Nodes, part: Part) bool {
         const place = if (nodes.are_used())
             nodes.take(part) orelse return false
         else
-            thread(pool, part);
+            self.thread(pool, part);
         if (self.count == 0) {
             self.head = place;
         } else {
@@ -95,8 +97,9 @@ pub const Held = struct {
         return true;
     }
 
-    fn thread(pool: *Pool, part: Part) u32 {
-        std.debug.assert(part.offset == 0);
+    fn thread(self: *Held, pool: *Pool, part: Part) u32 {
+        std.debug.assert(part.offset == 0 or self.count == 0);
+        if (self.count == 0) self.offset = part.offset;
         pool.state(part.buffer).length = part.length;
         return part.buffer;
     }
@@ -107,7 +110,11 @@ pub const Held = struct {
 
     /// Puts back what `pop` gave, before anything else is held.
     pub fn push_first(self: *Held, pool: *Pool, nodes: *Nodes, part: Part) void {
-        const place = if (nodes.are_used()) nodes.take(part).? else thread(pool, part);
+        const place = if (nodes.are_used()) nodes.take(part).? else thread: {
+            pool.state(part.buffer).length = part.length;
+            self.offset = part.offset;
+            break :thread part.buffer;
+        };
         self.place_first(pool, nodes, place, part.length);
     }
 
@@ -177,7 +184,8 @@ pub const Held = struct {
         const part: Part = if (nodes.are_used())
             nodes.nodes[place].part
         else
-            .{ .buffer = place, .length = pool.state(place).length };
+            .{ .buffer = place, .offset = self.offset, .length = pool.state(place).length };
+        self.offset = 0;
         self.head = next_of(pool, nodes, place).*;
         if (nodes.are_used()) nodes.give_back(place);
         self.count -= 1;

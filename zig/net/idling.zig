@@ -12,11 +12,12 @@ const std = @import("std");
 const layout = @import("../layout.zig");
 const kernel = @import("../sys/kernel.zig");
 const Connection = @import("connection.zig").Connection;
+const Ports = @import("ports.zig").Ports;
 
 const look_interval_ms = 1000;
 
 pub fn Idling(comptime Streams: type) type {
-    const sockets = Streams.sockets;
+    const Port = Ports(Streams);
     return struct {
         /// The connection has opened, or has another limit now.
         pub fn start(streams: *Streams, slot: u32, connection: *Connection) void {
@@ -42,7 +43,7 @@ pub fn Idling(comptime Streams: type) type {
         fn look(streams: *Streams, slot: u32, connection: *Connection) void {
             connection.is_looked_at = !connection.receiving and connection.failure == 0;
             if (!connection.is_looked_at) return;
-            const failure = sockets.failure(connection.descriptor);
+            const failure = Port.failure(streams, slot, connection);
             if (failure >= 0) return;
             const is_reset = failure == kernel.negative(.PIPE);
             connection.fail(if (is_reset) kernel.negative(.CONNRESET) else failure);

@@ -63,6 +63,7 @@ pub fn Inheriting(comptime Listeners: type) type {
         pub fn share(self: *Listeners, slot: u32, generation: u32) i32 {
             const listener = self.find(slot, generation) orelse
                 return @intFromEnum(layout.Status.stale_handle);
+            if (listener.is_named()) return @intFromEnum(layout.Status.unsupported);
             const descriptor = sockets.duplicate(listener.descriptor);
             if (descriptor < 0) return descriptor;
             listener.shared = true;

@@ -16,6 +16,7 @@ const may_pass = @import("messages.zig").may_pass;
 const Draining = @import("draining.zig").Draining;
 const Inheriting = @import("inheriting.zig").Inheriting;
 const socket_options = @import("socket_options.zig");
+const Pipe = @import("inproc/pipe.zig").Pipe;
 const unix_path = @import("unix_path.zig");
 const Link = @import("../memory/list.zig").Link;
 const List = @import("../memory/list.zig").List;
@@ -62,6 +63,11 @@ pub const Listener = struct {
     fn accepts(self: *const Listener) bool {
         return self.state == .open or self.state == .draining;
     }
+
+    /// It listens on an in-process name and not with a socket.
+    pub fn is_named(self: *const Listener) bool {
+        return self.family == .inproc;
+    }
 };
 
 pub fn Listeners(comptime Loop: type, comptime Streams: type) type {
@@ -103,7 +109,7 @@ pub fn Listeners(comptime Loop: type, comptime Streams: type) type {
         pub fn deinit(self: *Self) void {
             while (self.unpark()) |parked| sockets.reset(parked.descriptor);
             for (self.listeners) |*listener| {
-                if (listener.state == .free) continue;
+                if (listener.state == .free or listener.is_named()) continue;
                 listener.path.remove();
                 sockets.close(listener.descriptor);
             }
@@ -136,6 +142,7 @@ pub fn Listeners(comptime Loop: type, comptime Streams: type) type {
             if (options.address.family == @intFromEnum(layout.AddressFamily.descriptor)) {
                 return Inherit.listen(self, options, failed);
             }
+            if (address_module.is_inproc(&options.address)) return self.listen_on_name(options);
             const address = address_module.to_kernel(&options.address) orelse
                 return @intFromEnum(layout.Status.bad_argument);
             const slot = self.free_slot() orelse return @intFromEnum(layout.Status.exhausted);
@@ -158,6 +165,25 @@ pub fn Listeners(comptime Loop: type, comptime Streams: type) type {
                 return rc;
             }
             self.occupy(slot, descriptor, @enumFromInt(options.address.family), &options.stream);
+            return @intCast(slot);
+        }
+
+        fn listen_on_name(self: *Self, options: *const layout.ListenOptions) i32 {
+            const name = address_module.name_of(&options.address) orelse
+                return @intFromEnum(layout.Status.bad_argument);
+            const slot = self.free_slot() orelse return @intFromEnum(layout.Status.exhausted);
+            const port = self.first_port + slot;
+            const generation = self.listeners[slot].generation;
+            var target: socket_options.Target = .of_pipe(.listener, options.stream.best_effort);
+            var rc = target.apply(sockets, &options.stream.socket);
+            if (rc < 0) {
+                self.loop.channel.note_option(target.refused.?);
+                return rc;
+            }
+            rc = self.streams.peers.listen(port, generation, name, options.backlog);
+            if (rc < 0) return rc;
+            self.listeners[slot].path = .{};
+            self.occupy(slot, -1, .inproc, &options.stream);
             return @intCast(slot);
         }
 
@@ -259,7 +285,9 @@ pub fn Listeners(comptime Loop: type, comptime Streams: type) type {
         pub fn close(self: *Self, slot: u32, generation: u32) bool {
             const listener = self.find(slot, generation) orelse return false;
             listener.state = .closing;
-            if (!listener.shared) {
+            if (listener.is_named()) {
+                self.streams.peers.stop_listening(self.first_port + slot);
+            } else if (!listener.shared) {
                 listener.path.remove();
                 sockets.stop_listening(listener.descriptor);
             }
@@ -301,6 +329,13 @@ pub fn Listeners(comptime Loop: type, comptime Streams: type) type {
                 sockets.reset(descriptor);
                 self.report(slot, listener, @intFromEnum(layout.Status.exhausted));
             }
+            if (!self.streams.accepts_more()) self.attention.push(self.listeners, slot);
+        }
+
+        /// What has connected to a name, for which there is a slot.
+        pub fn accepted_pipe(self: *Self, port: u32, pipe: *Pipe) void {
+            const slot = port - self.first_port;
+            self.streams.open_piped(pipe, slot, self.listeners[slot].stream);
             if (!self.streams.accepts_more()) self.attention.push(self.listeners, slot);
         }
 
@@ -420,62 +455,97 @@ pub fn Listeners(comptime Loop: type, comptime Streams: type) type {
         }
 
         fn advance_open(self: *Self, slot: u32, listener: *Listener) void {
-            const port = self.first_port + slot;
-            const generation = listener.generation;
             if (listener.accepting) {
                 if (listener.cancelled or self.streams.accepts_more()) return;
-                listener.cancelled =
-                    self.loop.backend.cancel(port, generation, listener.descriptor, .all);
+                listener.cancelled = self.cancel(slot, listener);
             } else {
                 if (listener.retrying or !self.streams.accepts_more()) return;
-                listener.accepting = self.start(port, listener);
+                listener.accepting = self.accept(slot, listener);
             }
             if (!listener.accepting) self.attention.push(self.listeners, slot);
-        }
-
-        fn start(self: *Self, port: u32, listener: *Listener) bool {
-            const backend = &self.loop.backend;
-            if (listener.must_poll) {
-                listener.must_poll = false;
-                const readable: contract.Interest = .{ .readable = true };
-                const generation = listener.generation;
-                return backend.poll(port, generation, listener.descriptor, readable, false);
-            }
-            const many = self.streams.free_slots() > accept_many_above;
-            return backend.accept(port, listener.generation, listener.descriptor, many);
         }
 
         /// Asks once for the end of what waits for connections.
         pub fn stop_accepting(self: *Self, slot: u32, listener: *Listener) void {
             if (listener.cancelled) return;
-            listener.cancelled = self.loop.backend.cancel(
-                self.first_port + slot,
-                listener.generation,
-                listener.descriptor,
-                .all,
-            );
+            listener.cancelled = self.cancel(slot, listener);
             if (!listener.cancelled) self.attention.push(self.listeners, slot);
         }
 
         fn advance_closing(self: *Self, slot: u32, listener: *Listener) void {
             if (listener.accepting) return self.stop_accepting(slot, listener);
             if (self.loop.channel.room() == 0) return self.attention.push(self.listeners, slot);
-            const port = self.first_port + slot;
-            const backend = &self.loop.backend;
-            const generation = listener.generation;
-            const is_forgotten = if (listener.shared)
-                backend.leave(port, generation, listener.descriptor)
-            else
-                backend.forget(port, generation, listener.descriptor);
-            if (!is_forgotten) {
+            if (!self.close_descriptor(slot, listener)) {
                 return self.attention.push(self.listeners, slot);
             }
-            sockets.close(listener.descriptor);
             self.loop.channel.emit(plain(.listener_closed, slot, listener.generation, 0));
             listener.state = .free;
             listener.generation +%= 1;
             listener.freed_turn = self.loop.counters.turns;
             self.open_count -= 1;
+        }
+
+        fn accept(self: *Self, slot: u32, listener: *Listener) bool {
+            const port = self.first_port + slot;
+            if (listener.is_named()) {
+                self.streams.peers.accept(port);
+                return true;
+            }
+            const backend = &self.loop.backend;
+            const generation = listener.generation;
+            if (listener.must_poll) {
+                listener.must_poll = false;
+                const readable: contract.Interest = .{ .readable = true };
+                return backend.poll(port, generation, listener.descriptor, readable, false);
+            }
+            const many = self.streams.free_slots() > accept_many_above;
+            return backend.accept(port, generation, listener.descriptor, many);
+        }
+
+        fn cancel(self: *Self, slot: u32, listener: *const Listener) bool {
+            const port = self.first_port + slot;
+            if (listener.is_named()) {
+                self.streams.peers.cancel(port, .all);
+                return true;
+            }
+            const backend = &self.loop.backend;
+            return backend.cancel(port, listener.generation, listener.descriptor, .all);
+        }
+
+        fn close_descriptor(self: *Self, slot: u32, listener: *const Listener) bool {
+            if (listener.is_named()) return true;
+            const backend = &self.loop.backend;
+            const port = self.first_port + slot;
+            const descriptor = listener.descriptor;
+            const generation = listener.generation;
+            const is_forgotten = if (listener.shared)
+                backend.leave(port, generation, descriptor)
+            else
+                backend.forget(port, generation, descriptor);
+            if (is_forgotten) sockets.close(descriptor);
+            return is_forgotten;
+        }
+
+        /// Where it listens, written for the script; a negated errno, or 0.
+        pub fn write_address(
+            self: *Self,
+            slot: u32,
+            listener: *const Listener,
+            failed: *layout.Syscall,
+        ) i32 {
+            const header = self.loop.channel.header;
+            if (listener.is_named()) {
+                const name = self.streams.peers.listener_name(self.first_port + slot);
+                header.address = address_module.of_name(name);
+                return 0;
+            }
+            failed.* = .getsockname;
+            var address: sockets.SocketAddress = undefined;
+            const rc = sockets.local_address(listener.descriptor, &address);
+            if (rc < 0) return rc;
+            header.address = address_module.to_script(&address) orelse
+                return @intFromEnum(layout.Status.bad_argument);
+            return 0;
         }
 
         pub fn close_all(self: *Self) void {

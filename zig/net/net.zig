@@ -1,16 +1,16 @@
-//! TCP on a loop: what concerns connections and listeners, handed on to them.
+//! Connections on a loop: what concerns connections and listeners, handed on to them.
 
 const std = @import("std");
 const layout = @import("../layout.zig");
 const contract = @import("../backend/contract.zig");
-const RawSubmission = @import("../loop/channel.zig").RawSubmission;
 const kernel = @import("../sys/kernel.zig");
-const address_module = @import("address.zig");
+const RawSubmission = @import("../loop/channel.zig").RawSubmission;
 const attempts_module = @import("attempts.zig");
 const Attempts = attempts_module.Attempts;
 const socket_control = @import("socket_control.zig");
 const Listeners = @import("listeners.zig").Listeners;
 const LoopDoorbells = @import("../loop/loop_doorbells.zig").LoopDoorbells;
+const Ports = @import("ports.zig").Ports;
 const Resolving = @import("resolving.zig").Resolving;
 const lookup_timers = @import("resolving.zig").timers;
 const Streams = @import("streams.zig").Streams;
@@ -20,6 +20,7 @@ pub fn Net(comptime Loop: type) type {
     return struct {
         const Self = @This();
         pub const sockets = Loop.Backend.sockets;
+        const Port = Ports(Streams(Loop));
 
         loop: *Loop,
         streams: Streams(Loop),
@@ -44,6 +45,7 @@ pub fn Net(comptime Loop: type) type {
                 .limit = options.connections,
                 .spare = options.spare,
                 .sends = options.sends,
+                .ports = options.connections + options.spare + options.listeners,
             });
             errdefer self.streams.deinit();
             self.listeners = try .init(loop, &self.streams, options.listeners);
@@ -58,6 +60,7 @@ pub fn Net(comptime Loop: type) type {
             });
             self.streams.attempts = &self.attempts;
             self.streams.first_relay_timer = counts.timers;
+            self.streams.peers.doorbells = options.doorbells;
             self.publish();
         }
 
@@ -186,8 +189,33 @@ pub fn Net(comptime Loop: type) type {
             return handle;
         }
 
+        /// Whether loops of this process have told of something.
+        pub inline fn has_arrivals(self: *const Self) bool {
+            return self.streams.peers.has_arrivals();
+        }
+
+        /// Completes what they have brought about.
+        pub fn take_arrivals(self: *Self) void {
+            self.streams.peers.complete(self);
+        }
+
+        /// From now on what they tell wakes the loop; false when there is something already.
+        pub fn arm(self: *Self) bool {
+            return self.streams.peers.arm();
+        }
+
+        pub fn disarm(self: *Self) void {
+            self.streams.peers.disarm();
+        }
+
+        /// Whether anything of it is the kernel's business.
+        pub fn needs_kernel(self: *const Self) bool {
+            return self.open_count() > self.streams.peers.open_count;
+        }
+
         pub fn publish(self: *Self) void {
             const header = self.loop.channel.header;
+            header.counters.system_calls += @floatFromInt(self.streams.peers.wakes);
             header.free_sends = self.streams.nodes.free_count;
             header.open_connections = self.streams.slots.open_count;
             header.open_listeners = self.listeners.open_count;
@@ -201,7 +229,7 @@ pub fn Net(comptime Loop: type) type {
         ) i32 {
             const stale = @intFromEnum(layout.Status.stale_handle);
             const listener = self.listeners.find(slot, generation) orelse return stale;
-            return self.write_address(listener.descriptor, false, failed);
+            return self.listeners.write_address(slot, listener, failed);
         }
 
         pub fn connection_address(
@@ -213,7 +241,7 @@ pub fn Net(comptime Loop: type) type {
         ) i32 {
             const stale = @intFromEnum(layout.Status.stale_handle);
             const connection = self.streams.find(slot, generation) orelse return stale;
-            return self.write_address(connection.descriptor, remote, failed);
+            return Port.write_address(&self.streams, slot, connection, remote, failed);
         }
 
         /// Changes options of an open connection or listener. 0, or a negative status.
@@ -233,25 +261,6 @@ pub fn Net(comptime Loop: type) type {
                 return stale;
             if (connection.family != .unix) return @intFromEnum(layout.Status.unsupported);
             return sockets.peer_credentials(connection.descriptor, credentials);
-        }
-
-        fn write_address(
-            self: *Self,
-            descriptor: i32,
-            remote: bool,
-            failed: *layout.Syscall,
-        ) i32 {
-            var address: sockets.SocketAddress = undefined;
-            if (descriptor < 0) return kernel.negative(.NOTCONN);
-            failed.* = if (remote) .getpeername else .getsockname;
-            const rc = if (remote)
-                sockets.remote_address(descriptor, &address)
-            else
-                sockets.local_address(descriptor, &address);
-            if (rc < 0) return rc;
-            self.loop.channel.header.address = address_module.to_script(&address) orelse
-                return @intFromEnum(layout.Status.bad_argument);
-            return 0;
         }
     };
 }

@@ -15,11 +15,13 @@ const Lending = @import("lending.zig").Lending;
 const Part = @import("held.zig").Part;
 const Relaying = @import("relay.zig").Relaying;
 const no_relay = @import("relays.zig").none;
+const Ports = @import("ports.zig").Ports;
 
 /// No place to hold back what arrived.
 const no_buffers = kernel.negative(.NOBUFS);
 
 pub fn Receiving(comptime Streams: type) type {
+    const Port = Ports(Streams);
     const sockets = Streams.sockets;
     const Frames = Framing(Streams);
     const Lend = Lending(Streams);
@@ -73,7 +75,8 @@ pub fn Receiving(comptime Streams: type) type {
         /// because it had sent something before: then the receive reads an end where there is none.
         fn hides_reset(connection: *const Connection) bool {
             if (connection.queue.bytes == 0 or connection.shutdown_done) return false;
-            return connection.family != .unix and sockets.is_dead(connection.descriptor);
+            if (connection.family == .unix or connection.is_piped()) return false;
+            return sockets.is_dead(connection.descriptor);
         }
 
         /// Shows bytes to the script, or gives them to the relay, or holds them back, or drops them
@@ -184,23 +187,13 @@ pub fn Receiving(comptime Streams: type) type {
             }
             if (stopped or connection.peer_ended or connection.failure != 0) return;
             if (connection.starved.linked) return;
-            const backend = &streams.loop.backend;
-            const generation = connection.generation;
-            const descriptor = connection.descriptor;
-            connection.receiving = if (connection.passes())
-                backend.receive_message(slot, generation, descriptor)
-            else
-                backend.receive(slot, generation, descriptor, streams.may_burst(connection));
+            connection.receiving = Port.receive(streams, slot, connection);
             if (!connection.receiving) streams.attention.push(streams.connections, slot);
         }
 
         fn cancel(streams: *Streams, slot: u32, connection: *Connection) void {
-            connection.receive_cancelled = streams.loop.backend.cancel(
-                slot,
-                connection.generation,
-                connection.descriptor,
-                if (connection.passes()) .receive_message else .receive,
-            );
+            const what: contract.Cancel = if (connection.passes()) .receive_message else .receive;
+            connection.receive_cancelled = Port.cancel(streams, slot, connection, what);
             if (!connection.receive_cancelled) {
                 streams.attention.push(streams.connections, slot);
             }

@@ -126,6 +126,34 @@ pub const SendQueue = struct {
     }
 
     /// The first parts, as far as `out` holds them, and with descriptors before the first one only.
+    /// The first part; null when the queue is empty.
+    pub fn first(self: *const SendQueue, nodes: *const Nodes) ?Part {
+        if (self.head == none) return null;
+        const node = nodes.nodes[self.head];
+        return .{ .buffer = node.buffer, .offset = node.offset, .length = node.length };
+    }
+
+    /// How many parts from the first on have at most `each_max` bytes, and as many bytes as fit
+    /// into `bytes_max`.
+    pub fn run(
+        self: *const SendQueue,
+        nodes: *const Nodes,
+        each_max: u32,
+        bytes_max: u32,
+    ) struct { count: u32, bytes: u32 } {
+        var count: u32 = 0;
+        var bytes: u32 = 0;
+        var index = self.head;
+        while (index != none) : (count += 1) {
+            const node = &nodes.nodes[index];
+            if (node.length > each_max or node.length > bytes_max - bytes) break;
+            bytes += node.length;
+            index = node.next;
+        }
+        return .{ .count = count, .bytes = bytes };
+    }
+
+    /// The first parts, as far as `out` holds them.
     pub fn segments(
         self: *const SendQueue,
         nodes: *const Nodes,

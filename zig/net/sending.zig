@@ -11,9 +11,12 @@ const Connection = @import("connection.zig").Connection;
 const Relaying = @import("relay.zig").Relaying;
 const no_relay = @import("relays.zig").none;
 const nothing_passed = @import("passing.zig").none;
+const Moving = @import("inproc/moving.zig").Moving;
+const Ports = @import("ports.zig").Ports;
 
 pub fn Sending(comptime Streams: type) type {
-    const sockets = Streams.sockets;
+    const Move = Moving(Streams);
+    const Port = Ports(Streams);
     return struct {
         const Relay = Relaying(Streams);
 
@@ -106,6 +109,7 @@ pub fn Sending(comptime Streams: type) type {
         pub fn start(streams: *Streams, slot: u32, connection: *Connection) void {
             if (connection.sending or connection.queue.bytes == 0) return;
             if (connection.failure != 0) return;
+            if (connection.is_piped()) return move(streams, slot, connection);
             const segments = connection.queue.segments(
                 &streams.nodes,
                 streams.loop.pool,
@@ -125,6 +129,17 @@ pub fn Sending(comptime Streams: type) type {
             else
                 backend.send(slot, generation, descriptor, segments);
             if (!connection.sending) streams.attention.push(streams.connections, slot);
+        }
+
+        fn move(streams: *Streams, slot: u32, connection: *Connection) void {
+            const outcome = Move.move(streams, slot, connection);
+            if (outcome.moved > 0) note_sent(streams, slot, connection, outcome.moved);
+            switch (outcome.stop) {
+                .done => {},
+                .full => connection.sending = true,
+                .bufferless => streams.bufferless.push(streams.connections, slot),
+                .refused => complete(streams, slot, connection, kernel.negative(.PIPE)),
+            }
         }
 
         /// The connection's send completed with bytes sent, 0 for "try again", or a negated errno.
@@ -156,13 +171,17 @@ pub fn Sending(comptime Streams: type) type {
         }
 
         fn sent(streams: *Streams, slot: u32, connection: *Connection, length: u32) void {
-            const loop = streams.loop;
-            loop.counters.sent_bytes += length;
-            connection.active_ns = loop.now_ns;
             var rest = length;
             while (connection.queue.take_sent(&streams.nodes, &rest)) |buffer| {
                 streams.release(buffer);
             }
+            note_sent(streams, slot, connection, length);
+        }
+
+        fn note_sent(streams: *Streams, slot: u32, connection: *Connection, length: u32) void {
+            const loop = streams.loop;
+            loop.counters.sent_bytes += length;
+            connection.active_ns = loop.now_ns;
             mirror(streams, slot);
             if (connection.relay != no_relay) Relay.sent(streams, slot, connection);
             if (connection.state == .lingering) {
@@ -179,11 +198,11 @@ pub fn Sending(comptime Streams: type) type {
         }
 
         /// Ends our direction once everything queued is sent.
-        pub fn shutdown_when_sent(connection: *Connection) void {
+        pub fn shutdown_when_sent(streams: *Streams, slot: u32, connection: *Connection) void {
             if (!connection.shutdown_wanted or connection.shutdown_done) return;
             if (connection.queue.bytes > 0 or connection.sending) return;
             connection.shutdown_done = true;
-            const rc = sockets.shutdown_send(connection.descriptor);
+            const rc = Port.shutdown(streams, slot, connection);
             // ENOTCONN: the peer reset; the receive reports it with the true reason.
             if (rc < 0 and rc != kernel.negative(.NOTCONN)) connection.failure = rc;
         }

@@ -72,7 +72,8 @@ fn find(
     }
     if (control.kind != @intFromEnum(layout.SocketKind.connection)) return bad_argument;
     const connection = net.streams.find(control.slot, control.generation) orelse return stale;
-    if (connection.descriptor < 0) return kernel.negative(.NOTCONN);
+    const has_socket = connection.descriptor >= 0 or connection.is_piped();
+    if (!has_socket) return kernel.negative(.NOTCONN);
     target.* = .{
         .descriptor = connection.descriptor,
         .use = .connection,

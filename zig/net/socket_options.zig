@@ -200,7 +200,7 @@ const Place = struct { level: i32, name: u32 };
 
 fn place(option: SocketOption, use: Use, family: u32) ?Place {
     const found = row(option);
-    if (found.uses & @intFromEnum(use) == 0) return null;
+    if (family == AF.UNSPEC or found.uses & @intFromEnum(use) == 0) return null;
     const is_ip = family == AF.INET or family == AF.INET6;
     const level: i32, const name: ?u32 = switch (found.level) {
         .socket => .{ option_of.socket_level, found.name },
@@ -242,6 +242,16 @@ pub const Target = struct {
     best_effort: bool = false,
     /// The option that was refused last.
     refused: ?SocketOption = null,
+
+    /// A pipe to another loop of the process has no options of sockets.
+    pub fn of_pipe(use: Use, best_effort: u32) Target {
+        return .{
+            .descriptor = -1,
+            .use = use,
+            .family = AF.UNSPEC,
+            .best_effort = best_effort != 0,
+        };
+    }
 
     /// What it was given is set, except where best effort was asked for; `unsupported` where such a
     /// socket has no such option, or a negated errno when the kernel refuses.

@@ -25,6 +25,9 @@ const Idling = @import("idling.zig").Idling;
 const Loans = @import("lending.zig").Loans;
 const Nodes = @import("send_queue.zig").Nodes;
 const Passing = @import("passing.zig").Passing;
+const Peers = @import("inproc/peers.zig").Peers;
+const Pipe = @import("inproc/pipe.zig").Pipe;
+const Ports = @import("ports.zig").Ports;
 const Receiving = @import("receiving.zig").Receiving;
 const Resegmenting = @import("resegmenting.zig").Resegmenting;
 const Relaying = @import("relay.zig").Relaying;
@@ -54,6 +57,7 @@ pub fn Streams(comptime LoopType: type) type {
         const Detach = Detaching(Self);
         const End = Ending(Self);
         pub const Idle = Idling(Self);
+        const Port = Ports(Self);
         const Receive = Receiving(Self);
         const Relay = Relaying(Self);
         const Send = Sending(Self);
@@ -76,6 +80,8 @@ pub fn Streams(comptime LoopType: type) type {
         relays: relays_module.Relays,
         /// Timers of relays follow those of ports.
         first_relay_timer: u32,
+        /// What is in-process of it.
+        peers: Peers(Loop),
         /// By slot, the peer of a connect under way: the kernel reads it when it takes the
         /// operation.
         addresses: []sockets.SocketAddress,
@@ -99,6 +105,8 @@ pub fn Streams(comptime LoopType: type) type {
             spare: u32,
             /// Parts of buffers that may wait in all send queues.
             sends: u32,
+            /// Of connections and listeners.
+            ports: u32,
         };
 
         pub fn init(loop: *Loop, options: Options) error{OutOfMemory}!Self {
@@ -131,6 +139,7 @@ pub fn Streams(comptime LoopType: type) type {
                 .slots = slots,
                 .relays = relays,
                 .first_relay_timer = 0,
+                .peers = .init(loop, options.ports),
                 .addresses = addresses,
                 .attempts = undefined,
                 .attention = .{},
@@ -145,11 +154,11 @@ pub fn Streams(comptime LoopType: type) type {
         }
 
         pub fn deinit(self: *Self) void {
-            for (self.connections[0..self.slots.fresh]) |*connection| {
-                const is_open = connection.state != .free and connection.descriptor >= 0;
-                if (is_open) sockets.reset(connection.descriptor);
+            for (self.connections[0..self.slots.fresh], 0..) |*connection, slot| {
+                if (connection.state != .free) Port.drop(self, @intCast(slot), connection);
             }
             self.passing.deinit();
+            self.peers.deinit();
             self.loans.deinit();
             self.segmented_nodes.deinit();
             self.held_nodes.deinit();
@@ -195,11 +204,29 @@ pub fn Streams(comptime LoopType: type) type {
             options: layout.StreamOptions,
         ) void {
             const slot = self.take_slot();
+            self.connections[slot].open(.open, descriptor, family, options);
+            self.begin(slot, listener);
+        }
+
+        /// The same for a pipe, whose far side is the connection's.
+        pub fn open_piped(
+            self: *Self,
+            pipe: *Pipe,
+            listener: u32,
+            options: layout.StreamOptions,
+        ) void {
+            const slot = self.take_slot();
             const connection = &self.connections[slot];
-            connection.open(.open, descriptor, family, options);
+            connection.open(.open, -1, .inproc, options);
+            self.peers.open(slot, connection.generation, &pipe.far);
+            self.begin(slot, listener);
+        }
+
+        fn begin(self: *Self, slot: u32, listener: u32) void {
             self.loop.counters.accepted += 1;
             self.loop.channel.queued[slot] = 0;
-            if (options.idle_timeout_ms > 0) Idle.start(self, slot, connection);
+            const connection = &self.connections[slot];
+            if (connection.options.idle_timeout_ms > 0) Idle.start(self, slot, connection);
             const generation = connection.generation;
             self.loop.channel.emit(plain(.open, slot, generation, @intCast(listener)));
             self.advance(slot);
@@ -316,7 +343,7 @@ pub fn Streams(comptime LoopType: type) type {
 
         /// Whether something could be done for a connection right now.
         pub fn waiting(self: *const Self) bool {
-            if (self.attention.length > 0) return true;
+            if (self.attention.length > 0 or self.peers.waiting()) return true;
             if (self.bufferless_due + self.squeezed_due > 0) return true;
             return self.starved.length > 0 and self.loop.backend.buffers() > 0;
         }
@@ -380,7 +407,7 @@ pub fn Streams(comptime LoopType: type) type {
             }
             Send.start(self, slot, connection);
             Receive.start_or_stop(self, slot, connection);
-            Send.shutdown_when_sent(connection);
+            Send.shutdown_when_sent(self, slot, connection);
             Send.report_drain(self, slot, connection);
             if (connection.relay == relays_module.none) {
                 Receive.report_end(self, slot, connection);
@@ -402,6 +429,13 @@ pub fn Streams(comptime LoopType: type) type {
         pub fn allowance(self: *const Self, connection: *const Connection) u32 {
             const share = self.loop.pool.receive_free() / 8;
             return @max(1, @min(connection.options.receive_credits, share));
+        }
+
+        /// Whether a connection that receives takes one buffer more.
+        pub fn takes_more(self: *const Self, slot: u32) bool {
+            const connection = &self.connections[slot];
+            if (connection.state != .open) return true;
+            return !connection.reading_stopped(self.allowance(connection));
         }
 
         /// Whether a connection may be given several buffers before it is looked at again.

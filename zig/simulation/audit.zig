@@ -73,7 +73,7 @@ fn walk(owner: u32, number: u32, found: *Found) void {
         found.references += state.references;
         found.leased += @intFromBool(state.script_references > 0);
         switch (state.use) {
-            .receive, .parts, .shared => found.received += 1,
+            .receive, .parts, .moved, .shared => found.received += 1,
             .script => found.script_bytes += state.bytes,
             .none, .adopted => {},
         }
