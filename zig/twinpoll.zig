@@ -58,6 +58,7 @@ test {
     _ = @import("net/held.zig");
     _ = @import("net/send_queue.zig");
     _ = @import("simulation/close_test.zig");
+    _ = @import("sys/datagrams.zig");
     _ = @import("sys/error_numbers.zig");
     _ = @import("sys/fork.zig");
     _ = @import("sys/host.zig");

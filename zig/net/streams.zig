@@ -287,7 +287,7 @@ pub fn Streams(comptime Loop: type) type {
                 .receive => Receive.complete(self, slot, connection, completion),
                 .send => Send.complete(self, slot, connection, completion.result),
                 .connect => self.complete_connect(slot, connection, completion.result),
-                .accept, .receive_message, .poll, .message, .released => unreachable,
+                .accept, .receive_message, .send_messages, .poll, .message, .released => unreachable,
             }
         }
 

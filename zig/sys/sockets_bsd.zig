@@ -12,7 +12,6 @@ pub const calls = c;
 const flags_at_birth = builtin.os.tag != .macos;
 
 pub const send_flags: u32 = c.MSG.DONTWAIT | if (flags_at_birth) c.MSG.NOSIGNAL else 0;
-pub const receive_message_flags: u32 = c.MSG.DONTWAIT;
 
 pub const option_ipv6_level: i32 = c.IPPROTO.IPV6;
 /// IPV6_V6ONLY and TCP_NODELAY, the same on both.
@@ -101,12 +100,3 @@ pub fn unsent(descriptor: i32) i32 {
 
 /// It is not in the buffer whose bytes are counted.
 pub const unsent_counts_end = false;
-
-/// The flags of a received message as Linux numbers them.
-pub fn message_flags(flags: u32) u32 {
-    const linux = std.os.linux;
-    var same: u32 = 0;
-    if (flags & c.MSG.TRUNC != 0) same |= linux.MSG.TRUNC;
-    if (flags & c.MSG.CTRUNC != 0) same |= linux.MSG.CTRUNC;
-    return same;
-}

@@ -8,8 +8,6 @@ pub const calls = linux;
 
 /// No SIGPIPE, and no wait.
 pub const send_flags: u32 = linux.MSG.NOSIGNAL | linux.MSG.DONTWAIT;
-/// The length of a message is told even where the message is cut short.
-pub const receive_message_flags: u32 = linux.MSG.DONTWAIT | linux.MSG.TRUNC;
 
 pub const option_ipv6_level: i32 = linux.SOL.IPV6;
 pub const option_ipv6_only: u32 = linux.IPV6.V6ONLY;
@@ -43,8 +41,3 @@ pub fn unsent(descriptor: i32) i32 {
 
 /// It has a place in the sequence of bytes, and that is what is counted.
 pub const unsent_counts_end = true;
-
-/// The flags of a received message are Linux's already.
-pub fn message_flags(flags: u32) u32 {
-    return flags;
-}
