@@ -52,7 +52,9 @@ export type { LeaseMessage } from "./src/lease_message.ts";
 export { type Doorbell, type DoorbellHandler, type DoorbellMessage, ring } from "./src/doorbell.ts";
 export { Ready, type Watch, type WatchHandler, type WatchOptions } from "./src/watch.ts";
 export type { Timer, TimerOptions } from "./src/timer.ts";
-export type { Endpoint, SocketAddress } from "./src/endpoint.ts";
+export type { Endpoint, IpEndpoint, PathEndpoint } from "./src/endpoint.ts";
+export type { SocketAddress, Transport } from "./src/socket_address.ts";
+export type { ListenerSocketOptions, StreamSocketOptions } from "./src/socket_options.ts";
 export {
   IoError,
   type IoErrorCode,

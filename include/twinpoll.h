@@ -16,7 +16,7 @@ extern "C" {
 #define TP_ASSERT_SIZE(type, bytes) struct tp_size_is_checked_from_c11_on
 #endif
 
-#define TP_LAYOUT_HASH UINT32_C(0xc53624dc)
+#define TP_LAYOUT_HASH UINT32_C(0x05353f99)
 #define TP_ABI_VERSION UINT32_C(1)
 #define TP_READY_READABLE UINT32_C(1)
 #define TP_READY_WRITABLE UINT32_C(2)
@@ -27,8 +27,11 @@ extern "C" {
 #define TP_SEND_FLAG_MOVE UINT32_C(1)
 #define TP_SEND_FLAG_ANSWER UINT32_C(2)
 #define TP_HEADER_BYTES UINT32_C(512)
+#define TP_ADDRESS_BYTES_MAX UINT32_C(108)
 #define TP_BUFFER_UNIT UINT32_C(512)
 #define TP_BUFFER_SLAB_SHIFT UINT32_C(21)
+#define TP_SOCKET_OPTION_COUNT UINT32_C(23)
+#define TP_OPTION_UNSET UINT32_C(4294967295)
 #define TP_TURN_FLAG_SPIN UINT32_C(1)
 #define TP_WAIT_FOREVER UINT32_C(4294967295)
 #define TP_NO_SLOT UINT32_C(4294967295)
@@ -154,6 +157,13 @@ enum tp_event {
     TP_EVENT_RUNG = 11,
 };
 
+enum tp_address_family {
+    TP_ADDRESS_FAMILY_UNIX = 1,
+    TP_ADDRESS_FAMILY_INPROC = 2,
+    TP_ADDRESS_FAMILY_IPV4 = 4,
+    TP_ADDRESS_FAMILY_IPV6 = 6,
+};
+
 enum tp_pages {
     TP_PAGES_SMALL = 0,
     TP_PAGES_HUGE_2M = 1,
@@ -178,6 +188,32 @@ enum tp_ring_feature {
     TP_RING_FEATURE_NAPI = 128,
     TP_RING_FEATURE_CLONE_BUFFERS = 256,
     TP_RING_FEATURE_SEND_MESSAGE = 512,
+};
+
+enum tp_socket_option {
+    TP_SOCKET_OPTION_NO_DELAY = 0,
+    TP_SOCKET_OPTION_CORK = 1,
+    TP_SOCKET_OPTION_QUICK_ACK = 2,
+    TP_SOCKET_OPTION_FAST_OPEN = 3,
+    TP_SOCKET_OPTION_KEEP_ALIVE = 4,
+    TP_SOCKET_OPTION_KEEP_ALIVE_IDLE_S = 5,
+    TP_SOCKET_OPTION_KEEP_ALIVE_INTERVAL_S = 6,
+    TP_SOCKET_OPTION_KEEP_ALIVE_COUNT = 7,
+    TP_SOCKET_OPTION_USER_TIMEOUT_MS = 8,
+    TP_SOCKET_OPTION_SEND_BUFFER = 9,
+    TP_SOCKET_OPTION_RECEIVE_BUFFER = 10,
+    TP_SOCKET_OPTION_BUSY_POLL_US = 11,
+    TP_SOCKET_OPTION_TYPE_OF_SERVICE = 12,
+    TP_SOCKET_OPTION_MARK = 13,
+    TP_SOCKET_OPTION_PRIORITY = 14,
+    TP_SOCKET_OPTION_REUSE_ADDRESS = 15,
+    TP_SOCKET_OPTION_REUSE_PORT = 16,
+    TP_SOCKET_OPTION_IPV6_ONLY = 17,
+    TP_SOCKET_OPTION_TTL = 18,
+    TP_SOCKET_OPTION_BROADCAST = 19,
+    TP_SOCKET_OPTION_MULTICAST_TTL = 20,
+    TP_SOCKET_OPTION_MULTICAST_LOOP = 21,
+    TP_SOCKET_OPTION_MULTICAST_INTERFACE = 22,
 };
 
 struct tp_handle_entry {
@@ -264,9 +300,10 @@ struct tp_address {
     uint32_t family;
     uint32_t port;
     uint32_t scope;
-    uint8_t bytes[16];
+    uint32_t length;
+    uint8_t bytes[108];
 };
-TP_ASSERT_SIZE(struct tp_address, 28);
+TP_ASSERT_SIZE(struct tp_address, 124);
 
 struct tp_header {
     double now_us;
@@ -283,7 +320,7 @@ struct tp_header {
     uint32_t open_listeners;
     uint32_t open_watches;
 };
-TP_ASSERT_SIZE(struct tp_header, 192);
+TP_ASSERT_SIZE(struct tp_header, 288);
 
 struct tp_loop_options {
     uint32_t size;
@@ -377,24 +414,28 @@ struct tp_adopt_options {
 };
 TP_ASSERT_SIZE(struct tp_adopt_options, 16);
 
+struct tp_socket_options {
+    uint32_t values[23];
+};
+TP_ASSERT_SIZE(struct tp_socket_options, 92);
+
 struct tp_stream_options {
-    uint32_t no_delay;
     uint32_t high_water_mark;
     uint32_t linger_timeout_ms;
     uint32_t allow_half_open;
     uint32_t receive_credits;
+    uint32_t idle_timeout_ms;
+    struct tp_socket_options socket;
 };
-TP_ASSERT_SIZE(struct tp_stream_options, 20);
+TP_ASSERT_SIZE(struct tp_stream_options, 112);
 
 struct tp_listen_options {
     uint32_t size;
     struct tp_address address;
     uint32_t backlog;
-    uint32_t reuse_port;
-    uint32_t ipv6_only;
     struct tp_stream_options stream;
 };
-TP_ASSERT_SIZE(struct tp_listen_options, 64);
+TP_ASSERT_SIZE(struct tp_listen_options, 244);
 
 struct tp_connect_options {
     uint32_t size;
@@ -402,7 +443,7 @@ struct tp_connect_options {
     uint32_t timeout_ms;
     struct tp_stream_options stream;
 };
-TP_ASSERT_SIZE(struct tp_connect_options, 56);
+TP_ASSERT_SIZE(struct tp_connect_options, 244);
 
 struct tp_backend_report {
     uint32_t available;

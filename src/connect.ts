@@ -4,12 +4,14 @@
  * @module
  */
 
-import { ConnectionHandle, type ConnectionHandlers, type ConnectOptions } from "./connection.ts";
-import { type Endpoint, readAddress, resolveEndpoint, writeAddress } from "./endpoint.ts";
+import type { ConnectionHandlers, ConnectOptions } from "./connection.ts";
+import { ConnectionHandle } from "./connection_handle.ts";
+import { type Endpoint, resolveEndpoint } from "./endpoint.ts";
 import { errorOfStatus, IoError } from "./io_error.ts";
 import type { LoopState } from "./loop_state.ts";
 import { ConnectOptions as Layout, Header } from "./native/abi.ts";
 import { checkHandlers, integerOption } from "./options.ts";
+import { readAddress, writeAddress } from "./socket_address.ts";
 import { maxTimeoutMs, writeStreamOptions } from "./stream_options.ts";
 
 const defaultTimeoutMs = 10_000;
@@ -22,7 +24,7 @@ export function connect(
   options: ConnectOptions,
 ): ConnectionHandle {
   const resolved = resolveEndpoint(endpoint);
-  if (resolved.port === 0) {
+  if (resolved.transport === "tcp" && resolved.port === 0) {
     throw new IoError("INVALID_ENDPOINT", `${resolved.text}: port 0 cannot be connected to`, {
       advice: "Connect to the port in listener.endpoint.",
     });

@@ -8,8 +8,8 @@
  * @module
  */
 
-import { ConnectionHandle } from "./connection.ts";
-import { formatAddress } from "./endpoint.ts";
+import { ConnectionHandle } from "./connection_handle.ts";
+import { formatAddress } from "./socket_address.ts";
 import { errorOfStatus, type IoError } from "./io_error.ts";
 import type { LoopState } from "./loop_state.ts";
 import { Completion, Event, Operation, ready_error, Status, Syscall } from "./native/abi.ts";

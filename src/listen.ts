@@ -4,12 +4,14 @@
  * @module
  */
 
-import { type Endpoint, readAddress, resolveEndpoint, writeAddress } from "./endpoint.ts";
+import { type Endpoint, resolveEndpoint } from "./endpoint.ts";
 import { errorOfStatus } from "./io_error.ts";
 import { ListenerHandle, type ListenerHandlers, type ListenOptions } from "./listener.ts";
 import type { LoopState } from "./loop_state.ts";
-import { Header, ListenOptions as Layout } from "./native/abi.ts";
-import { booleanOption, checkHandlers, integerOption } from "./options.ts";
+import { Header, ListenOptions as Layout, StreamOptions } from "./native/abi.ts";
+import { checkHandlers, integerOption } from "./options.ts";
+import { readAddress, writeAddress } from "./socket_address.ts";
+import { writeListenerOptions } from "./socket_options.ts";
 import { writeStreamOptions } from "./stream_options.ts";
 
 const defaultBacklog = 4_096;
@@ -24,14 +26,13 @@ export function listen(
   const resolved = resolveEndpoint(endpoint);
   loop.checkOpen(`listen ${resolved.text}`);
   checkHandlers(handlers, ["open", "data", "end", "drain", "close", "error"]);
-  const { backlog = defaultBacklog, reusePort = false, ipv6Only = false } = options;
+  const { backlog = defaultBacklog } = options;
   const words = new Uint32Array(Layout.byte_length / 4);
   words[Layout.size] = Layout.byte_length;
   writeAddress(words, Layout.address, resolved);
   words[Layout.backlog] = integerOption("backlog", backlog, 1, 65_535);
-  words[Layout.reuse_port] = Number(booleanOption("reusePort", reusePort));
-  words[Layout.ipv6_only] = Number(booleanOption("ipv6Only", ipv6Only));
   const mark = writeStreamOptions(words, Layout.stream, options, loop);
+  writeListenerOptions(words, Layout.stream + StreamOptions.socket, options);
 
   const { functions, handle } = loop;
   const slot = functions.tp_listen(handle, new Uint8Array(words.buffer), words.byteLength);

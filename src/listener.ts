@@ -5,10 +5,11 @@
  */
 
 import type { ConnectionHandlers, StreamOptions } from "./connection.ts";
-import { formatAddress, type SocketAddress } from "./endpoint.ts";
 import type { IoError } from "./io_error.ts";
 import type { LoopState } from "./loop_state.ts";
 import { Operation } from "./native/abi.ts";
+import { formatAddress, type SocketAddress } from "./socket_address.ts";
+import type { ListenerSocketOptions } from "./socket_options.ts";
 
 /** What happens on a listener and on the connections that it accepts. */
 export interface ListenerHandlers extends ConnectionHandlers {
@@ -19,16 +20,12 @@ export interface ListenerHandlers extends ConnectionHandlers {
 }
 
 /** Options of `loop.listen`. The stream options go to each accepted connection. */
-export interface ListenOptions extends StreamOptions {
+export interface ListenOptions extends StreamOptions, ListenerSocketOptions {
   /**
    * Connections that may wait to be accepted: 1 to 65,535, capped by the kernel's
    * `net.core.somaxconn`. Default 4,096.
    */
   backlog?: number;
-  /** Lets several listeners share the port (`SO_REUSEPORT`). Default false. */
-  reusePort?: boolean;
-  /** Keeps an IPv6 listener from accepting IPv4 (`IPV6_V6ONLY`). Default false. */
-  ipv6Only?: boolean;
 }
 
 /**

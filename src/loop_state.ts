@@ -7,7 +7,7 @@
  * @module
  */
 
-import type { ConnectionHandle } from "./connection.ts";
+import type { ConnectionHandle } from "./connection_handle.ts";
 import { Deferrals } from "./deferral.ts";
 import { dispatch } from "./dispatch.ts";
 import type { DoorbellHandle } from "./doorbell.ts";

@@ -7,7 +7,8 @@
 import type { StreamOptions } from "./connection.ts";
 import type { LoopState } from "./loop_state.ts";
 import { StreamOptions as Layout } from "./native/abi.ts";
-import { booleanOption, integerOption } from "./options.ts";
+import { integerOption } from "./options.ts";
+import { writeStreamSocketOptions } from "./socket_options.ts";
 
 const defaultHighWaterMark = 262_144;
 const maxHighWaterMark = 2 ** 30;
@@ -24,11 +25,10 @@ export function writeStreamOptions(
   options: StreamOptions,
   loop: LoopState,
 ): number {
-  const { noDelay = true, lingerTimeoutMs = defaultLingerTimeoutMs } = options;
+  const { lingerTimeoutMs = defaultLingerTimeoutMs } = options;
   const least = 2 * loop.pool.bufferSize;
   const { highWaterMark = Math.max(defaultHighWaterMark, least) } = options;
   const mark = integerOption("highWaterMark", highWaterMark, least, maxHighWaterMark);
-  words[at + Layout.no_delay] = Number(booleanOption("noDelay", noDelay));
   words[at + Layout.high_water_mark] = mark;
   words[at + Layout.linger_timeout_ms] = integerOption(
     "lingerTimeoutMs",
@@ -41,5 +41,7 @@ export function writeStreamOptions(
   // Dispatch closes a connection whose script does not handle the end: its close then follows what
   // the data handlers of the same turn have sent.
   words[at + Layout.allow_half_open] = 1;
+  words[at + Layout.idle_timeout_ms] = 0;
+  writeStreamSocketOptions(words, at + Layout.socket, options);
   return mark;
 }

@@ -6,7 +6,8 @@ import net from "node:net";
 import { test } from "node:test";
 import fc from "fast-check";
 import { type Endpoint, IoError, Loop } from "../mod.ts";
-import { formatAddress, readAddress, resolveEndpoint, writeAddress } from "../src/endpoint.ts";
+import { resolveEndpoint } from "../src/endpoint.ts";
+import { formatAddress, readAddress, writeAddress } from "../src/socket_address.ts";
 import { bestBackend } from "./support/backends.ts";
 
 /** The library's code for an endpoint, or null when it is one. */
@@ -83,7 +84,7 @@ test("malformed endpoints are INVALID_ENDPOINT, with what is wrong and what to d
 });
 
 test("other schemes are UNKNOWN_SCHEME", () => {
-  for (const scheme of ["udp", "unix", "http", "tls", "rdma+message", "tcp4", "a"]) {
+  for (const scheme of ["udp", "http", "tls", "rdma+message", "tcp4", "a"]) {
     assert.equal(refusal(`${scheme}://127.0.0.1:80`), "UNKNOWN_SCHEME");
   }
   const object = { transport: "udp", host: "127.0.0.1", port: 80 } as unknown as Endpoint;
@@ -109,6 +110,39 @@ test("the scheme is case-insensitive, a scope is numeric", () => {
   const { scope, text } = resolveEndpoint("tcp://[fe80::1%42]:80");
   assert.equal(scope, 42);
   assert.equal(text, "tcp://[fe80::1%42]:80");
+});
+
+test("Unix sockets are named by path, or on Linux by a name behind an @", () => {
+  for (
+    const [given, text, path] of [
+      ["unix:/run/a.sock", "unix:/run/a.sock", "/run/a.sock"],
+      ["unix:///run/a.sock", "unix:/run/a.sock", "/run/a.sock"],
+      ["unix:a.sock", "unix:a.sock", "a.sock"],
+      ["UNIX:@name", "unix:@name", "@name"],
+      ["unix://@name", "unix:@name", "@name"],
+      ["unix:./@file", "unix:./@file", "./@file"],
+    ]
+  ) {
+    const resolved = resolveEndpoint(given);
+    assert.equal(resolved.text, text);
+    assert.deepEqual(resolveEndpoint({ transport: "unix", path }), resolved);
+  }
+  const words = new Uint32Array(40);
+  writeAddress(words, 1, resolveEndpoint("unix:@n\u00e4me"));
+  assert.equal(formatAddress(readAddress(words, 1)), "unix:@n\u00e4me");
+});
+
+test("a path that no socket can have is refused", () => {
+  for (const endpoint of ["unix:", "unix:@", "unix://host/path", "unix:a\0b", "unix://"]) {
+    assert.equal(refusal(endpoint), "INVALID_ENDPOINT", endpoint);
+  }
+  for (const [start, longest] of [["", 107], ["@", 108], ["/", 107]] as const) {
+    assert.equal(refusal(`unix:${start.padEnd(longest, "p")}`), null);
+    assert.equal(refusal(`unix:${start.padEnd(longest + 1, "p")}`), "INVALID_ENDPOINT");
+  }
+  assert.equal(refusal({ transport: "unix" } as unknown as Endpoint), "INVALID_ENDPOINT");
+  const path = 5 as unknown as string;
+  assert.equal(refusal({ transport: "unix", path }), "INVALID_ENDPOINT");
 });
 
 test("both forms say the same", () => {
@@ -209,7 +243,7 @@ test("any string at all is an endpoint or an IoError", () => {
 });
 
 test("addresses survive the way through shared memory", () => {
-  const words = new Uint32Array(16);
+  const words = new Uint32Array(40);
   fc.assert(
     fc.property(fc.oneof(fc.ipV4(), fc.ipV6()), port, fc.nat(), (host, port, scope) => {
       const scoped = host.includes(":") && scope > 0 ? `${host}%${scope}` : host;

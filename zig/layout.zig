@@ -345,15 +345,31 @@ pub const Header = extern struct {
     open_watches: u32,
 };
 
-/// An IPv4 or IPv6 socket address in host order.
+/// What an `Address` holds; the values of IP are their versions.
+pub const AddressFamily = enum(u32) {
+    /// A path in the file system, or a name that begins with a zero byte (Linux).
+    unix = 1,
+    /// The name of a listener of this process.
+    inproc = 2,
+    ipv4 = 4,
+    ipv6 = 6,
+};
+
+/// Most bytes of a Unix path or of an in-process name.
+pub const address_bytes_max: u32 = 108;
+
+/// Where to listen and what to connect to.
 pub const Address = extern struct {
-    /// 4 or 6.
+    /// `AddressFamily`.
     family: u32,
+    /// IP only, in host order.
     port: u32,
     /// IPv6 scope (interface index), 0 for none.
     scope: u32,
-    /// Network order; IPv4 uses the first four.
-    bytes: [16]u8,
+    /// Bytes of a path or name; 0 for a Unix socket without one, and for IP.
+    length: u32,
+    /// IP in network order (IPv4 uses the first four), or a path or name.
+    bytes: [address_bytes_max]u8,
 };
 
 /// The size of the pages behind a slab.
@@ -564,9 +580,6 @@ pub const ListenOptions = extern struct {
     address: Address,
     /// 1 to 65,535. Default 4,096 (the kernel caps it at net.core.somaxconn).
     backlog: u32,
-    /// 0 or 1 each.
-    reuse_port: u32,
-    ipv6_only: u32,
     stream: StreamOptions,
 };
 
@@ -580,8 +593,6 @@ pub const ConnectOptions = extern struct {
 
 /// What a connection is opened with; a listener gives it to each connection it accepts.
 pub const StreamOptions = extern struct {
-    /// 1: small messages leave at once (TCP_NODELAY).
-    no_delay: u32,
     /// Bytes that may wait to be sent before `send` answers `full`. At least two buffers.
     high_water_mark: u32,
     /// How long a closed connection waits for a peer that does nothing.
@@ -591,6 +602,69 @@ pub const StreamOptions = extern struct {
     /// Receive buffers that the connection may hold: delivered and not released, held back, or
     /// waiting to be sent on. 1 to 65,536.
     receive_credits: u32,
+    /// 0: none. Else the connection ends with ETIMEDOUT when no byte has moved in either direction
+    /// for so long, in milliseconds, at most 1,073,741,824.
+    idle_timeout_ms: u32,
+    socket: SocketOptions,
+};
+
+/// Options of the kernel's sockets. Values are numbers; for switches 0 or 1.
+pub const SocketOption = enum(u32) {
+    /// TCP_NODELAY: small messages leave at once.
+    no_delay = 0,
+    /// TCP_CORK, elsewhere TCP_NOPUSH: partial segments wait for more.
+    cork = 1,
+    /// TCP_QUICKACK: the kernel takes it back by itself.
+    quick_ack = 2,
+    /// TCP_FASTOPEN: of a listener how many may wait; TCP_FASTOPEN_CONNECT otherwise.
+    fast_open = 3,
+    /// SO_KEEPALIVE.
+    keep_alive = 4,
+    /// TCP_KEEPIDLE, in seconds.
+    keep_alive_idle_s = 5,
+    /// TCP_KEEPINTVL, in seconds.
+    keep_alive_interval_s = 6,
+    /// TCP_KEEPCNT.
+    keep_alive_count = 7,
+    /// TCP_USER_TIMEOUT, in milliseconds.
+    user_timeout_ms = 8,
+    /// SO_SNDBUF and SO_RCVBUF, in bytes. Linux reads back twice what was asked for.
+    send_buffer = 9,
+    receive_buffer = 10,
+    /// SO_BUSY_POLL, in microseconds.
+    busy_poll_us = 11,
+    /// IP_TOS, IPV6_TCLASS.
+    type_of_service = 12,
+    /// SO_MARK.
+    mark = 13,
+    /// SO_PRIORITY.
+    priority = 14,
+    /// SO_REUSEADDR.
+    reuse_address = 15,
+    /// SO_REUSEPORT, on FreeBSD SO_REUSEPORT_LB.
+    reuse_port = 16,
+    /// IPV6_V6ONLY.
+    ipv6_only = 17,
+    /// IP_TTL, IPV6_UNICAST_HOPS.
+    ttl = 18,
+    /// SO_BROADCAST.
+    broadcast = 19,
+    /// IP_MULTICAST_TTL, IPV6_MULTICAST_HOPS.
+    multicast_ttl = 20,
+    /// IP_MULTICAST_LOOP, IPV6_MULTICAST_LOOP.
+    multicast_loop = 21,
+    /// IP_MULTICAST_IF, IPV6_MULTICAST_IF: an interface's index.
+    multicast_interface = 22,
+};
+
+pub const socket_option_count: u32 = @typeInfo(SocketOption).@"enum".fields.len;
+
+/// A value that leaves the option as the kernel has it.
+pub const option_unset: u32 = 0xffff_ffff;
+
+/// One value per `SocketOption`, or `option_unset`.
+pub const SocketOptions = extern struct {
+    values: [socket_option_count]u32,
 };
 
 /// What this machine offers, per backend.
@@ -904,6 +978,7 @@ comptime {
         ListenOptions,
         ConnectOptions,
         StreamOptions,
+        SocketOptions,
         BackendReport,
         MachineReport,
     }) |Struct| {

@@ -12,6 +12,7 @@
 const sending = "zig/net/sending.zig";
 const receiving = "zig/net/receiving.zig";
 const streams = "zig/net/streams.zig";
+const ending = "zig/net/ending.zig";
 const listeners = "zig/net/listeners.zig";
 const loop = "zig/loop/loop.zig";
 const pool = "zig/memory/pool.zig";
@@ -100,10 +101,10 @@ export const faults = [
   },
   {
     about: "a second closed",
-    file: streams,
-    text: "self.loop.counters.closed += 1;",
-    instead: "self.loop.counters.closed += 1;\n            if (connection.peer_ended) " +
-      "self.loop.channel.emit(plain(.closed, slot, connection.generation, outcome));",
+    file: ending,
+    text: "loop.counters.closed += 1;",
+    instead: "loop.counters.closed += 1;\n            if (connection.peer_ended) " +
+      "loop.channel.emit(plain(.closed, slot, connection.generation, outcome));",
   },
   {
     about: "a credit is not given back",
@@ -152,7 +153,7 @@ export const faults = [
   },
   {
     about: "a slot is free while a send is under way",
-    file: streams,
+    file: ending,
     text: "if (connection.has_operations()) {",
     instead: "if (connection.receiving or connection.connecting) {",
   },
@@ -182,9 +183,9 @@ export const faults = [
   },
   {
     about: "a connection's slot is given out before the script knows of its end",
-    file: streams,
-    text: "if (self.connections[slot].freed_turn != self.loop.counters.turns) {",
-    instead: "if (self.connections[slot].freed_turn <= self.loop.counters.turns) {",
+    file: "zig/net/slots.zig",
+    text: "if (connections[slot].freed_turn != turn) {",
+    instead: "if (connections[slot].freed_turn <= turn) {",
   },
   {
     about: "timers of one shot never fire",
@@ -226,15 +227,15 @@ export const faults = [
   },
   {
     about: "an abort ends in order, as if everything had been sent",
-    file: streams,
+    file: ending,
     text: "connection.reset = reset;",
-    instead: "connection.reset = reset and outcome != aborted;",
+    instead: "connection.reset = reset and outcome != @intFromEnum(layout.Status.aborted);",
   },
   {
     about: "a connect that is called off ends in order",
-    file: streams,
-    text: ".connecting => self.end(slot, aborted, true),",
-    instead: ".connecting => self.end(slot, aborted, false),",
+    file: ending,
+    text: ".connecting => end(streams, slot, @intFromEnum(layout.Status.aborted), true),",
+    instead: ".connecting => end(streams, slot, @intFromEnum(layout.Status.aborted), false),",
   },
   {
     about: "receiving that stopped for want of a buffer does not go on",
@@ -257,8 +258,8 @@ export const faults = [
   },
   {
     about: "a cancellation for which there was no room is not tried again",
-    file: streams,
-    text: "if (!connection.cancelled) self.attention.push(self.connections, slot);",
+    file: ending,
+    text: "if (!connection.cancelled) streams.attention.push(streams.connections, slot);",
     instead: "",
   },
   {

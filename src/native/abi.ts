@@ -5,7 +5,7 @@
 // of an f64. The offset of a nested struct is counted in that struct's alignment.
 // `byte_length` is the size in bytes.
 
-export const layout_hash = 0xc53624dc;
+export const layout_hash = 0x05353f99;
 export const abi_version = 1;
 export const ready_readable = 1;
 export const ready_writable = 2;
@@ -16,8 +16,11 @@ export const answer_reserve = 4;
 export const send_flag_move = 1;
 export const send_flag_answer = 2;
 export const header_bytes = 512;
+export const address_bytes_max = 108;
 export const buffer_unit = 512;
 export const buffer_slab_shift = 21;
+export const socket_option_count = 23;
+export const option_unset = 4294967295;
 export const turn_flag_spin = 1;
 export const wait_forever = 4294967295;
 export const no_slot = 4294967295;
@@ -242,7 +245,7 @@ export const Counters = {
 } as const;
 
 export const Header = {
-  byte_length: 192,
+  byte_length: 288,
   now_us: 0,
   next_timer_us: 1,
   counters: 2,
@@ -253,17 +256,27 @@ export const Header = {
   buffers_in_use: 36,
   free_sends: 37,
   address: 38,
-  open_connections: 45,
-  open_listeners: 46,
-  open_watches: 47,
+  open_connections: 69,
+  open_listeners: 70,
+  open_watches: 71,
 } as const;
 
+export const AddressFamily = {
+  unix: 1,
+  inproc: 2,
+  ipv4: 4,
+  ipv6: 6,
+} as const;
+
+export type AddressFamily = (typeof AddressFamily)[keyof typeof AddressFamily];
+
 export const Address = {
-  byte_length: 28,
+  byte_length: 124,
   family: 0,
   port: 1,
   scope: 2,
-  bytes: 12,
+  length: 3,
+  bytes: 16,
 } as const;
 
 export const Pages = {
@@ -391,30 +404,62 @@ export const AdoptOptions = {
 } as const;
 
 export const ListenOptions = {
-  byte_length: 64,
+  byte_length: 244,
   size: 0,
   address: 1,
-  backlog: 8,
-  reuse_port: 9,
-  ipv6_only: 10,
-  stream: 11,
+  backlog: 32,
+  stream: 33,
 } as const;
 
 export const ConnectOptions = {
-  byte_length: 56,
+  byte_length: 244,
   size: 0,
   address: 1,
-  timeout_ms: 8,
-  stream: 9,
+  timeout_ms: 32,
+  stream: 33,
 } as const;
 
 export const StreamOptions = {
-  byte_length: 20,
+  byte_length: 112,
+  high_water_mark: 0,
+  linger_timeout_ms: 1,
+  allow_half_open: 2,
+  receive_credits: 3,
+  idle_timeout_ms: 4,
+  socket: 5,
+} as const;
+
+export const SocketOption = {
   no_delay: 0,
-  high_water_mark: 1,
-  linger_timeout_ms: 2,
-  allow_half_open: 3,
-  receive_credits: 4,
+  cork: 1,
+  quick_ack: 2,
+  fast_open: 3,
+  keep_alive: 4,
+  keep_alive_idle_s: 5,
+  keep_alive_interval_s: 6,
+  keep_alive_count: 7,
+  user_timeout_ms: 8,
+  send_buffer: 9,
+  receive_buffer: 10,
+  busy_poll_us: 11,
+  type_of_service: 12,
+  mark: 13,
+  priority: 14,
+  reuse_address: 15,
+  reuse_port: 16,
+  ipv6_only: 17,
+  ttl: 18,
+  broadcast: 19,
+  multicast_ttl: 20,
+  multicast_loop: 21,
+  multicast_interface: 22,
+} as const;
+
+export type SocketOption = (typeof SocketOption)[keyof typeof SocketOption];
+
+export const SocketOptions = {
+  byte_length: 92,
+  values: 0,
 } as const;
 
 export const BackendReport = {

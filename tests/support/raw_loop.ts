@@ -2,7 +2,8 @@
 
 import assert from "node:assert/strict";
 import type { BackendName } from "../../mod.ts";
-import { readAddress, resolveEndpoint, writeAddress } from "../../src/endpoint.ts";
+import { resolveEndpoint } from "../../src/endpoint.ts";
+import { readAddress, writeAddress } from "../../src/socket_address.ts";
 import {
   BackendKind,
   Completion,

@@ -209,23 +209,7 @@ fn write_header(out: *Writer) Writer.Error!void {
             try write_header_enum(out, decl.name, declared);
         }
     }
-    // C wants a nested struct declared before the one that holds it; the layout need not.
-    comptime var written: []const type = &.{};
-    inline for (@typeInfo(layout).@"struct".decls) |decl| {
-        const declared = @field(layout, decl.name);
-        if (@TypeOf(declared) == type and comptime layout_hash.is_struct(declared)) {
-            inline for (@typeInfo(declared).@"struct".fields) |field| {
-                if (comptime layout_hash.is_struct(field.type) and !contains(written, field.type)) {
-                    try write_header_struct(out, field.type);
-                    written = written ++ .{field.type};
-                }
-            }
-            if (comptime !contains(written, declared)) {
-                try write_header_struct(out, declared);
-                written = written ++ .{declared};
-            }
-        }
-    }
+    inline for (comptime structs_in_order()) |Struct| try write_header_struct(out, Struct);
     try write_header_functions(out);
     try out.writeAll(
         \\
@@ -316,9 +300,25 @@ fn struct_name(comptime Struct: type) []const u8 {
     return "tp_" ++ snake_case(full[start..]);
 }
 
-fn contains(comptime types: []const type, comptime Wanted: type) bool {
-    for (types) |Known| if (Known == Wanted) return true;
-    return false;
+/// C wants a nested struct declared before the one that holds it; the layout need not.
+fn structs_in_order() []const type {
+    @setEvalBranchQuota(branch_quota);
+    var ordered: []const type = &.{};
+    for (@typeInfo(layout).@"struct".decls) |decl| {
+        const declared = @field(layout, decl.name);
+        if (@TypeOf(declared) != type or !layout_hash.is_struct(declared)) continue;
+        ordered = with_nested(ordered, declared);
+    }
+    return ordered;
+}
+
+fn with_nested(comptime before: []const type, comptime Struct: type) []const type {
+    var ordered = before;
+    for (ordered) |Known| if (Known == Struct) return ordered;
+    for (@typeInfo(Struct).@"struct".fields) |field| {
+        if (layout_hash.is_struct(field.type)) ordered = with_nested(ordered, field.type);
+    }
+    return ordered ++ .{Struct};
 }
 
 fn snake_case(comptime name: []const u8) []const u8 {

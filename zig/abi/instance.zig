@@ -12,6 +12,7 @@ const slabs = @import("../memory/slabs.zig");
 const doorbells = @import("../loop/doorbells.zig");
 const loop_module = @import("../loop/loop.zig");
 const ChannelLayout = @import("../loop/channel.zig").Layout;
+const socket_options = @import("../net/socket_options.zig");
 const Work = @import("work.zig").Work;
 const memory = @import("memory.zig");
 const options_module = @import("options.zig");
@@ -301,7 +302,9 @@ pub fn Instance(comptime Backend: type) type {
 const bad_argument = @intFromEnum(layout.Status.bad_argument);
 
 fn valid_stream(buffer_size: u32, options: *const layout.StreamOptions) bool {
-    return options.high_water_mark >= 2 * buffer_size and
+    return socket_options.check(&options.socket) and
+        options.idle_timeout_ms <= 1 << 30 and
+        options.high_water_mark >= 2 * buffer_size and
         options.high_water_mark <= 1 << 30 and
         options.linger_timeout_ms <= 1 << 30 and
         options.receive_credits >= 1 and options.receive_credits <= 65_536;

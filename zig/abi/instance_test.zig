@@ -76,7 +76,7 @@ fn check_echo_of(
     try script.turn(0);
     try testing.expectEqual(@as(u32, 0), instance.pool.buffers_in_use);
     try testing.expectEqual(@as(u64, 0), instance.pool.in_use_bytes());
-    try testing.expectEqual(@as(u32, 0), instance.work.net.streams.open_count);
+    try testing.expectEqual(@as(u32, 0), instance.work.net.streams.slots.open_count);
 }
 
 fn check_echo_row(comptime Backend: type, trigger: layout.Trigger) !void {
@@ -229,7 +229,7 @@ fn check_idle(comptime Backend: type, trigger: layout.Trigger) !void {
         }
     }
     try script.turn(0);
-    try testing.expectEqual(2 * pairs, instance.work.net.streams.open_count);
+    try testing.expectEqual(2 * pairs, instance.work.net.streams.slots.open_count);
     try testing.expectEqual(@as(u32, 0), instance.pool.buffers_in_use);
     const each = (resident_bytes() -| before) / (2 * pairs);
     errdefer std.debug.print("{d} bytes each\n", .{each});

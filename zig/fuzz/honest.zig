@@ -68,8 +68,6 @@ pub const Honest = struct {
             .size = @sizeOf(layout.ListenOptions),
             .address = region_module.loopback(0),
             .backlog = 4,
-            .reuse_port = 0,
-            .ipv6_only = 0,
             .stream = region_module.stream_options,
         };
         const bytes = std.mem.asBytes(&listen);

@@ -45,20 +45,25 @@ pub const Region = struct {
 };
 
 pub const stream_options: layout.StreamOptions = .{
-    .no_delay = 1,
     .high_water_mark = 65_536,
     .linger_timeout_ms = 1000,
     .allow_half_open = 0,
     .receive_credits = 16,
+    .idle_timeout_ms = 0,
+    .socket = no_delay,
+};
+
+/// Only that small messages leave at once.
+const no_delay: layout.SocketOptions = .{
+    .values = [1]u32{1} ++ [_]u32{layout.option_unset} ** (layout.socket_option_count - 1),
 };
 
 pub fn loopback(port: u32) layout.Address {
-    return .{
-        .family = 4,
-        .port = port,
-        .scope = 0,
-        .bytes = [_]u8{ 127, 0, 0, 1 } ++ [_]u8{0} ** 12,
-    };
+    var address = std.mem.zeroes(layout.Address);
+    address.family = @intFromEnum(layout.AddressFamily.ipv4);
+    address.port = port;
+    address.bytes[0..4].* = .{ 127, 0, 0, 1 };
+    return address;
 }
 
 /// Options of a small loop; `shape` chooses the rest.

@@ -5,77 +5,122 @@ const layout = @import("../layout.zig");
 const AF = @import("../sys/sockets.zig").AF;
 const SocketAddress = @import("../sys/sockets.zig").SocketAddress;
 
-/// Null when the script's address is not one.
+/// Null when the script's address is not one, or is one that no kernel has.
 pub fn to_kernel(address: *const layout.Address) ?SocketAddress {
-    if (address.port > std.math.maxInt(u16)) return null;
-    const port = std.mem.nativeToBig(u16, @intCast(address.port));
     var result: SocketAddress = undefined;
-    switch (address.family) {
-        4 => result.storage.in4 = .{
-            .port = port,
+    const known = std.enums.fromInt(layout.AddressFamily, address.family) orelse return null;
+    switch (known) {
+        .ipv4 => result.storage.in4 = .{
+            .port = port_of(address) orelse return null,
             .addr = @bitCast(address.bytes[0..4].*),
         },
-        6 => result.storage.in6 = .{
-            .port = port,
+        .ipv6 => result.storage.in6 = .{
+            .port = port_of(address) orelse return null,
             .flowinfo = 0,
-            .addr = address.bytes,
+            .addr = address.bytes[0..16].*,
             .scope_id = address.scope,
+        },
+        .unix => if (!write_path(&result, address)) return null,
+        .inproc => return null,
+    }
+    return result;
+}
+
+fn port_of(address: *const layout.Address) ?u16 {
+    if (address.port > std.math.maxInt(u16)) return null;
+    return std.mem.nativeToBig(u16, @intCast(address.port));
+}
+
+/// A path ends with a zero, which a name that begins with one does not.
+fn write_path(result: *SocketAddress, address: *const layout.Address) bool {
+    if (address.length == 0 or address.length > layout.address_bytes_max) return false;
+    const path = address.bytes[0..address.length];
+    const is_name = path[0] == 0;
+    if (is_name and !has_unix_names) return false;
+    if (!is_name and std.mem.indexOfScalar(u8, path, 0) != null) return false;
+    const end_bytes: u32 = @intFromBool(!is_name);
+    if (path.len + end_bytes > SocketAddress.path_bytes) return false;
+    result.storage.un = std.mem.zeroInit(@TypeOf(result.storage.un), .{ .family = AF.UNIX });
+    @memcpy(result.storage.un.path[0..path.len], path);
+    result.unix_length = SocketAddress.path_offset + address.length + end_bytes;
+    return true;
+}
+
+/// Whether Unix sockets may have names that are no paths.
+const has_unix_names = @import("builtin").os.tag == .linux;
+
+/// Null for a family that is not ours.
+pub fn to_script(address: *const SocketAddress) ?layout.Address {
+    var result = std.mem.zeroes(layout.Address);
+    switch (address.storage.any.family) {
+        AF.INET => {
+            result.family = @intFromEnum(layout.AddressFamily.ipv4);
+            result.bytes[0..4].* = @bitCast(address.storage.in4.addr);
+            result.port = std.mem.bigToNative(u16, address.storage.in4.port);
+        },
+        AF.INET6 => {
+            result.family = @intFromEnum(layout.AddressFamily.ipv6);
+            result.port = std.mem.bigToNative(u16, address.storage.in6.port);
+            result.scope = address.storage.in6.scope_id;
+            result.bytes[0..16].* = address.storage.in6.addr;
+        },
+        AF.UNIX => {
+            const path = address.path();
+            result.family = @intFromEnum(layout.AddressFamily.unix);
+            result.length = @intCast(path.len);
+            @memcpy(result.bytes[0..path.len], path);
         },
         else => return null,
     }
     return result;
 }
 
-/// Null for a family that is not ours.
-pub fn to_script(address: *const SocketAddress) ?layout.Address {
-    switch (address.storage.any.family) {
-        AF.INET => {
-            var bytes: [16]u8 = @splat(0);
-            bytes[0..4].* = @bitCast(address.storage.in4.addr);
-            return .{
-                .family = 4,
-                .port = std.mem.bigToNative(u16, address.storage.in4.port),
-                .scope = 0,
-                .bytes = bytes,
-            };
-        },
-        AF.INET6 => return .{
-            .family = 6,
-            .port = std.mem.bigToNative(u16, address.storage.in6.port),
-            .scope = address.storage.in6.scope_id,
-            .bytes = address.storage.in6.addr,
-        },
-        else => return null,
-    }
-}
-
 pub fn family(address: *const SocketAddress) u32 {
     return address.storage.any.family;
 }
 
+fn address_of(known: layout.AddressFamily, port: u32, bytes: []const u8) layout.Address {
+    var address = std.mem.zeroes(layout.Address);
+    address.family = @intFromEnum(known);
+    address.port = port;
+    @memcpy(address.bytes[0..bytes.len], bytes);
+    if (known == .unix) address.length = @intCast(bytes.len);
+    return address;
+}
+
 test "addresses survive the way there and back" {
-    const four: layout.Address = .{
-        .family = 4,
-        .port = 7000,
-        .scope = 0,
-        .bytes = [_]u8{ 127, 0, 0, 1 } ++ [_]u8{0} ** 12,
+    var scoped = address_of(.ipv6, 1, &([_]u8{ 0xfe, 0x80 } ++ [_]u8{0} ** 13 ++ [_]u8{1}));
+    scoped.scope = 3;
+    const addresses = [_]layout.Address{
+        address_of(.ipv4, 7000, &.{ 127, 0, 0, 1 }),
+        scoped,
+        address_of(.unix, 0, "/run/x.sock"),
+        address_of(.unix, 0, "p" ** (SocketAddress.path_bytes - 1)),
     };
-    const six: layout.Address = .{
-        .family = 6,
-        .port = 1,
-        .scope = 3,
-        .bytes = [_]u8{ 0xfe, 0x80 } ++ [_]u8{0} ** 13 ++ [_]u8{1},
-    };
-    for ([_]layout.Address{ four, six }) |address| {
+    for (addresses) |address| {
+        const kernel_form = to_kernel(&address).?;
+        try std.testing.expectEqual(address, to_script(&kernel_form).?);
+    }
+    if (!has_unix_names) return;
+    for ([_][]const u8{ "\x00name", "\x00with\x00zeros\x00" }) |name| {
+        const address = address_of(.unix, 0, name);
         const kernel_form = to_kernel(&address).?;
         try std.testing.expectEqual(address, to_script(&kernel_form).?);
     }
 }
 
 test "what is not an address is refused" {
-    var address = std.mem.zeroes(layout.Address);
-    try std.testing.expect(to_kernel(&address) == null);
-    address.family = 4;
-    address.port = 65_536;
-    try std.testing.expect(to_kernel(&address) == null);
+    for ([_]layout.Address{
+        std.mem.zeroes(layout.Address),
+        address_of(.ipv4, 65_536, &.{}),
+        address_of(.unix, 0, ""),
+        address_of(.unix, 0, "a\x00b"),
+        address_of(.unix, 0, "p" ** SocketAddress.path_bytes),
+        address_of(.inproc, 0, "x"),
+    }) |address| {
+        try std.testing.expect(to_kernel(&address) == null);
+    }
+    var long = address_of(.unix, 0, "x");
+    long.length = layout.address_bytes_max + 1;
+    try std.testing.expect(to_kernel(&long) == null);
 }

@@ -2,7 +2,6 @@
 
 const std = @import("std");
 const layout = @import("../layout.zig");
-const SocketAddress = @import("../sys/sockets.zig").SocketAddress;
 const Link = @import("../memory/list.zig").Link;
 const Held = @import("held.zig").Held;
 const SendQueue = @import("send_queue.zig").SendQueue;
@@ -20,6 +19,8 @@ pub const State = enum(u8) {
 
 pub const Connection = struct {
     state: State,
+    /// Of the addresses at both of its ends.
+    family: layout.AddressFamily,
     descriptor: i32,
     /// Changes when the slot is freed; the epoch of its operations.
     generation: u32,
@@ -66,9 +67,6 @@ pub const Connection = struct {
     delivered_bytes: u32,
     delivered_turn: u64,
 
-    /// The peer of a connect under way; the kernel reads it when it takes the operation.
-    address: SocketAddress,
-
     /// Something is to be done at the next chance.
     attention: Link,
     /// Receiving stopped for want of a buffer.
@@ -83,12 +81,14 @@ pub const Connection = struct {
         self: *Connection,
         state: State,
         descriptor: i32,
+        family: layout.AddressFamily,
         options: layout.StreamOptions,
     ) void {
         std.debug.assert(self.state == .free);
         const kept = .{ self.attention, self.starved, self.bufferless, self.squeezed };
         self.* = .{
             .state = state,
+            .family = family,
             .descriptor = descriptor,
             .generation = self.generation,
             .freed_turn = self.freed_turn,
@@ -117,7 +117,6 @@ pub const Connection = struct {
             .buffers = 0,
             .delivered_bytes = 0,
             .delivered_turn = 0,
-            .address = self.address,
             .attention = kept[0],
             .starved = kept[1],
             .bufferless = kept[2],
@@ -178,8 +177,15 @@ pub const Connection = struct {
     }
 };
 
+/// For tests: a connection without any state.
+fn zeroed() Connection {
+    var connection: Connection = undefined;
+    @memset(std.mem.asBytes(&connection), 0);
+    return connection;
+}
+
 test "a turn delivers at most half the mark, but always something" {
-    var connection = std.mem.zeroes(Connection);
+    var connection = zeroed();
     connection.options.high_water_mark = 1000;
     try std.testing.expect(connection.may_deliver(1, 800));
     try std.testing.expect(!connection.may_deliver(1, 1));
@@ -189,7 +195,7 @@ test "a turn delivers at most half the mark, but always something" {
 }
 
 test "the script never has more buffers than it may, and reading stops before" {
-    var connection = std.mem.zeroes(Connection);
+    var connection = zeroed();
     connection.options.receive_credits = 4;
     connection.options.high_water_mark = 1 << 20;
     for ([_]struct { u32, u32, bool, bool }{
@@ -204,7 +210,7 @@ test "the script never has more buffers than it may, and reading stops before" {
 }
 
 test "reading stops when answers fill half the mark and goes on below a quarter" {
-    var connection = std.mem.zeroes(Connection);
+    var connection = zeroed();
     connection.options.high_water_mark = 1000;
     // What was not an answer does not count.
     connection.queue.bytes = 1000;

@@ -8,12 +8,11 @@
 const std = @import("std");
 const layout = @import("../layout.zig");
 const contract = @import("../backend/contract.zig");
-const AF = @import("../sys/sockets.zig").AF;
 const kernel = @import("../sys/kernel.zig");
-const option = @import("../sys/sockets.zig").option;
 const mapped = @import("../memory/mapped.zig");
 const plain = @import("../loop/channel.zig").plain;
 const address_module = @import("address.zig");
+const socket_options = @import("socket_options.zig");
 const Link = @import("../memory/list.zig").Link;
 const List = @import("../memory/list.zig").List;
 
@@ -32,6 +31,7 @@ const Parked = struct { descriptor: i32, listener: u32 };
 
 const Listener = struct {
     state: State,
+    family: layout.AddressFamily,
     descriptor: i32,
     generation: u32,
     /// The turn in which the slot was last freed: the script has to be told before it is used
@@ -120,6 +120,7 @@ pub fn Listeners(comptime Loop: type, comptime Streams: type) type {
             }
             const listener = &self.listeners[slot];
             listener.state = .open;
+            listener.family = @enumFromInt(options.address.family);
             listener.descriptor = descriptor;
             listener.stream = options.stream;
             listener.accepting = false;
@@ -149,23 +150,10 @@ pub fn Listeners(comptime Loop: type, comptime Streams: type) type {
             failed: *layout.Syscall,
         ) i32 {
             failed.* = .setsockopt;
-            const level = option.socket_level;
-            var rc = sockets.set_option(descriptor, level, option.reuse_address, 1);
+            const family = address_module.family(address);
+            const wanted = &options.stream.socket;
+            var rc = socket_options.apply(sockets, descriptor, .listener, family, wanted);
             if (rc < 0) return rc;
-            if (options.reuse_port != 0) {
-                rc = sockets.set_option(descriptor, level, option.reuse_port, 1);
-                if (rc < 0) return rc;
-            }
-            if (address_module.family(address) == AF.INET6) {
-                const only: u32 = @intFromBool(options.ipv6_only != 0);
-                rc = sockets.set_option(descriptor, option.ipv6_level, option.ipv6_only, only);
-                if (rc < 0) return rc;
-            }
-            // Accepted sockets inherit it, which saves a system call for each.
-            if (options.stream.no_delay != 0) {
-                rc = sockets.set_no_delay(descriptor);
-                if (rc < 0) return rc;
-            }
             failed.* = .bind;
             rc = sockets.bind(descriptor, address);
             if (rc < 0) return rc;
@@ -206,7 +194,7 @@ pub fn Listeners(comptime Loop: type, comptime Streams: type) type {
                 return self.refuse(slot, listener, descriptor);
             }
             if (self.streams.accepts_more() and self.parked_count == 0) {
-                self.streams.open_accepted(descriptor, slot, listener.stream);
+                self.streams.open_accepted(descriptor, slot, listener.family, listener.stream);
             } else if (!self.park(.{ .descriptor = descriptor, .listener = slot })) {
                 sockets.reset(descriptor);
                 self.report(slot, listener, @intFromEnum(layout.Status.exhausted));
@@ -243,8 +231,13 @@ pub fn Listeners(comptime Loop: type, comptime Streams: type) type {
         fn open_parked(self: *Self) void {
             while (self.streams.accepts_more() and self.loop.channel.room() > 0) {
                 const parked = self.unpark() orelse return;
-                const stream = self.listeners[parked.listener].stream;
-                self.streams.open_accepted(parked.descriptor, parked.listener, stream);
+                const listener = &self.listeners[parked.listener];
+                self.streams.open_accepted(
+                    parked.descriptor,
+                    parked.listener,
+                    listener.family,
+                    listener.stream,
+                );
             }
         }
 

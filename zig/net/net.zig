@@ -51,7 +51,7 @@ pub fn Net(comptime Loop: type) type {
         }
 
         pub fn open_count(self: *const Self) u32 {
-            return self.streams.open_count + self.listeners.open_count;
+            return self.streams.slots.open_count + self.listeners.open_count;
         }
 
         /// Ports are below it.
@@ -100,7 +100,7 @@ pub fn Net(comptime Loop: type) type {
         pub fn publish(self: *Self) void {
             const header = self.loop.channel.header;
             header.free_sends = self.streams.nodes.free_count;
-            header.open_connections = self.streams.open_count;
+            header.open_connections = self.streams.slots.open_count;
             header.open_listeners = self.listeners.open_count;
         }
 

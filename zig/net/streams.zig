@@ -1,5 +1,5 @@
-//! The connections of a loop: from accept or connect to `closed`. Their bytes are in
-//! `receiving.zig` and `sending.zig`.
+//! The connections of a loop. How they begin and end is in `connecting.zig` and `ending.zig`, their
+//! bytes are in `receiving.zig` and `sending.zig`.
 //!
 //! Invariants: each connection is reported closed once, after its last operation ended; its buffers
 //! go back then at the latest; a slot is given out again only afterwards, with another generation.
@@ -9,18 +9,18 @@
 const std = @import("std");
 const layout = @import("../layout.zig");
 const contract = @import("../backend/contract.zig");
-const kernel = @import("../sys/kernel.zig");
-const unsent_counts_end = @import("../sys/sockets.zig").unsent_counts_end;
 const mapped = @import("../memory/mapped.zig");
 const channel_module = @import("../loop/channel.zig");
-const address_module = @import("address.zig");
+const Connecting = @import("connecting.zig").Connecting;
 const Connection = @import("connection.zig").Connection;
+const Ending = @import("ending.zig").Ending;
 const Freed = @import("../memory/pool.zig").Freed;
 const List = @import("../memory/list.zig").List;
 const held = @import("held.zig");
 const Nodes = @import("send_queue.zig").Nodes;
 const Receiving = @import("receiving.zig").Receiving;
 const Sending = @import("sending.zig").Sending;
+const Slots = @import("slots.zig").Slots;
 
 const plain = channel_module.plain;
 
@@ -31,14 +31,15 @@ const receive_burst = 32;
 const served_at_once = 64;
 
 const aborted = @intFromEnum(layout.Status.aborted);
-const descriptor_limit = @intFromEnum(layout.Status.descriptor_limit);
-const exhausted = @intFromEnum(layout.Status.exhausted);
 const connect_timeout = @intFromEnum(layout.Status.connect_timeout);
 
 pub fn Streams(comptime Loop: type) type {
     return struct {
         const Self = @This();
-        pub const sockets = Loop.Backend.sockets;
+        pub const Backend = Loop.Backend;
+        pub const sockets = Backend.sockets;
+        const Connect = Connecting(Self);
+        const End = Ending(Self);
         const Receive = Receiving(Self);
         const Send = Sending(Self);
         const RawSubmission = channel_module.RawSubmission;
@@ -47,15 +48,10 @@ pub fn Streams(comptime Loop: type) type {
         connections: []Connection,
         nodes: Nodes,
         held_nodes: held.Nodes,
-        /// Connections at a time; there are more slots, because a freed one rests until the script
-        /// has been told.
-        limit: u32,
-        /// Slots from here on were never used; `free` is a ring of those that were and are again.
-        fresh: u32,
-        free: []u32,
-        free_first: u32,
-        free_count: u32,
-        open_count: u32,
+        slots: Slots,
+        /// By slot, the peer of a connect under way: the kernel reads it when it takes the
+        /// operation.
+        addresses: []sockets.SocketAddress,
         attention: List(Connection, "attention"),
         starved: List(Connection, "starved"),
         bufferless: List(Connection, "bufferless"),
@@ -77,11 +73,13 @@ pub fn Streams(comptime Loop: type) type {
         };
 
         pub fn init(loop: *Loop, options: Options) error{OutOfMemory}!Self {
-            const slots = options.limit + options.spare;
-            const connections = try mapped.allocate(Connection, slots);
+            const count = options.limit + options.spare;
+            const connections = try mapped.allocate(Connection, count);
             errdefer mapped.free(Connection, connections);
-            const free = try mapped.allocate(u32, slots);
-            errdefer mapped.free(u32, free);
+            const addresses = try mapped.allocate(sockets.SocketAddress, count);
+            errdefer mapped.free(sockets.SocketAddress, addresses);
+            var slots = try Slots.init(options.limit, options.spare);
+            errdefer slots.deinit();
             var nodes = try Nodes.init(options.sends);
             errdefer nodes.deinit();
             return .{
@@ -89,12 +87,8 @@ pub fn Streams(comptime Loop: type) type {
                 .connections = connections,
                 .nodes = nodes,
                 .held_nodes = try .of(contract.shares_buffers(&loop.backend)),
-                .limit = options.limit,
-                .free_first = 0,
-                .fresh = 0,
-                .free = free,
-                .free_count = 0,
-                .open_count = 0,
+                .slots = slots,
+                .addresses = addresses,
                 .attention = .{},
                 .starved = .{},
                 .bufferless = .{},
@@ -107,12 +101,13 @@ pub fn Streams(comptime Loop: type) type {
         }
 
         pub fn deinit(self: *Self) void {
-            for (self.connections[0..self.fresh]) |*connection| {
+            for (self.connections[0..self.slots.fresh]) |*connection| {
                 if (connection.state != .free) sockets.reset(connection.descriptor);
             }
             self.held_nodes.deinit();
             self.nodes.deinit();
-            mapped.free(u32, self.free);
+            self.slots.deinit();
+            mapped.free(sockets.SocketAddress, self.addresses);
             mapped.free(Connection, self.connections);
             self.* = undefined;
         }
@@ -125,36 +120,16 @@ pub fn Streams(comptime Loop: type) type {
             return connection;
         }
 
-        /// A slot where `accepts_more`. One that was freed in this turn would take the place of a
-        /// connection whose end the script has not seen.
-        fn take_slot(self: *Self) u32 {
-            std.debug.assert(self.accepts_more());
-            if (self.free_count > 0) {
-                const slot = self.free[self.free_first];
-                if (self.connections[slot].freed_turn != self.loop.counters.turns) {
-                    self.free_first = (self.free_first + 1) % @as(u32, @intCast(self.free.len));
-                    self.free_count -= 1;
-                    return slot;
-                }
-            }
-            std.debug.assert(self.fresh < self.connections.len);
-            self.fresh += 1;
-            return self.fresh - 1;
-        }
-
-        fn give_back_slot(self: *Self, slot: u32) void {
-            self.connections[slot].freed_turn = self.loop.counters.turns;
-            const place = (self.free_first + self.free_count) % @as(u32, @intCast(self.free.len));
-            self.free[place] = slot;
-            self.free_count += 1;
+        pub fn take_slot(self: *Self) u32 {
+            return self.slots.take(self.connections, self.loop.counters.turns);
         }
 
         pub fn accepts_more(self: *const Self) bool {
-            return self.open_count < self.limit;
+            return self.slots.has_free();
         }
 
         pub fn free_slots(self: *const Self) u32 {
-            return self.limit - self.open_count;
+            return self.slots.limit - self.slots.open_count;
         }
 
         /// A connection that a listener accepted, where `accepts_more`.
@@ -162,12 +137,12 @@ pub fn Streams(comptime Loop: type) type {
             self: *Self,
             descriptor: i32,
             listener: u32,
+            family: layout.AddressFamily,
             options: layout.StreamOptions,
         ) void {
             const slot = self.take_slot();
             const connection = &self.connections[slot];
-            connection.open(.open, descriptor, options);
-            self.open_count += 1;
+            connection.open(.open, descriptor, family, options);
             self.loop.counters.accepted += 1;
             self.loop.channel.queued[slot] = 0;
             const generation = connection.generation;
@@ -176,48 +151,13 @@ pub fn Streams(comptime Loop: type) type {
         }
 
         /// Starts to connect. The slot, or a negative status with `failed` naming the system call.
-        pub fn connect(
-            self: *Self,
-            options: *const layout.ConnectOptions,
-            failed: *layout.Syscall,
-        ) i32 {
-            const address = address_module.to_kernel(&options.address) orelse
-                return @intFromEnum(layout.Status.bad_argument);
-            if (!self.accepts_more()) return exhausted;
-            const descriptor = self.open_socket(&address, options, failed);
-            if (descriptor < 0) return descriptor;
-            const slot = self.take_slot();
-            const connection = &self.connections[slot];
-            connection.open(.connecting, descriptor, options.stream);
-            connection.address = address;
-            self.open_count += 1;
-            self.loop.channel.queued[slot] = 0;
-            if (options.timeout_ms > 0) self.loop.start_user_timer(slot, options.timeout_ms);
-            self.advance(slot);
-            return @intCast(slot);
-        }
-
-        fn open_socket(
-            self: *Self,
-            address: *const sockets.SocketAddress,
-            options: *const layout.ConnectOptions,
-            failed: *layout.Syscall,
-        ) i32 {
-            _ = self;
-            failed.* = .socket;
-            const family = address_module.family(address);
-            const descriptor = sockets.open_stream(family, Loop.Backend.nonblocking);
-            if (descriptor >= Loop.Backend.descriptors_max) {
-                sockets.close(descriptor);
-                return descriptor_limit;
-            }
-            if (descriptor < 0 or options.stream.no_delay == 0) return descriptor;
-            const rc = sockets.set_no_delay(descriptor);
-            if (rc >= 0) return descriptor;
-            failed.* = .setsockopt;
-            sockets.close(descriptor);
-            return rc;
-        }
+        pub const connect = Connect.connect;
+        /// Flush, end our direction, wait for the peer's end.
+        pub const close = End.close;
+        /// Ends a connection whatever is under way; `closed` follows when that has ended too.
+        pub const end = End.end;
+        /// Ends every connection with a reset; their operations end in later turns.
+        pub const end_all = End.end_all;
 
         /// Applies a submission; false when it is stale or malformed.
         pub fn apply(
@@ -246,33 +186,6 @@ pub fn Streams(comptime Loop: type) type {
             return true;
         }
 
-        /// Flush, end our direction, wait for the peer's end.
-        pub fn close(self: *Self, slot: u32) void {
-            const connection = &self.connections[slot];
-            switch (connection.state) {
-                // It may have connected meanwhile: no peer is to take nothing for everything.
-                .connecting => self.end(slot, aborted, true),
-                .open => {
-                    connection.state = .lingering;
-                    connection.shutdown_wanted = true;
-                    connection.unsent = unsent_bytes(connection);
-                    self.loop.start_user_timer(slot, connection.options.linger_timeout_ms);
-                },
-                .free, .lingering, .ending => {},
-            }
-        }
-
-        /// Ends a connection whatever is under way; `closed` follows when that has ended too.
-        pub fn end(self: *Self, slot: u32, outcome: i32, reset: bool) void {
-            const connection = &self.connections[slot];
-            if (connection.state == .ending) return;
-            connection.state = .ending;
-            connection.outcome = outcome;
-            connection.reset = reset;
-            self.loop.stop_user_timer(slot);
-            self.attention.push(self.connections, slot);
-        }
-
         /// A completion of the backend for a connection's port.
         pub fn complete(self: *Self, completion: contract.Completion) void {
             const slot = completion.port;
@@ -286,51 +199,24 @@ pub fn Streams(comptime Loop: type) type {
             switch (completion.kind) {
                 .receive => Receive.complete(self, slot, connection, completion),
                 .send => Send.complete(self, slot, connection, completion.result),
-                .connect => self.complete_connect(slot, connection, completion.result),
-                .accept, .receive_message, .send_messages, .poll, .message, .released => unreachable,
+                .connect => Connect.complete(self, slot, connection, completion.result),
+                .accept,
+                .receive_message,
+                .send_messages,
+                .poll,
+                .message,
+                .released,
+                => unreachable,
             }
-        }
-
-        fn complete_connect(self: *Self, slot: u32, connection: *Connection, result: i32) void {
-            connection.connecting = false;
-            self.attention.push(self.connections, slot);
-            if (connection.state != .connecting) return;
-            if (result < 0) return self.end(slot, result, false);
-            self.loop.stop_user_timer(slot);
-            connection.state = .open;
-            self.loop.counters.connected += 1;
-            self.loop.channel.emit(plain(.open, slot, connection.generation, -1));
         }
 
         /// The connect or the linger time limit of a connection passed.
         pub fn timer_fired(self: *Self, slot: u32) void {
             switch (self.connections[slot].state) {
                 .connecting => self.end(slot, connect_timeout, true),
-                .lingering => self.linger_on(slot),
+                .lingering => End.linger_on(self, slot),
                 .free, .open, .ending => {},
             }
-        }
-
-        /// A peer that goes on taking what was sent is waited for; one that took nothing in the
-        /// whole time limit is reset. One that took everything may still be reading it, so that a
-        /// reset would cost it bytes: the kernel waits for its end instead.
-        fn linger_on(self: *Self, slot: u32) void {
-            const connection = &self.connections[slot];
-            const unsent = unsent_bytes(connection);
-            if (unsent == 0) return self.end(slot, 0, false);
-            if (unsent >= connection.unsent) {
-                return self.end(slot, kernel.negative(.TIMEDOUT), true);
-            }
-            connection.unsent = unsent;
-            self.loop.start_user_timer(slot, connection.options.linger_timeout_ms);
-        }
-
-        /// Bytes that the peer has not acknowledged, ours and the kernel's. The end that follows
-        /// them counts as one with some kernels, but is nothing that a peer could miss.
-        fn unsent_bytes(connection: *const Connection) u64 {
-            const end_length: u32 = @intFromBool(unsent_counts_end and connection.shutdown_done);
-            const in_kernel = sockets.unsent(connection.descriptor) -| end_length;
-            return @as(u64, connection.queue.bytes) + in_kernel;
         }
 
         /// Whether something could be done for a connection right now.
@@ -370,14 +256,14 @@ pub fn Streams(comptime Loop: type) type {
             }
         }
 
-        fn advance(self: *Self, slot: u32) void {
+        pub fn advance(self: *Self, slot: u32) void {
             const connection = &self.connections[slot];
             switch (connection.state) {
                 .free => {},
-                .connecting => self.start_connect(slot, connection),
+                .connecting => Connect.start(self, slot, connection),
                 .open => self.advance_open(slot, connection),
-                .lingering => self.advance_lingering(slot, connection),
-                .ending => self.advance_ending(slot, connection),
+                .lingering => End.advance_lingering(self, slot, connection),
+                .ending => End.advance_ending(self, slot, connection),
             }
         }
 
@@ -386,15 +272,17 @@ pub fn Streams(comptime Loop: type) type {
             Receive.deliver_held(self, slot, connection);
             const undelivered = connection.held.count > 0 and !connection.paused;
             if (connection.failure != 0 and !undelivered) {
-                return self.end_now(slot, connection.failure);
+                return End.end_now(self, slot, connection.failure);
             }
             Send.start(self, slot, connection);
             Receive.start_or_stop(self, slot, connection);
             Send.shutdown_when_sent(connection);
             Send.report_drain(self, slot, connection);
             Receive.report_end(self, slot, connection);
-            if (connection.state == .lingering) return self.advance_lingering(slot, connection);
-            if (connection.end_reported and connection.shutdown_done) self.end_now(slot, 0);
+            if (connection.state == .lingering) {
+                return End.advance_lingering(self, slot, connection);
+            }
+            if (connection.end_reported and connection.shutdown_done) End.end_now(self, slot, 0);
         }
 
         /// Receive buffers that a connection may hold now: its credits, and no more than a share of
@@ -423,77 +311,6 @@ pub fn Streams(comptime Loop: type) type {
             if (connection.state != .open) return;
             if (connection.receiving and connection.held.count == 0) return;
             self.attention.push(self.connections, freed.account);
-        }
-
-        fn advance_lingering(self: *Self, slot: u32, connection: *Connection) void {
-            Receive.drop_held(self, connection);
-            if (connection.failure != 0) return self.end_now(slot, connection.failure);
-            Send.start(self, slot, connection);
-            Receive.start_or_stop(self, slot, connection);
-            Send.shutdown_when_sent(connection);
-            if (connection.peer_ended and connection.shutdown_done) self.end_now(slot, 0);
-        }
-
-        fn advance_ending(self: *Self, slot: u32, connection: *Connection) void {
-            Receive.drop_held(self, connection);
-            if (connection.has_operations()) {
-                if (connection.cancelled) return;
-                connection.cancelled = self.loop.backend.cancel(
-                    slot,
-                    connection.generation,
-                    connection.descriptor,
-                    .all,
-                );
-                if (!connection.cancelled) self.attention.push(self.connections, slot);
-            } else if (self.loop.channel.room() == 0) {
-                self.attention.push(self.connections, slot);
-            } else {
-                self.finish(slot, connection);
-            }
-        }
-
-        fn end_now(self: *Self, slot: u32, outcome: i32) void {
-            self.end(slot, outcome, outcome != 0);
-            self.advance_ending(slot, &self.connections[slot]);
-        }
-
-        fn finish(self: *Self, slot: u32, connection: *Connection) void {
-            const backend = &self.loop.backend;
-            if (!backend.forget(slot, connection.generation, connection.descriptor)) {
-                return self.attention.push(self.connections, slot);
-            }
-            Send.drop(self, connection);
-            if (connection.reset) {
-                sockets.reset(connection.descriptor);
-            } else {
-                sockets.close(connection.descriptor);
-            }
-            const outcome = connection.outcome;
-            self.loop.channel.emit(plain(.closed, slot, connection.generation, outcome));
-            self.loop.counters.closed += 1;
-            connection.state = .free;
-            connection.generation +%= 1;
-            Send.mirror(self, slot);
-            self.open_count -= 1;
-            self.give_back_slot(slot);
-        }
-
-        fn start_connect(self: *Self, slot: u32, connection: *Connection) void {
-            if (connection.connecting) return;
-            connection.connecting = self.loop.backend.connect(
-                slot,
-                connection.generation,
-                connection.descriptor,
-                &connection.address,
-            );
-            if (!connection.connecting) self.attention.push(self.connections, slot);
-        }
-
-        /// Ends every connection with a reset; their operations end in later turns.
-        pub fn end_all(self: *Self, outcome: i32) void {
-            for (self.connections[0..self.fresh], 0..) |*connection, slot| {
-                if (connection.state != .free) self.end(@intCast(slot), outcome, true);
-            }
         }
     };
 }

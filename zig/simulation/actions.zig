@@ -44,19 +44,19 @@ pub fn act(host: *Host) void {
 }
 
 fn loopback(port: u32) layout.Address {
-    return .{
-        .family = 4,
-        .port = port,
-        .scope = 0,
-        .bytes = [_]u8{ 127, 0, 0, 1 } ++ [_]u8{0} ** 12,
-    };
+    var address = std.mem.zeroes(layout.Address);
+    address.family = @intFromEnum(layout.AddressFamily.ipv4);
+    address.port = port;
+    address.bytes[0..4].* = .{ 127, 0, 0, 1 };
+    return address;
 }
 
 fn choose_stream(host: *Host) layout.StreamOptions {
     const random = host.world.random();
     const least = 2 * host.instance.pool.buffer_size;
+    var socket: layout.SocketOptions = .{ .values = @splat(layout.option_unset) };
+    socket.values[@intFromEnum(layout.SocketOption.no_delay)] = random.uintAtMost(u32, 1);
     return .{
-        .no_delay = random.uintAtMost(u32, 1),
         .high_water_mark = least << random.uintAtMost(u5, 4),
         .linger_timeout_ms = random.intRangeAtMost(u32, 10, 1000),
         .allow_half_open = random.uintAtMost(u32, 1),
@@ -65,6 +65,8 @@ fn choose_stream(host: *Host) layout.StreamOptions {
             random.intRangeAtMost(u32, 1, 16)
         else
             random.intRangeAtMost(u32, 40, 200),
+        .idle_timeout_ms = 0,
+        .socket = socket,
     };
 }
 
@@ -74,8 +76,6 @@ pub fn listen(host: *Host) void {
         .size = @sizeOf(layout.ListenOptions),
         .address = loopback(0),
         .backlog = host.world.random().intRangeAtMost(u32, 1, 8),
-        .reuse_port = 0,
-        .ipv6_only = 0,
         .stream = choose_stream(host),
     });
     if (rc < 0) return;

@@ -98,7 +98,7 @@ fn expected_references(host: *Host) u64 {
         const is_ours = state.owner() == host.instance.pool.number();
         references += @intFromBool(is_ours and state.borrowed > 0);
     }
-    for (streams.connections[0..streams.fresh]) |*connection| {
+    for (streams.connections[0..streams.slots.fresh]) |*connection| {
         if (connection.state != .free) references += connection.held.count;
     }
     references += host.instance.loop.backend.holding();
@@ -109,7 +109,7 @@ fn check_connections(host: *Host) void {
     const streams = &host.instance.work.net.streams;
     var open: u32 = 0;
     var nodes: usize = 0;
-    for (streams.connections[0..streams.fresh], 0..) |*connection, slot| {
+    for (streams.connections[0..streams.slots.fresh], 0..) |*connection, slot| {
         if (connection.state == .free) continue;
         open += 1;
         const counts = count_queue(host, connection.queue.head);
@@ -120,7 +120,7 @@ fn check_connections(host: *Host) void {
         const credits = count_credits(host, @intCast(slot), connection.generation);
         expect(host, "credits in use", credits, connection.buffers);
     }
-    expect(host, "open connections", open, streams.open_count);
+    expect(host, "open connections", open, streams.slots.open_count);
     expect(host, "places in queues", nodes + streams.nodes.free_count, streams.nodes.nodes.len);
 }
 
@@ -161,7 +161,7 @@ fn check_kernel(host: *Host) void {
     const backend = &host.instance.loop.backend;
     const streams = &host.instance.work.net.streams;
     var under_way: u64 = 0;
-    for (streams.connections[0..streams.fresh]) |*connection| {
+    for (streams.connections[0..streams.slots.fresh]) |*connection| {
         if (connection.state == .free) continue;
         under_way += @intFromBool(connection.connecting);
         under_way += @intFromBool(connection.receiving);

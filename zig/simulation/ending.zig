@@ -99,7 +99,7 @@ fn untie_if(world: *World, idle_rounds: u32) bool {
     var found = false;
     for (world.active_hosts()) |*host| {
         const streams = &host.instance.work.net.streams;
-        for (streams.connections[0..streams.fresh], 0..) |*connection, slot| {
+        for (streams.connections[0..streams.slots.fresh], 0..) |*connection, slot| {
             const link = host.links[slot] orelse continue;
             if (connection.state != .open or link.closing) continue;
             const is_out_of_credits = connection.buffers >= streams.allowance(connection);
@@ -129,7 +129,7 @@ fn describe(host: *Host) void {
         pool.supply.quarantine.bytes,
         pool.arena().report().free_bytes,
     });
-    for (streams.connections[0..streams.fresh], 0..) |*connection, slot| {
+    for (streams.connections[0..streams.slots.fresh], 0..) |*connection, slot| {
         if (connection.state == .free) continue;
         host.trace("connection {d}: {t}, receiving {}, sending {}, held back {}, ended {}", .{
             slot,
@@ -236,6 +236,7 @@ fn check_idle(host: *Host) void {
     const pool = &host.instance.pool;
     const streams = &host.instance.work.net.streams;
     if (pool.buffers_in_use > 0) host.fail("{d} buffers are left in use", .{pool.buffers_in_use});
-    if (streams.open_count > 0) host.fail("{d} connections are left", .{streams.open_count});
+    const open_count = streams.slots.open_count;
+    if (open_count > 0) host.fail("{d} connections are left", .{open_count});
     if (host.instance.work.net.waiting()) host.fail("there is something left to do", .{});
 }

@@ -170,7 +170,7 @@ pub const Host = struct {
     /// The number of completions.
     fn turn(self: *Host) u32 {
         self.check_borrowed();
-        for (self.links[0..self.instance.work.net.streams.fresh]) |link| {
+        for (self.links[0..self.instance.work.net.streams.slots.fresh]) |link| {
             if (link) |open_link| open_link.begin_turn();
         }
         const submissions = self.submissions;
@@ -225,7 +225,7 @@ pub const Host = struct {
 
     /// A random connection; null when there is none.
     pub fn pick_link(self: *Host) ?*Link {
-        const fresh = self.instance.work.net.streams.fresh;
+        const fresh = self.instance.work.net.streams.slots.fresh;
         if (fresh == 0) return null;
         const start = self.world.random().uintLessThan(u32, fresh);
         for (0..fresh) |step_count| {

@@ -18,13 +18,11 @@ pub const AF = calls.AF;
 /// Levels and names for `set_option` as this system numbers them.
 pub const option = struct {
     pub const socket_level: i32 = calls.SOL.SOCKET;
-    pub const reuse_address: u32 = calls.SO.REUSEADDR;
-    /// Several sockets listen on one port and share what comes; on macOS the last one has it all.
-    pub const reuse_port: u32 = system.option_reuse_port;
-    pub const ipv6_level: i32 = system.option_ipv6_level;
-    pub const ipv6_only: u32 = system.option_ipv6_only;
     pub const tcp_level: i32 = calls.IPPROTO.TCP;
-    pub const no_delay: u32 = system.option_no_delay;
+    pub const ip_level: i32 = calls.IPPROTO.IP;
+    pub const ipv6_level: i32 = calls.IPPROTO.IPV6;
+    /// Names that this system does not have are null.
+    pub const names = system.option_names;
 };
 
 /// Any socket address of this library's families, as the kernel wants it.
@@ -33,13 +31,27 @@ pub const SocketAddress = extern struct {
         any: calls.sockaddr,
         in4: calls.sockaddr.in,
         in6: calls.sockaddr.in6,
+        un: calls.sockaddr.un,
     } align(4),
+    /// Of a Unix address: how many bytes of it count, for a name may hold zeros.
+    unix_length: u32,
+
+    pub const path_offset = @offsetOf(calls.sockaddr.un, "path");
+    pub const path_bytes = @sizeOf(@FieldType(calls.sockaddr.un, "path"));
 
     pub fn length(self: *const SocketAddress) u32 {
         return switch (self.storage.any.family) {
             AF.INET => @sizeOf(calls.sockaddr.in),
+            AF.UNIX => self.unix_length,
             else => @sizeOf(calls.sockaddr.in6),
         };
+    }
+
+    /// The path of a Unix address, or the name with its leading zero; empty where there is none.
+    pub fn path(self: *const SocketAddress) []const u8 {
+        const bytes = self.storage.un.path[0..@min(self.unix_length -| path_offset, path_bytes)];
+        if (bytes.len == 0 or bytes[0] == 0) return bytes;
+        return bytes[0 .. std.mem.indexOfScalar(u8, bytes, 0) orelse bytes.len];
     }
 
     pub fn pointer(self: *const SocketAddress) *const calls.sockaddr {
@@ -67,8 +79,12 @@ pub fn set_option(descriptor: i32, level: i32, name: u32, value: u32) i32 {
     return kernel.result(calls.setsockopt(descriptor, level, name, bytes, bytes.len));
 }
 
-pub fn set_no_delay(descriptor: i32) i32 {
-    return set_option(descriptor, option.tcp_level, option.no_delay, 1);
+/// The value of an option that is a number.
+pub fn get_option(descriptor: i32, level: i32, name: u32, value: *u32) i32 {
+    value.* = 0;
+    var length: calls.socklen_t = @sizeOf(u32);
+    const bytes = std.mem.asBytes(value);
+    return kernel.result(calls.getsockopt(descriptor, level, name, bytes, &length));
 }
 
 pub fn bind(descriptor: i32, address: *const SocketAddress) i32 {
@@ -158,13 +174,17 @@ pub fn unsent(descriptor: i32) u32 {
 pub const unsent_counts_end: bool = system.unsent_counts_end;
 
 pub fn local_address(descriptor: i32, address: *SocketAddress) i32 {
-    var length: calls.socklen_t = @sizeOf(SocketAddress);
-    return kernel.result(calls.getsockname(descriptor, &address.storage.any, &length));
+    var length: calls.socklen_t = @sizeOf(@FieldType(SocketAddress, "storage"));
+    const rc = kernel.result(calls.getsockname(descriptor, &address.storage.any, &length));
+    address.unix_length = length;
+    return rc;
 }
 
 pub fn remote_address(descriptor: i32, address: *SocketAddress) i32 {
-    var length: calls.socklen_t = @sizeOf(SocketAddress);
-    return kernel.result(calls.getpeername(descriptor, &address.storage.any, &length));
+    var length: calls.socklen_t = @sizeOf(@FieldType(SocketAddress, "storage"));
+    const rc = kernel.result(calls.getpeername(descriptor, &address.storage.any, &length));
+    address.unix_length = length;
+    return rc;
 }
 
 /// What poll(2) tells of one descriptor.

@@ -13,14 +13,42 @@ const flags_at_birth = builtin.os.tag != .macos;
 
 pub const send_flags: u32 = c.MSG.DONTWAIT | if (flags_at_birth) c.MSG.NOSIGNAL else 0;
 
-pub const option_ipv6_level: i32 = c.IPPROTO.IPV6;
-/// IPV6_V6ONLY and TCP_NODELAY, the same on both.
-pub const option_ipv6_only: u32 = 27;
-pub const option_no_delay: u32 = 1;
-/// The option with which listeners share what comes; macOS has none that does.
-pub const option_reuse_port: u32 = switch (builtin.os.tag) {
-    .macos => c.SO.REUSEPORT,
-    else => c.SO.REUSEPORT_LB,
+const is_macos = builtin.os.tag == .macos;
+
+/// Names of socket options, with their other name for IPv6 where there are two; null where the
+/// system has none that does the same.
+pub const option_names = struct {
+    pub const no_delay: ?u32 = 1;
+    /// TCP_NOPUSH.
+    pub const cork: ?u32 = 4;
+    pub const quick_ack: ?u32 = null;
+    pub const fast_open: ?u32 = null;
+    pub const fast_open_connect: ?u32 = null;
+    pub const keep_alive: ?u32 = c.SO.KEEPALIVE;
+    pub const keep_alive_idle_s: ?u32 = if (is_macos) 0x10 else 256;
+    pub const keep_alive_interval_s: ?u32 = if (is_macos) 0x101 else 512;
+    pub const keep_alive_count: ?u32 = if (is_macos) 0x102 else 1024;
+    pub const user_timeout_ms: ?u32 = null;
+    pub const send_buffer: ?u32 = c.SO.SNDBUF;
+    pub const receive_buffer: ?u32 = c.SO.RCVBUF;
+    pub const busy_poll_us: ?u32 = null;
+    pub const mark: ?u32 = null;
+    pub const priority: ?u32 = null;
+    pub const reuse_address: ?u32 = c.SO.REUSEADDR;
+    /// Several sockets listen on one port and share what comes; on macOS the last one has it all.
+    pub const reuse_port: ?u32 = if (is_macos) c.SO.REUSEPORT else c.SO.REUSEPORT_LB;
+    pub const broadcast: ?u32 = c.SO.BROADCAST;
+    pub const ipv6_only: ?u32 = 27;
+    pub const type_of_service: ?u32 = 3;
+    pub const type_of_service_ipv6: ?u32 = if (is_macos) 36 else 61;
+    pub const ttl: ?u32 = 4;
+    pub const ttl_ipv6: ?u32 = 4;
+    pub const multicast_ttl: ?u32 = 10;
+    pub const multicast_ttl_ipv6: ?u32 = 10;
+    pub const multicast_loop: ?u32 = 11;
+    pub const multicast_loop_ipv6: ?u32 = 11;
+    pub const multicast_interface: ?u32 = 9;
+    pub const multicast_interface_ipv6: ?u32 = 9;
 };
 
 pub fn open(family: u32, kind: u32, nonblocking: bool) i32 {

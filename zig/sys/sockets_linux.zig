@@ -9,10 +9,39 @@ pub const calls = linux;
 /// No SIGPIPE, and no wait.
 pub const send_flags: u32 = linux.MSG.NOSIGNAL | linux.MSG.DONTWAIT;
 
-pub const option_ipv6_level: i32 = linux.SOL.IPV6;
-pub const option_ipv6_only: u32 = linux.IPV6.V6ONLY;
-pub const option_no_delay: u32 = linux.TCP.NODELAY;
-pub const option_reuse_port: u32 = linux.SO.REUSEPORT;
+/// Names of socket options, with their other name for IPv6 where there are two.
+pub const option_names = struct {
+    pub const no_delay: ?u32 = linux.TCP.NODELAY;
+    pub const cork: ?u32 = linux.TCP.CORK;
+    pub const quick_ack: ?u32 = linux.TCP.QUICKACK;
+    pub const fast_open: ?u32 = linux.TCP.FASTOPEN;
+    pub const fast_open_connect: ?u32 = linux.TCP.FASTOPEN_CONNECT;
+    pub const keep_alive: ?u32 = linux.SO.KEEPALIVE;
+    pub const keep_alive_idle_s: ?u32 = linux.TCP.KEEPIDLE;
+    pub const keep_alive_interval_s: ?u32 = linux.TCP.KEEPINTVL;
+    pub const keep_alive_count: ?u32 = linux.TCP.KEEPCNT;
+    pub const user_timeout_ms: ?u32 = linux.TCP.USER_TIMEOUT;
+    pub const send_buffer: ?u32 = linux.SO.SNDBUF;
+    pub const receive_buffer: ?u32 = linux.SO.RCVBUF;
+    pub const busy_poll_us: ?u32 = linux.SO.BUSY_POLL;
+    pub const mark: ?u32 = linux.SO.MARK;
+    pub const priority: ?u32 = linux.SO.PRIORITY;
+    pub const reuse_address: ?u32 = linux.SO.REUSEADDR;
+    /// Several sockets listen on one port and share what comes.
+    pub const reuse_port: ?u32 = linux.SO.REUSEPORT;
+    pub const broadcast: ?u32 = linux.SO.BROADCAST;
+    pub const ipv6_only: ?u32 = linux.IPV6.V6ONLY;
+    pub const type_of_service: ?u32 = linux.IP.TOS;
+    pub const type_of_service_ipv6: ?u32 = linux.IPV6.TCLASS;
+    pub const ttl: ?u32 = linux.IP.TTL;
+    pub const ttl_ipv6: ?u32 = linux.IPV6.UNICAST_HOPS;
+    pub const multicast_ttl: ?u32 = linux.IP.MULTICAST_TTL;
+    pub const multicast_ttl_ipv6: ?u32 = linux.IPV6.MULTICAST_HOPS;
+    pub const multicast_loop: ?u32 = linux.IP.MULTICAST_LOOP;
+    pub const multicast_loop_ipv6: ?u32 = linux.IPV6.MULTICAST_LOOP;
+    pub const multicast_interface: ?u32 = linux.IP.MULTICAST_IF;
+    pub const multicast_interface_ipv6: ?u32 = linux.IPV6.MULTICAST_IF;
+};
 
 pub fn open(family: u32, kind: u32, nonblocking: bool) i32 {
     const blocking_flag: u32 = if (nonblocking) linux.SOCK.NONBLOCK else 0;

@@ -52,8 +52,11 @@ pub fn set_option(descriptor: i32, level: i32, name: u32, value: u32) i32 {
     return 0;
 }
 
-pub fn set_no_delay(descriptor: i32) i32 {
-    return set_option(descriptor, linux.IPPROTO.TCP, linux.TCP.NODELAY, 1);
+pub fn get_option(descriptor: i32, level: i32, name: u32, value: *u32) i32 {
+    const socket = find(descriptor) orelse return bad_descriptor;
+    const is_reuse_port = level == linux.SOL.SOCKET and name == linux.SO.REUSEPORT;
+    value.* = if (is_reuse_port) @intFromBool(socket.reuse_port) else 0;
+    return 0;
 }
 
 pub fn bind(descriptor: i32, address: *const SocketAddress) i32 {
