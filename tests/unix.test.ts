@@ -25,13 +25,13 @@ testLoop("an echo over a Unix socket, with the addresses of both ends", (loop) =
     let isOver = false;
     const client = loop.connect(server.address, {
       open: (conn) => void conn.send("hello"),
-      data(conn, lease) {
+      data(conn, lease): void {
         received += new TextDecoder().decode(lease.bytes);
         assert.equal(conn.remoteAddress.path, path);
         assert.equal(conn.localAddress.path, "");
         conn.close();
       },
-      close(_conn, error) {
+      close(_conn, error): void {
         assert.equal(error, null);
         isOver = true;
       },
