@@ -71,6 +71,7 @@ pub const MessageHeader = extern struct {
 comptime {
     std.debug.assert(@sizeOf(MessageHeader) == message_address_offset);
     std.debug.assert(message_control_offset % 8 == 0);
+    std.debug.assert(message_payload_offset == layout.datagram_offset);
 }
 
 /// What `cancel` ends: everything under way on the port, or just that. The descriptor of a poll may

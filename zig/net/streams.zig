@@ -19,6 +19,7 @@ const List = @import("../memory/list.zig").List;
 const held = @import("held.zig");
 const Nodes = @import("send_queue.zig").Nodes;
 const Receiving = @import("receiving.zig").Receiving;
+const Returns = @import("returns.zig").Returns;
 const Sending = @import("sending.zig").Sending;
 const Slots = @import("slots.zig").Slots;
 
@@ -61,6 +62,8 @@ pub fn Streams(comptime Loop: type) type {
         /// How many of those two lists are still to be served since then.
         bufferless_due: u32,
         squeezed_due: u32,
+        /// For buffers that datagram sockets answer for; set before the first turn.
+        elsewhere: Returns,
         /// What the send that is being started consists of.
         segments: [contract.segments_max]contract.Segment,
 
@@ -96,6 +99,7 @@ pub fn Streams(comptime Loop: type) type {
                 .progress_seen = 0,
                 .bufferless_due = 0,
                 .squeezed_due = 0,
+                .elsewhere = undefined,
                 .segments = undefined,
             };
         }
@@ -306,6 +310,7 @@ pub fn Streams(comptime Loop: type) type {
         /// A buffer is not used any more; a connection that waits for that reads on.
         pub fn returned(self: *Self, freed: Freed) void {
             if (!freed.received) return;
+            if (freed.account >= self.connections.len) return self.elsewhere.tell(freed);
             const connection = self.find(freed.account, freed.account_generation) orelse return;
             connection.buffers -= 1;
             if (connection.state != .open) return;

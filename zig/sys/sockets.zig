@@ -25,6 +25,9 @@ pub const option = struct {
     pub const names = system.option_names;
 };
 
+/// What only datagram sockets are asked.
+pub const datagram = @import("datagram_options.zig");
+
 /// Any socket address of this library's families, as the kernel wants it.
 pub const SocketAddress = extern struct {
     storage: extern union {
@@ -54,6 +57,18 @@ pub const SocketAddress = extern struct {
         return bytes[0 .. std.mem.indexOfScalar(u8, bytes, 0) orelse bytes.len];
     }
 
+    pub fn equals(self: *const SocketAddress, other: *const SocketAddress) bool {
+        if (self.storage.any.family != other.storage.any.family) return false;
+        return switch (self.storage.any.family) {
+            AF.INET => self.storage.in4.addr == other.storage.in4.addr and
+                self.storage.in4.port == other.storage.in4.port,
+            AF.UNIX => std.mem.eql(u8, self.path(), other.path()),
+            else => self.storage.in6.port == other.storage.in6.port and
+                self.storage.in6.scope_id == other.storage.in6.scope_id and
+                std.mem.eql(u8, &self.storage.in6.addr, &other.storage.in6.addr),
+        };
+    }
+
     pub fn pointer(self: *const SocketAddress) *const calls.sockaddr {
         return &self.storage.any;
     }
@@ -75,8 +90,13 @@ pub fn open_pair(pair: *[2]i32) i32 {
 }
 
 pub fn set_option(descriptor: i32, level: i32, name: u32, value: u32) i32 {
-    const bytes = std.mem.asBytes(&value);
-    return kernel.result(calls.setsockopt(descriptor, level, name, bytes, bytes.len));
+    return set_bytes(descriptor, level, name, std.mem.asBytes(&value));
+}
+
+/// An option that is no number.
+pub fn set_bytes(descriptor: i32, level: i32, name: u32, bytes: []const u8) i32 {
+    const length: calls.socklen_t = @intCast(bytes.len);
+    return kernel.result(calls.setsockopt(descriptor, level, name, bytes.ptr, length));
 }
 
 /// The value of an option that is a number.

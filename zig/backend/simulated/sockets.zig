@@ -59,6 +59,47 @@ pub fn get_option(descriptor: i32, level: i32, name: u32, value: *u32) i32 {
     return 0;
 }
 
+/// A simulated network has nothing to tell beside datagrams, and no groups.
+pub const datagram = struct {
+    const Membership = @import("../../sys/datagram_options.zig").Membership;
+    const unsupported = kernel.negative(.OPNOTSUPP);
+
+    pub fn receive_segments(descriptor: i32) i32 {
+        _ = descriptor;
+        return unsupported;
+    }
+
+    pub fn tell_local(descriptor: i32, family: u32) i32 {
+        _ = .{ descriptor, family };
+        return unsupported;
+    }
+
+    pub fn tell_ecn(descriptor: i32, family: u32) i32 {
+        _ = .{ descriptor, family };
+        return unsupported;
+    }
+
+    pub fn tell_drops(descriptor: i32) i32 {
+        _ = descriptor;
+        return unsupported;
+    }
+
+    pub fn join(descriptor: i32, membership: Membership) i32 {
+        _ = .{ descriptor, membership };
+        return unsupported;
+    }
+
+    pub fn leave(descriptor: i32, membership: Membership) i32 {
+        _ = .{ descriptor, membership };
+        return unsupported;
+    }
+
+    pub fn set_multicast_interface(descriptor: i32, family: u32, interface: u32) i32 {
+        _ = .{ descriptor, family, interface };
+        return unsupported;
+    }
+};
+
 pub fn bind(descriptor: i32, address: *const SocketAddress) i32 {
     const socket = find(descriptor) orelse return bad_descriptor;
     if (socket.state != .fresh) return kernel.negative(.INVAL);
