@@ -140,15 +140,11 @@ pub fn IoUringOver(comptime System: type) type {
         }
 
         /// The first receive of a descriptor is where it becomes a connection worth registering.
-        pub fn register_file(self: *Self, port: u32, epoch: u32, descriptor: i32) bool {
-            if (!self.files.wants(descriptor)) return true;
-            const sqe = self.next_sqe() orelse return false;
-            self.files.register(descriptor, sqe, operations.user_data(.files, port, epoch));
-            return true;
-        }
-
         pub fn receive(self: *Self, port: u32, epoch: u32, descriptor: i32, many: bool) bool {
-            if (!self.register_file(port, epoch, descriptor)) return false;
+            if (self.files.wants(descriptor)) {
+                const sqe = self.next_sqe() orelse return false;
+                self.files.register(descriptor, sqe, operations.user_data(.files, port, epoch));
+            }
             const sqe = self.next_sqe() orelse return false;
             sqe.* = operations.receive(port, epoch, descriptor, many);
             if (many and self.ring.has(.bundles)) sqe.ioprio |= uring.recvsend_bundle;
@@ -171,7 +167,7 @@ pub fn IoUringOver(comptime System: type) type {
             return messages.send(self, port, epoch, descriptor, batch, waits);
         }
 
-        pub fn use_file(self: *const Self, sqe: *uring.Sqe) void {
+        fn use_file(self: *const Self, sqe: *uring.Sqe) void {
             if (self.files.has(sqe.descriptor)) sqe.flags |= uring.sqe_fixed_file;
         }
 

@@ -10,14 +10,12 @@ const kernel = @import("../sys/kernel.zig");
 const operations = @import("operations.zig");
 
 pub fn receive(ring: anytype, port: u32, epoch: u32, descriptor: i32) bool {
-    if (!ring.register_file(port, epoch, descriptor)) return false;
     const sqe = ring.next_sqe() orelse return false;
-    if (ring.buffer_ring.is_shared()) {
-        sqe.* = operations.refusal(.receive_message, port, epoch);
-        return true;
-    }
-    sqe.* = operations.receive_message(port, epoch, descriptor);
-    ring.use_file(sqe);
+    // A receive that goes on looks its file up once: nothing is spared by registering it.
+    sqe.* = if (ring.buffer_ring.is_shared())
+        operations.refusal(.receive_message, port, epoch)
+    else
+        operations.receive_message(port, epoch, descriptor);
     return true;
 }
 
