@@ -109,16 +109,17 @@ export function changeGroup(
   group: string,
   options: GroupOptions,
 ): void {
-  const { interface: index = 0, source } = options;
+  const { source } = options;
   const words = requestOf(socket, action);
+  const scope = writeHost(words, SocketRequest.group, "group", group);
+  const { interface: index = scope } = options;
   words[SocketRequest.interface] = integerOption("interface", index, 0, 2 ** 31 - 1);
-  writeHost(words, SocketRequest.group, "group", group);
   if (source !== undefined) writeHost(words, SocketRequest.source, "source", source);
   const verb = action === SocketAction.join ? "join" : "leave";
   perform(socket, words, `${verb} group ${group}`);
 }
 
-function writeHost(words: Uint32Array, at: number, name: string, host: unknown): void {
+function writeHost(words: Uint32Array, at: number, name: string, host: unknown): number {
   const address = typeof host === "string" ? parseHost(host) : null;
   if (address === null) {
     throw new IoError("INVALID_ARGUMENT", `${name} ${JSON.stringify(host)} is no IP address`, {
@@ -127,6 +128,7 @@ function writeHost(words: Uint32Array, at: number, name: string, host: unknown):
   }
   const family = address.family === 6 ? AddressFamily.ipv6 : AddressFamily.ipv4;
   writeAddress(words, at, { family, port: 0, scope: address.scope, bytes: address.bytes });
+  return address.scope;
 }
 
 function requestOf(socket: SocketName, action: number): Uint32Array<ArrayBuffer> {

@@ -129,7 +129,10 @@ export interface DatagramSendOptions {
 
 /** A group to join or to leave. */
 export interface GroupOptions {
-  /** Index of the interface, 0 for the one that the routing table gives. */
+  /**
+   * Index of the interface. Default the scope of the group's address (`ff02::1%2`), or 0 for what
+   * the routing table says.
+   */
   interface?: number;
   /** Only what this sender sends, an IP address. */
   source?: string;

@@ -62,6 +62,9 @@ pub const Socket = struct {
     /// What the kernel refused last and the script has not been told of, and where.
     failure: i32,
     failed_call: layout.Syscall,
+    /// What it was told last, and in which turn.
+    told: i32,
+    told_turn: u64,
     /// Since the last datagram.
     failures: u32,
     /// The first datagram was refused once.
@@ -112,6 +115,8 @@ pub const Socket = struct {
             .drain_buffer_bytes = 0,
             .failure = 0,
             .failed_call = .none,
+            .told = 0,
+            .told_turn = 0,
             .failures = 0,
             .is_retried = false,
             .outcome = 0,

@@ -316,7 +316,14 @@ pub fn Datagrams(comptime Loop: type) type {
 
         fn report_failure(self: *Self, slot: u32, socket: *Socket) void {
             if (socket.failure == 0) return;
+            const turn = self.loop.counters.turns;
+            if (socket.told == socket.failure and socket.told_turn == turn) {
+                socket.failure = 0;
+                return;
+            }
             if (self.loop.channel.room() == 0) return self.attention.push(self.sockets, slot);
+            socket.told = socket.failure;
+            socket.told_turn = turn;
             var completion =
                 plain(.socket_error, slot, socket.generation, socket.failure);
             completion.length = @intFromEnum(socket.failed_call);
