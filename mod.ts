@@ -65,7 +65,15 @@ export { Ready, type Watch, type WatchHandler, type WatchOptions } from "./src/w
 export type { Timer, TimerOptions } from "./src/timer.ts";
 export type { Endpoint, IpEndpoint, PathEndpoint } from "./src/endpoint.ts";
 export type { SocketAddress, Transport } from "./src/socket_address.ts";
-export type { ListenerSocketOptions, StreamSocketOptions } from "./src/socket_options.ts";
+export type { ConnectionSettings, PeerCredentials } from "./src/socket_control.ts";
+export type {
+  ConnectSocketOptions,
+  KeepAliveOptions,
+  ListenerSocketOptions,
+  SocketOptionName,
+  SocketOptionValues,
+  StreamSocketOptions,
+} from "./src/socket_options.ts";
 export {
   IoError,
   type IoErrorCode,

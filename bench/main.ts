@@ -7,6 +7,7 @@ import { backends } from "./backends.ts";
 import { echo } from "./echo.ts";
 import { jsonLines, text } from "./lib/report.ts";
 import { memory } from "./memory.ts";
+import { stream } from "./stream.ts";
 
 interface Benchmark {
   readonly summary: string;
@@ -21,6 +22,10 @@ const benchmarks: Readonly<Record<string, Benchmark>> = {
   backends: {
     summary: "select, epoll and io_uring from 10 to 10,000 connections, beside C",
     run: runBackends,
+  },
+  stream: {
+    summary: "bytes in one direction, 64 KiB messages, to and from the server, beside C",
+    run: runStream,
   },
   memory: {
     summary: "what a buffer costs, natively and from TypeScript; registered buffers and files",
@@ -44,6 +49,12 @@ options of backends:
   --seconds N        measured window per visit (0.5)
   --rounds N         visits per contestant (3)
   --json             one line of JSON per contestant instead of a table
+
+options of stream:
+  --conns N          connections (4)
+  --seconds N        measured window per visit (0.5)
+  --rounds N         visits per contestant and direction (5)
+  --json             one line of JSON per contestant and direction instead of tables
 
 options of memory:
   --seconds N        processor time per visit (0.05)
@@ -99,6 +110,25 @@ async function runBackends(args: readonly string[]): Promise<void> {
       json: values.json,
     }),
   );
+}
+
+async function runStream(args: readonly string[]): Promise<void> {
+  const { values } = parseArgs({
+    args: [...args],
+    options: {
+      conns: { type: "string", default: "4" },
+      seconds: { type: "string", default: "0.5" },
+      rounds: { type: "string", default: "5" },
+      json: { type: "boolean", default: false },
+    },
+  });
+  const output = await stream({
+    connections: positive("conns", values.conns, true),
+    seconds: positive("seconds", values.seconds, false),
+    rounds: positive("rounds", values.rounds, true),
+    json: values.json,
+  });
+  process.stdout.write(output);
 }
 
 async function runMemory(args: readonly string[]): Promise<void> {

@@ -16,7 +16,7 @@ extern "C" {
 #define TP_ASSERT_SIZE(type, bytes) struct tp_size_is_checked_from_c11_on
 #endif
 
-#define TP_LAYOUT_HASH UINT32_C(0xec4fa3bd)
+#define TP_LAYOUT_HASH UINT32_C(0x5e08e92c)
 #define TP_ABI_VERSION UINT32_C(1)
 #define TP_READY_READABLE UINT32_C(1)
 #define TP_READY_WRITABLE UINT32_C(2)
@@ -84,6 +84,7 @@ enum tp_status {
     TP_STATUS_NOT_GRANTED = -10014,
     TP_STATUS_DESCRIPTOR_LIMIT = -10015,
     TP_STATUS_UNSUPPORTED = -10016,
+    TP_STATUS_IDLE_TIMEOUT = -10017,
 };
 
 enum tp_reason {
@@ -130,6 +131,7 @@ enum tp_syscall {
     TP_SYSCALL_KEVENT = 27,
     TP_SYSCALL_FCNTL = 28,
     TP_SYSCALL_EVENTFD = 29,
+    TP_SYSCALL_GETSOCKOPT = 30,
 };
 
 enum tp_operation {
@@ -211,6 +213,11 @@ enum tp_socket_action {
     TP_SOCKET_ACTION_GET_OPTION = 1,
     TP_SOCKET_ACTION_JOIN = 2,
     TP_SOCKET_ACTION_LEAVE = 3,
+};
+
+enum tp_socket_kind {
+    TP_SOCKET_KIND_CONNECTION = 0,
+    TP_SOCKET_KIND_LISTENER = 1,
 };
 
 enum tp_socket_option {
@@ -362,8 +369,10 @@ struct tp_header {
     uint32_t open_watches;
     uint32_t open_sockets;
     uint32_t free_datagrams;
+    uint32_t error_option;
+    uint32_t padding;
 };
-TP_ASSERT_SIZE(struct tp_header, 328);
+TP_ASSERT_SIZE(struct tp_header, 336);
 
 struct tp_source {
     struct tp_address address;
@@ -481,17 +490,20 @@ struct tp_stream_options {
     uint32_t allow_half_open;
     uint32_t receive_credits;
     uint32_t idle_timeout_ms;
+    uint32_t best_effort;
     struct tp_socket_options socket;
 };
-TP_ASSERT_SIZE(struct tp_stream_options, 112);
+TP_ASSERT_SIZE(struct tp_stream_options, 116);
 
 struct tp_listen_options {
     uint32_t size;
     struct tp_address address;
     uint32_t backlog;
+    uint32_t unlink_stale;
+    uint32_t mode;
     struct tp_stream_options stream;
 };
-TP_ASSERT_SIZE(struct tp_listen_options, 244);
+TP_ASSERT_SIZE(struct tp_listen_options, 256);
 
 struct tp_connect_options {
     uint32_t size;
@@ -499,7 +511,7 @@ struct tp_connect_options {
     uint32_t timeout_ms;
     struct tp_stream_options stream;
 };
-TP_ASSERT_SIZE(struct tp_connect_options, 244);
+TP_ASSERT_SIZE(struct tp_connect_options, 248);
 
 struct tp_bind_options {
     uint32_t size;
@@ -528,6 +540,27 @@ struct tp_socket_request {
     struct tp_address source;
 };
 TP_ASSERT_SIZE(struct tp_socket_request, 276);
+
+struct tp_socket_control {
+    uint32_t size;
+    uint32_t kind;
+    uint32_t slot;
+    uint32_t generation;
+    uint32_t idle_timeout_ms;
+    uint32_t best_effort;
+    struct tp_socket_options socket;
+};
+TP_ASSERT_SIZE(struct tp_socket_control, 116);
+
+struct tp_peer_credentials {
+    uint32_t size;
+    uint32_t slot;
+    uint32_t generation;
+    uint32_t pid;
+    uint32_t uid;
+    uint32_t gid;
+};
+TP_ASSERT_SIZE(struct tp_peer_credentials, 24);
 
 struct tp_backend_report {
     uint32_t available;
@@ -668,6 +701,22 @@ int32_t tp_socket_address(uint32_t loop, uint32_t slot, uint32_t generation, uin
  * Reads or sets an option, joins or leaves a group (`SocketRequest`).
  */
 int32_t tp_socket_request(uint32_t loop, uint8_t *request, uint32_t length);
+
+/*
+ * Changes options of an open connection or listener (`SocketControl`). What a refusal is about is
+ * in `Header.error_option`; options before it are changed.
+ */
+int32_t tp_socket_configure(uint32_t loop, uint8_t *control, uint32_t length);
+
+/*
+ * Reads options of an open connection or listener into its `SocketControl`.
+ */
+int32_t tp_socket_read(uint32_t loop, uint8_t *control, uint32_t length);
+
+/*
+ * Fills the `PeerCredentials` of a Unix connection. `unsupported` for others.
+ */
+int32_t tp_peer_credentials(uint32_t loop, uint8_t *credentials, uint32_t length);
 
 /*
  * Watches a descriptor of the caller for `ready_readable`, `ready_writable`, or both, with

@@ -4,13 +4,19 @@
  * @module
  */
 
-import { readSocketAddress, writeDatagramSettings } from "./datagram_control.ts";
+import { readSocketAddress, settingName, writeDatagramSettings } from "./datagram_control.ts";
 import { DatagramSocketHandle } from "./datagram_handle.ts";
 import type { DatagramHandlers, DatagramOptions } from "./datagram_socket.ts";
 import { type Endpoint, type ResolvedEndpoint, resolveEndpoint } from "./endpoint.ts";
 import { errorOfStatus, IoError } from "./io_error.ts";
 import type { LoopState } from "./loop_state.ts";
-import { BindOptions as Layout, Header, Status } from "./native/abi.ts";
+import {
+  AddressFamily,
+  BindOptions as Layout,
+  Header,
+  option_unset,
+  Status,
+} from "./native/abi.ts";
 import { booleanOption, checkHandlers, integerOption } from "./options.ts";
 import { type Transport, writeAddress } from "./socket_address.ts";
 import { maxTimeoutMs } from "./stream_options.ts";
@@ -48,7 +54,7 @@ export function bind(
   if (local !== null) writeAddress(words, Layout.address, local);
   const remote = remoteOf(local?.transport ?? "unix+datagram", options.remote);
   if (remote !== null) writeAddress(words, Layout.remote, remote);
-  writeOptions(words, options, loop);
+  writeOptions(words, options, loop, local?.family === AddressFamily.ipv6);
 
   const { functions, handle } = loop;
   const slot = functions.tp_bind(handle, new Uint8Array(words.buffer), words.byteLength);
@@ -87,7 +93,12 @@ function remoteOf(
   });
 }
 
-function writeOptions(words: Uint32Array, options: DatagramOptions, loop: LoopState): void {
+function writeOptions(
+  words: Uint32Array,
+  options: DatagramOptions,
+  loop: LoopState,
+  isIpv6: boolean,
+): void {
   const least = 2 * loop.pool.bufferSize;
   const {
     highWaterMark = Math.max(defaultHighWaterMark, least),
@@ -112,7 +123,7 @@ function writeOptions(words: Uint32Array, options: DatagramOptions, loop: LoopSt
       advice: `Open the loop with pool.bufferSize of at least ${groBufferBytes}.`,
     });
   }
-  const settings = { ipv6Only: false, ...defined(options) };
+  const settings = { ...(isIpv6 ? { ipv6Only: false } : {}), ...defined(options) };
   writeDatagramSettings(words, Layout.socket, settings);
 }
 
@@ -123,6 +134,14 @@ function defined(options: DatagramOptions): DatagramOptions {
 }
 
 function bindError(loop: LoopState, status: number, attempt: string): IoError {
+  const option = loop.words[Header.error_option];
+  if (option !== option_unset) {
+    const name = settingName(option);
+    const syscall = loop.words[Header.error_syscall];
+    return errorOfStatus(status, `${attempt}: option ${name}`, syscall, {
+      advice: `Leave ${name} out, or use a value that this system takes.`,
+    });
+  }
   if (status === Status.unsupported) {
     const name = wishes.get(loop.words[Header.result_bytes]);
     const what = name === undefined

@@ -7,11 +7,13 @@
 import type { ConnectionHandlers, ConnectOptions } from "./connection.ts";
 import { ConnectionHandle } from "./connection_handle.ts";
 import { type Endpoint, resolveEndpoint } from "./endpoint.ts";
-import { errorOfStatus, IoError } from "./io_error.ts";
+import { IoError } from "./io_error.ts";
 import type { LoopState } from "./loop_state.ts";
-import { ConnectOptions as Layout, Header } from "./native/abi.ts";
+import { ConnectOptions as Layout, Header, StreamOptions } from "./native/abi.ts";
 import { checkHandlers, integerOption } from "./options.ts";
 import { readAddress, writeAddress } from "./socket_address.ts";
+import { optionError } from "./socket_control.ts";
+import { writeConnectSocketOptions } from "./socket_options.ts";
 import { maxTimeoutMs, writeStreamOptions } from "./stream_options.ts";
 
 const defaultTimeoutMs = 10_000;
@@ -37,11 +39,12 @@ export function connect(
   words[Layout.size] = Layout.byte_length;
   writeAddress(words, Layout.address, resolved);
   words[Layout.timeout_ms] = integerOption("timeoutMs", timeoutMs, 0, maxTimeoutMs);
-  const mark = writeStreamOptions(words, Layout.stream, options, loop);
+  const mark = writeStreamOptions(words, Layout.stream, options, loop, resolved.transport);
+  writeConnectSocketOptions(words, Layout.stream + StreamOptions.socket, options);
 
   const { functions, handle } = loop;
   const slot = functions.tp_connect(handle, new Uint8Array(words.buffer), words.byteLength);
-  if (slot < 0) throw errorOfStatus(slot, attempt, loop.words[Header.error_syscall]);
+  if (slot < 0) throw optionError(loop, slot, attempt);
   const generation = loop.words[Header.result_generation];
   const conn = new ConnectionHandle(loop, slot, generation, handlers, null, mark);
   conn.knownRemote = readAddress(words, Layout.address);

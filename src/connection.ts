@@ -8,7 +8,13 @@ import type { IoError } from "./io_error.ts";
 import type { Lease } from "./lease.ts";
 import type { Listener } from "./listener.ts";
 import type { SocketAddress } from "./socket_address.ts";
-import type { StreamSocketOptions } from "./socket_options.ts";
+import type { ConnectionSettings, PeerCredentials } from "./socket_control.ts";
+import type {
+  ConnectSocketOptions,
+  SocketOptionName,
+  SocketOptionValues,
+  StreamSocketOptions,
+} from "./socket_options.ts";
 
 /**
  * What became of a message.
@@ -56,6 +62,12 @@ export interface StreamOptions extends StreamSocketOptions {
    */
   lingerTimeoutMs?: number;
   /**
+   * How long no byte may move in either direction, in milliseconds: 1 to 3,600,000, or 0 for no
+   * limit. The connection then ends with `IDLE_TIMEOUT` and a reset. Whose fault the silence is
+   * does not matter: a connection that this side has paused ends as well. Default 0.
+   */
+  idleTimeoutMs?: number;
+  /**
    * Receive buffers that the connection may hold: delivered and not released, held back, or sent
    * on and not taken by their receiver yet; 1 to 65,536. With none left its reading pauses, and
    * goes on when one comes back. The kernel may be ahead by a burst, which is held and not
@@ -68,7 +80,7 @@ export interface StreamOptions extends StreamSocketOptions {
 export type Sendable = Lease | Uint8Array | string;
 
 /** Options of `loop.connect`. */
-export interface ConnectOptions extends StreamOptions {
+export interface ConnectOptions extends StreamOptions, ConnectSocketOptions {
   /**
    * How long to wait for the peer's answer, in milliseconds: 1 to 3,600,000, or 0 for the kernel's
    * own limit of about two minutes. Default 10,000.
@@ -109,6 +121,12 @@ export interface Connection extends Disposable {
    * @throws {IoError} `STALE_HANDLE` when it was not read before the connection closed.
    */
   readonly remoteAddress: SocketAddress;
+  /**
+   * Who the peer of a Unix connection was when it connected or listened, asked of the kernel.
+   *
+   * @throws {IoError} `UNSUPPORTED` over other transports, `STALE_HANDLE` when closed.
+   */
+  readonly peerCredentials: PeerCredentials;
   /** The listener that accepted it, or null for one of `loop.connect`. */
   readonly listener: Listener | null;
   /** Bytes that wait to be sent. */
@@ -158,8 +176,26 @@ export interface Connection extends Disposable {
    * closed.
    */
   close(): void;
-  /** Drops what is queued and resets; `close` gets `ABORTED`. Does nothing when closed. */
+  /**
+   * Drops what is queued and resets; `close` gets `ABORTED`. Does nothing when closed. Unix sockets
+   * know no reset: their peer gets `ECONNRESET` if something it sent was not read, else an end.
+   */
   abort(): void;
+  /**
+   * Changes options of the open connection; what is left out stays.
+   *
+   * @throws {IoError} `INVALID_OPTION`, `UNSUPPORTED` for what the system or such a socket does not
+   *   have, `STALE_HANDLE` when closed, or what the kernel says, such as `EPERM`. The message names
+   *   the option; options named before it in {@linkcode StreamSocketOptions} are set.
+   */
+  setOptions(options: ConnectionSettings): void;
+  /**
+   * Reads an option from the kernel.
+   *
+   * @throws {IoError} `INVALID_OPTION` for what is no option, `UNSUPPORTED` for what such a socket
+   *   does not have, `STALE_HANDLE` when closed.
+   */
+  getOption<Name extends SocketOptionName>(name: Name): SocketOptionValues[Name];
   /** Lets the connection keep the loop running, which is how it starts. */
   ref(): void;
   /** Lets the loop end although the connection is open. */

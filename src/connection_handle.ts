@@ -19,9 +19,17 @@ import { errorOfStatus, IoError, meaningOf } from "./io_error.ts";
 import { LeaseHandle, staleLease } from "./lease.ts";
 import type { Listener } from "./listener.ts";
 import type { LoopState } from "./loop_state.ts";
-import { Header, Operation, send_flag_answer, send_flag_move } from "./native/abi.ts";
+import { Header, Operation, send_flag_answer, send_flag_move, SocketKind } from "./native/abi.ts";
 import type { PoolHandle } from "./pool.ts";
 import { readAddress, type SocketAddress } from "./socket_address.ts";
+import {
+  type ConnectionSettings,
+  getOption,
+  type PeerCredentials,
+  readCredentials,
+  setOptions,
+} from "./socket_control.ts";
+import type { SocketOptionName, SocketOptionValues } from "./socket_options.ts";
 import type { SubmissionQueue } from "./submission_queue.ts";
 
 const encoder = new TextEncoder();
@@ -93,6 +101,11 @@ export class ConnectionHandle implements Connection {
     return this.knownRemote;
   }
 
+  get peerCredentials(): PeerCredentials {
+    if (this.state === "closed") throw this.#stale();
+    return readCredentials(this);
+  }
+
   get queuedBytes(): number {
     return this.state === "closed" ? 0 : this.#words[this.#queuedAt];
   }
@@ -134,6 +147,16 @@ export class ConnectionHandle implements Connection {
     this.isAborted = true;
     this.state = "closing";
     this.#queue.handle(Operation.abort, this.slot, this.generation);
+  }
+
+  setOptions(options: ConnectionSettings): void {
+    if (this.state === "closed") throw this.#stale();
+    setOptions(this, SocketKind.connection, options);
+  }
+
+  getOption<Name extends SocketOptionName>(name: Name): SocketOptionValues[Name] {
+    if (this.state === "closed") throw this.#stale();
+    return getOption(this, SocketKind.connection, name);
   }
 
   ref(): void {

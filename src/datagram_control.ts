@@ -50,6 +50,11 @@ const settings: Readonly<Record<DatagramOptionName, Range>> = {
   ipv6Only: [SocketOption.ipv6_only],
 };
 
+/** An option's name, as the program spells it. */
+export function settingName(option: number): string {
+  return Object.entries(settings).find(([, [found]]) => found === option)?.[0] ?? `${option}`;
+}
+
 const fixed: readonly string[] = ["reuseAddress", "reusePort", "ipv6Only"];
 
 /** Writes the `SocketOptions` at word `at`. */

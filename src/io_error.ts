@@ -20,6 +20,7 @@ export type LibraryErrorCode =
   | "DESCRIPTOR_LIMIT"
   | "EXHAUSTED"
   | "FORKED"
+  | "IDLE_TIMEOUT"
   | "INVALID_ARGUMENT"
   | "INVALID_ENDPOINT"
   | "INVALID_OPTION"
@@ -133,6 +134,10 @@ const explanations: Readonly<Record<string, readonly [meaning: string, advice: s
     "the loop stayed with the process that was forked",
     "Open a loop of its own in the child; the parent's goes on there.",
   ],
+  IDLE_TIMEOUT: [
+    "no byte moved within the idle time limit",
+    "Raise idleTimeoutMs, or have the peers send something from time to time.",
+  ],
   INVALID_ARGUMENT: ["an argument is out of its range", "Check the argument's documentation."],
   INVALID_OPTION: ["an option is out of its range", "Check the option's documentation."],
   LOOP_CLOSED: ["the loop was closed", "Open a new loop; handles of a closed one stay stale."],
@@ -171,7 +176,8 @@ const explanations: Readonly<Record<string, readonly [meaning: string, advice: s
   EBADF: ["no such descriptor", "Watch a descriptor while it is open, and remove it before."],
   EDESTADDRREQ: ["no receiver was given", "Say where the datagram goes."],
   EEXIST: ["the loop watches the descriptor already", "Modify that watch, or remove it first."],
-  ENOENT: ["there is no such watch", "Watch the descriptor again; this watch was removed."],
+  ENOENT: ["there is no such file", "Check the path; its folder must be there."],
+  ENOTDIR: ["a part of the path is no folder", "Check the path."],
   EACCES: ["permission denied", "Use a port above 1023, or grant CAP_NET_BIND_SERVICE."],
   EADDRINUSE: [
     "address already in use",
@@ -223,6 +229,7 @@ const codesOfStatus = new Map<number, LibraryErrorCode>([
   [Status.not_granted, "NOT_GRANTED"],
   [Status.descriptor_limit, "DESCRIPTOR_LIMIT"],
   [Status.unsupported, "UNSUPPORTED"],
+  [Status.idle_timeout, "IDLE_TIMEOUT"],
 ]);
 
 /** Errno values above this are statuses of the library. */

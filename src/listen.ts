@@ -4,13 +4,20 @@
  * @module
  */
 
-import { type Endpoint, resolveEndpoint } from "./endpoint.ts";
-import { errorOfStatus } from "./io_error.ts";
+import { type Endpoint, type ResolvedEndpoint, resolveEndpoint } from "./endpoint.ts";
+import { errorOfStatus, type IoError } from "./io_error.ts";
 import { ListenerHandle, type ListenerHandlers, type ListenOptions } from "./listener.ts";
 import type { LoopState } from "./loop_state.ts";
-import { Header, ListenOptions as Layout, StreamOptions } from "./native/abi.ts";
-import { checkHandlers, integerOption } from "./options.ts";
+import {
+  AddressFamily,
+  Header,
+  ListenOptions as Layout,
+  option_unset,
+  StreamOptions,
+} from "./native/abi.ts";
+import { booleanOption, checkHandlers, integerOption } from "./options.ts";
 import { readAddress, writeAddress } from "./socket_address.ts";
+import { optionError } from "./socket_control.ts";
 import { writeListenerOptions } from "./socket_options.ts";
 import { writeStreamOptions } from "./stream_options.ts";
 
@@ -26,18 +33,23 @@ export function listen(
   const resolved = resolveEndpoint(endpoint);
   loop.checkOpen(`listen ${resolved.text}`);
   checkHandlers(handlers, ["open", "data", "end", "drain", "close", "error"]);
-  const { backlog = defaultBacklog } = options;
+  const { backlog = defaultBacklog, unlinkStale = true, mode } = options;
   const words = new Uint32Array(Layout.byte_length / 4);
   words[Layout.size] = Layout.byte_length;
   writeAddress(words, Layout.address, resolved);
   words[Layout.backlog] = integerOption("backlog", backlog, 1, 65_535);
-  const mark = writeStreamOptions(words, Layout.stream, options, loop);
-  writeListenerOptions(words, Layout.stream + StreamOptions.socket, options);
+  words[Layout.unlink_stale] = Number(booleanOption("unlinkStale", unlinkStale));
+  words[Layout.mode] = mode === undefined ? option_unset : integerOption("mode", mode, 0, 0o777);
+  const mark = writeStreamOptions(words, Layout.stream, options, loop, resolved.transport);
+  writeListenerOptions(words, Layout.stream + StreamOptions.socket, options, {
+    isTcp: resolved.transport === "tcp",
+    isIpv6: resolved.family === AddressFamily.ipv6,
+  });
 
   const { functions, handle } = loop;
   const slot = functions.tp_listen(handle, new Uint8Array(words.buffer), words.byteLength);
   const attempt = `listen ${resolved.text}`;
-  if (slot < 0) throw errorOfStatus(slot, attempt, loop.words[Header.error_syscall]);
+  if (slot < 0) throw listenError(loop, slot, resolved);
   const generation = loop.words[Header.result_generation];
   const status = functions.tp_listener_address(handle, slot, generation);
   if (status < 0) throw errorOfStatus(status, attempt, loop.words[Header.error_syscall]);
@@ -46,4 +58,22 @@ export function listen(
   loop.addListener(listener);
   loop.wakeSoon();
   return listener;
+}
+
+/** EADDRINUSE and EACCES, negated. */
+const inUse = -98;
+const denied = -13;
+
+function listenError(loop: LoopState, status: number, resolved: ResolvedEndpoint): IoError {
+  const attempt = `listen ${resolved.text}`;
+  if (resolved.transport !== "unix" || loop.words[Header.error_option] !== option_unset) {
+    return optionError(loop, status, attempt);
+  }
+  const advice = status === inUse
+    ? "End the program that listens there, remove what is at the path, or choose another."
+    : status === denied
+    ? "Choose a path in a folder that this user may write to."
+    : undefined;
+  const details = advice === undefined ? {} : { advice };
+  return errorOfStatus(status, attempt, loop.words[Header.error_syscall], details);
 }

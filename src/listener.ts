@@ -5,11 +5,16 @@
  */
 
 import type { ConnectionHandlers, StreamOptions } from "./connection.ts";
-import type { IoError } from "./io_error.ts";
+import { IoError } from "./io_error.ts";
 import type { LoopState } from "./loop_state.ts";
-import { Operation } from "./native/abi.ts";
+import { Operation, SocketKind } from "./native/abi.ts";
 import { formatAddress, type SocketAddress } from "./socket_address.ts";
-import type { ListenerSocketOptions } from "./socket_options.ts";
+import { type ConnectionSettings, getOption, setOptions } from "./socket_control.ts";
+import type {
+  ListenerSocketOptions,
+  SocketOptionName,
+  SocketOptionValues,
+} from "./socket_options.ts";
 
 /** What happens on a listener and on the connections that it accepts. */
 export interface ListenerHandlers extends ConnectionHandlers {
@@ -26,6 +31,16 @@ export interface ListenOptions extends StreamOptions, ListenerSocketOptions {
    * `net.core.somaxconn`. Default 4,096.
    */
   backlog?: number;
+  /**
+   * Unix paths: removes a socket that is at the path and on which nobody listens any more. One that
+   * is alive, and anything that is no socket, is `EADDRINUSE`. Default true.
+   */
+  unlinkStale?: boolean;
+  /**
+   * Unix paths: the permissions of the file, such as `0o600`: 0 to `0o777`. Nobody can connect
+   * before the file has them. Default: what the process's umask leaves.
+   */
+  mode?: number;
 }
 
 /**
@@ -48,7 +63,22 @@ export interface Listener extends Disposable {
   readonly endpoint: string;
   /** True once `close()` was called or the loop closed. */
   readonly closed: boolean;
-  /** Stops accepting and frees the port; open connections stay. Does nothing when closed. */
+  /**
+   * Changes options of the listener, and of the connections that it accepts from now on.
+   *
+   * @throws {IoError} As `setOptions` of a connection.
+   */
+  setOptions(options: ConnectionSettings): void;
+  /**
+   * Reads an option from the kernel.
+   *
+   * @throws {IoError} As `getOption` of a connection.
+   */
+  getOption<Name extends SocketOptionName>(name: Name): SocketOptionValues[Name];
+  /**
+   * Stops accepting and frees the port, or removes the file of a Unix path if it is still the one
+   * that was made; open connections stay. Does nothing when closed.
+   */
   close(): void;
   /** Lets the listener keep the loop running, which is how it starts. */
   ref(): void;
@@ -100,6 +130,16 @@ export class ListenerHandle implements Listener {
     this.loop.queue.flush();
   }
 
+  setOptions(options: ConnectionSettings): void {
+    this.#checkOpen();
+    setOptions(this, SocketKind.listener, options);
+  }
+
+  getOption<Name extends SocketOptionName>(name: Name): SocketOptionValues[Name] {
+    this.#checkOpen();
+    return getOption(this, SocketKind.listener, name);
+  }
+
   ref(): void {
     if (this.isRef || this.isGone) return;
     this.isRef = true;
@@ -126,5 +166,9 @@ export class ListenerHandle implements Listener {
     this.unref();
     this.isGone = true;
     this.closed = true;
+  }
+
+  #checkOpen(): void {
+    if (this.closed) throw new IoError("STALE_HANDLE", "the listener is closed");
   }
 }

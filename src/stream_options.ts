@@ -7,7 +7,8 @@
 import type { StreamOptions } from "./connection.ts";
 import type { LoopState } from "./loop_state.ts";
 import { StreamOptions as Layout } from "./native/abi.ts";
-import { integerOption } from "./options.ts";
+import { booleanOption, integerOption } from "./options.ts";
+import type { Transport } from "./socket_address.ts";
 import { writeStreamSocketOptions } from "./socket_options.ts";
 
 const defaultHighWaterMark = 262_144;
@@ -18,14 +19,16 @@ const defaultReceiveCredits = 64;
 /** The longest time limit that an option can set. */
 export const maxTimeoutMs = 3_600_000;
 
-/** Writes the `StreamOptions` at word `at`; the high-water mark. */
+/** Writes the `StreamOptions` at word `at` for an endpoint of `transport`; the high-water mark. */
 export function writeStreamOptions(
   words: Uint32Array,
   at: number,
   options: StreamOptions,
   loop: LoopState,
+  transport: Transport,
 ): number {
-  const { lingerTimeoutMs = defaultLingerTimeoutMs } = options;
+  const { lingerTimeoutMs = defaultLingerTimeoutMs, idleTimeoutMs = 0, bestEffort = false } =
+    options;
   const least = 2 * loop.pool.bufferSize;
   const { highWaterMark = Math.max(defaultHighWaterMark, least) } = options;
   const mark = integerOption("highWaterMark", highWaterMark, least, maxHighWaterMark);
@@ -41,7 +44,13 @@ export function writeStreamOptions(
   // Dispatch closes a connection whose script does not handle the end: its close then follows what
   // the data handlers of the same turn have sent.
   words[at + Layout.allow_half_open] = 1;
-  words[at + Layout.idle_timeout_ms] = 0;
-  writeStreamSocketOptions(words, at + Layout.socket, options);
+  words[at + Layout.idle_timeout_ms] = integerOption(
+    "idleTimeoutMs",
+    idleTimeoutMs,
+    0,
+    maxTimeoutMs,
+  );
+  words[at + Layout.best_effort] = Number(booleanOption("bestEffort", bestEffort));
+  writeStreamSocketOptions(words, at + Layout.socket, options, transport);
   return mark;
 }

@@ -37,6 +37,7 @@ export const Ready: {
 /** Error numbers that native code answers with, negated: EPERM and ENOENT. */
 const alwaysReady = -1;
 const noSuchWatch = -2;
+const watchAgain = "Watch the descriptor again; this watch was removed.";
 
 /** What to watch a descriptor for. Errors and hang-ups are told of in any case. */
 export interface WatchOptions {
@@ -191,7 +192,7 @@ export class WatchHandle implements Watch {
     throw new IoError(
       "ENOENT",
       `${attempt} the watch of descriptor ${this.fd}: there is no such watch (ENOENT)`,
-      this.error === null ? {} : { cause: this.error },
+      this.error === null ? { advice: watchAgain } : { advice: watchAgain, cause: this.error },
     );
   }
 }
@@ -220,6 +221,12 @@ function flag(name: string, value: boolean | undefined, byDefault: boolean): boo
 }
 
 function watchError(loop: LoopState, status: number, attempt: string): IoError {
+  if (status === noSuchWatch) {
+    return new IoError("ENOENT", `${attempt}: there is no such watch (ENOENT)`, {
+      errno: -status,
+      advice: watchAgain,
+    });
+  }
   const details: IoErrorOptions = {};
   if (status === alwaysReady) {
     details.advice = "A regular file is always ready: read and write it without waiting.";

@@ -13,6 +13,10 @@ import {
   LoopOptions,
   MachineReport,
   Operation,
+  option_unset,
+  PeerCredentials,
+  socket_option_count,
+  SocketControl,
   Status,
 } from "../src/native/abi.ts";
 import { loadLibrary } from "../src/native/library.ts";
@@ -184,6 +188,12 @@ testEach("arbitrary handles to every function are answered with a status", (back
       tp_listener_address: (handle, a, b) => functions.tp_listener_address(handle, a, b),
       tp_connect: (handle, _, __, bytes) => functions.tp_connect(handle, bytes, bytes.length),
       tp_connection_address: (handle, a, b) => functions.tp_connection_address(handle, a, b, a),
+      tp_socket_configure: (handle, _, __, bytes) =>
+        functions.tp_socket_configure(handle, bytes, bytes.length),
+      tp_socket_read: (handle, _, __, bytes) =>
+        functions.tp_socket_read(handle, bytes, bytes.length),
+      tp_peer_credentials: (handle, _, __, bytes) =>
+        functions.tp_peer_credentials(handle, bytes, bytes.length),
       tp_watch: (handle, a, b) => functions.tp_watch(handle, a | 0, b),
       tp_watch_modify: (handle, a, b) => functions.tp_watch_modify(handle, a, b, a),
       tp_watch_remove: (handle, a, b) => functions.tp_watch_remove(handle, a, b),
@@ -254,6 +264,39 @@ testEach("arbitrary options for listening and connecting are granted or refused"
       assert.ok(raw.turn() >= 0);
     }),
     { numRuns: 500 },
+  );
+  checkHonest(backend);
+});
+
+testEach("arbitrary options of open sockets are granted or refused", (backend) => {
+  using raw = new RawLoop(backend);
+  raw.listenAndConnect(2);
+  assert.ok(raw.turn() >= 0);
+  const near = wildStruct(SocketControl.byte_length);
+  fc.assert(
+    fc.property(near, fc.nat(2), fc.nat(3), fc.boolean(), (words, kind, slot, isSparse) => {
+      words.set([kind, slot, 0], SocketControl.kind);
+      // Most values are out of their range; alone they get as far as the kernel.
+      if (isSparse) {
+        const [only] = [words[SocketControl.socket] % socket_option_count];
+        const at = SocketControl.socket + only;
+        const value = words[at] % 70_000;
+        words.fill(option_unset, SocketControl.socket);
+        words[at] = value;
+        words[SocketControl.idle_timeout_ms] %= 2 ** 30;
+      }
+      const bytes = bytesOf(words);
+      const configured = functions.tp_socket_configure(raw.handle, bytes, bytes.length);
+      const read = functions.tp_socket_read(raw.handle, bytes, bytes.length);
+      assert.ok(configured <= 0 && read <= 0);
+      if (kind > 1) assert.deepEqual([configured, read], Array(2).fill(Status.bad_argument));
+      const who = new Uint32Array(PeerCredentials.byte_length / 4);
+      who.set([PeerCredentials.byte_length, slot, 0]);
+      const asked = functions.tp_peer_credentials(raw.handle, bytesOf(who), who.byteLength);
+      assert.ok(asked === Status.unsupported || asked === Status.stale_handle);
+      assert.ok(raw.turn() >= 0);
+    }),
+    { numRuns: 300 },
   );
   checkHonest(backend);
 });

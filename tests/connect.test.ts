@@ -13,6 +13,7 @@ import {
   openPair,
   Recorder,
 } from "./support/streams.ts";
+import { testTransports } from "./support/transports.ts";
 
 /** A port on which nobody listens. */
 function deadPort(loop: Loop): number {
@@ -159,8 +160,8 @@ testLoop("with timeoutMs 0 the kernel's own limit is the only one", (loop) => {
   assert.deepEqual(recorder.events, ["close:ABORTED"]);
 }, { clock: "virtual" });
 
-testLoop("the time limit ends with the connect", (loop) => {
-  const { client, server } = openPair(loop, { connect: { timeoutMs: 100 } });
+testTransports("the time limit ends with the connect", (loop, { endpoint }) => {
+  const { client, server } = openPair(loop, { endpoint, connect: { timeoutMs: 100 } });
   loop.advance(60e6);
   turns(loop);
   assert.equal(client.state, "open");
@@ -187,9 +188,9 @@ testLoop("an abort signal ends a connect with ABORTED and its reason", (loop) =>
   }
 });
 
-testLoop("an abort signal does nothing once the connection is open", (loop) => {
+testTransports("an abort signal does nothing once the connection is open", (loop, { endpoint }) => {
   const controller = new AbortController();
-  const { client, server } = openPair(loop, { connect: { signal: controller.signal } });
+  const { client, server } = openPair(loop, { endpoint, connect: { signal: controller.signal } });
   controller.abort();
   turns(loop);
   assert.equal(client.state, "open");

@@ -4,9 +4,10 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import type { Connection, Lease, Loop } from "../mod.ts";
-import { settle, testLoop } from "./support/backends.ts";
+import { settle } from "./support/backends.ts";
 import { turnUntil } from "./support/drive.ts";
 import { awaitClosed, openPair, type Pair } from "./support/streams.ts";
+import { testTransports } from "./support/transports.ts";
 
 const sizes = { bufferSize: 512, receiveBuffers: 8, slabBytes: 65_536, maxBytes: 65_536 } as const;
 /** Large enough for programs to run out of memory. */
@@ -37,13 +38,15 @@ const step: fc.Arbitrary<Step> = fc.oneof(
 /** Runs steps on a loop and knows how many references each lease has. */
 class Program {
   readonly #loop: Loop;
+  readonly #endpoint: string;
   readonly #leases: { lease: Lease; references: number }[] = [];
   #pair: Pair;
   #reaction: Reaction = "ignore";
   #isShut = false;
 
-  constructor(loop: Loop) {
+  constructor(loop: Loop, endpoint: string) {
     this.#loop = loop;
+    this.#endpoint = endpoint;
     this.#pair = this.#open();
   }
 
@@ -73,6 +76,7 @@ class Program {
   #open(): Pair {
     this.#isShut = false;
     return openPair(this.#loop, {
+      endpoint: this.#endpoint,
       server: {
         data: (conn, lease) => this.#react(conn, lease),
         end: (conn) => conn.close(),
@@ -163,9 +167,10 @@ function togglePause(conn: Connection): void {
 }
 
 /** Every receive buffer can be delivered and kept at the same time. */
-function checkReceiveBuffers(loop: Loop): void {
+function checkReceiveBuffers(loop: Loop, endpoint: string): void {
   const kept: Lease[] = [];
   const { client, server } = openPair(loop, {
+    endpoint,
     server: { data: (_, lease) => void kept.push(lease.retain()) },
   });
   const total = sizes.receiveBuffers * sizes.bufferSize;
@@ -177,16 +182,16 @@ function checkReceiveBuffers(loop: Loop): void {
   awaitClosed(loop, client, server);
 }
 
-testLoop("no sequence of steps loses a buffer", (loop) => {
+testTransports("no sequence of steps loses a buffer", (loop, { endpoint, isFirst }) => {
   const program = fc.array(step, { maxLength: 60 });
   fc.assert(
     fc.property(program, (steps) => {
-      const running = new Program(loop);
+      const running = new Program(loop, endpoint);
       for (const step of steps) running.run(step);
       running.end();
       settle(loop);
-      checkReceiveBuffers(loop);
+      checkReceiveBuffers(loop, endpoint);
     }),
-    { numRuns: 300 },
+    { numRuns: isFirst ? 300 : 100 },
   );
 }, { clock: "virtual", pool: sizes });

@@ -7,14 +7,8 @@ import net from "node:net";
 import { type Connection, Loop } from "../mod.ts";
 import { noIpv6, testEach, testLoop } from "./support/backends.ts";
 import { drive, drivers, Signal, turnBesideHost, turnUntil } from "./support/drive.ts";
-import {
-  anyPort,
-  anyPort6,
-  awaitClosed,
-  content,
-  ContentReader,
-  listenEcho,
-} from "./support/streams.ts";
+import { anyPort6, awaitClosed, content, ContentReader, listenEcho } from "./support/streams.ts";
+import { testTransports } from "./support/transports.ts";
 
 const sizes = [1, 2, 63, 64, 1_000, 16_383, 16_384, 16_385, 65_536, 262_145, 1_048_576];
 
@@ -30,8 +24,8 @@ function echoOnce(loop: Loop, endpoint: string, size: number): void {
   awaitClosed(loop, conn);
 }
 
-testLoop("messages of 1 byte to 1 MiB come back over IPv4", (loop) => {
-  const listener = listenEcho(loop);
+testTransports("messages of 1 byte to 1 MiB come back over IPv4", (loop, { endpoint }) => {
+  const listener = listenEcho(loop, endpoint);
   for (const size of sizes) echoOnce(loop, listener.endpoint, size);
   listener.close();
 });
@@ -69,8 +63,8 @@ testLoop(
   { skip: noIpv6 },
 );
 
-testLoop("200 connections at once each get their own bytes back", (loop) => {
-  const listener = listenEcho(loop);
+testTransports("200 connections at once each get their own bytes back", (loop, { endpoint }) => {
+  const listener = listenEcho(loop, endpoint);
   const readers: ContentReader[] = [];
   const length = 20_000;
   for (let index = 0; index < 200; index++) {
@@ -97,8 +91,8 @@ testLoop("200 connections at once each get their own bytes back", (loop) => {
   listener.close();
 });
 
-testLoop("20,000 small messages come back in their order", (loop) => {
-  const listener = listenEcho(loop);
+testTransports("20,000 small messages come back in their order", (loop, { endpoint }) => {
+  const listener = listenEcho(loop, endpoint);
   const total = 20_000;
   let sent = 0;
   const write = (conn: Connection): void => {
@@ -123,76 +117,85 @@ testLoop("20,000 small messages come back in their order", (loop) => {
   listener.close();
 });
 
-testLoop("a lease moves with send, and the handler returns without it", (loop) => {
-  const released: boolean[] = [];
-  const listener = loop.listen(anyPort, {
-    data(conn, lease): void {
-      assert.equal(lease.released, false);
-      assert.equal(conn.send(lease), "sent");
-      released.push(lease.released);
-      assert.throws(() => lease.bytes, { code: "STALE_LEASE" });
-    },
-  });
-  echoOnce(loop, listener.endpoint, 64);
-  assert.deepEqual(released, [true]);
-  listener.close();
-});
+testTransports(
+  "a lease moves with send, and the handler returns without it",
+  (loop, { endpoint }) => {
+    const released: boolean[] = [];
+    const listener = loop.listen(endpoint, {
+      data(conn, lease): void {
+        assert.equal(lease.released, false);
+        assert.equal(conn.send(lease), "sent");
+        released.push(lease.released);
+        assert.throws(() => lease.bytes, { code: "STALE_LEASE" });
+      },
+    });
+    echoOnce(loop, listener.endpoint, 64);
+    assert.deepEqual(released, [true]);
+    listener.close();
+  },
+);
 
-testLoop("bytes, views, strings and leases arrive as they were given", (loop) => {
-  const listener = listenEcho(loop);
-  const wide = "grüße, 世界 🎉 ";
-  const parts: (string | Uint8Array)[] = [
-    "plain",
-    "",
-    wide,
-    new Uint8Array(0),
-    new Uint8Array([0, 255, 1, 254]),
-    content(1000).subarray(990),
-    Buffer.from("a Buffer is a Uint8Array"),
-    wide.repeat(3_000),
-  ];
-  const expected = Buffer.concat([
-    ...parts.map((part) => typeof part === "string" ? Buffer.from(part) : part),
-    Buffer.from("leased"),
-  ]);
-  const received: Uint8Array[] = [];
-  let length = 0;
-  const conn = loop.connect(listener.address, {
-    open(conn): void {
-      for (const part of parts) assert.notEqual(conn.send(part), "full");
-      const lease = loop.allocate()!;
-      lease.length = Buffer.from("leased").copy(lease.bytes);
-      assert.notEqual(conn.send(lease), "full");
-    },
-    data(_, lease): void {
-      received.push(lease.copy());
-      length += lease.length;
-    },
-  });
-  turnUntil(loop, () => length === expected.length, "all parts");
-  assert.deepEqual(Buffer.concat(received), expected);
-  conn.close();
-  listener.close();
-});
+testTransports(
+  "bytes, views, strings and leases arrive as they were given",
+  (loop, { endpoint }) => {
+    const listener = listenEcho(loop, endpoint);
+    const wide = "grüße, 世界 🎉 ";
+    const parts: (string | Uint8Array)[] = [
+      "plain",
+      "",
+      wide,
+      new Uint8Array(0),
+      new Uint8Array([0, 255, 1, 254]),
+      content(1000).subarray(990),
+      Buffer.from("a Buffer is a Uint8Array"),
+      wide.repeat(3_000),
+    ];
+    const expected = Buffer.concat([
+      ...parts.map((part) => typeof part === "string" ? Buffer.from(part) : part),
+      Buffer.from("leased"),
+    ]);
+    const received: Uint8Array[] = [];
+    let length = 0;
+    const conn = loop.connect(listener.address, {
+      open(conn): void {
+        for (const part of parts) assert.notEqual(conn.send(part), "full");
+        const lease = loop.allocate()!;
+        lease.length = Buffer.from("leased").copy(lease.bytes);
+        assert.notEqual(conn.send(lease), "full");
+      },
+      data(_, lease): void {
+        received.push(lease.copy());
+        length += lease.length;
+      },
+    });
+    turnUntil(loop, () => length === expected.length, "all parts");
+    assert.deepEqual(Buffer.concat(received), expected);
+    conn.close();
+    listener.close();
+  },
+);
 
-testLoop("what is sent while connecting is queued and arrives first", (loop) => {
-  const listener = listenEcho(loop);
-  let text = "";
-  const conn = loop.connect(listener.address, {
-    open: (conn) => void conn.send("three"),
-    data: (_, lease) => void (text += Buffer.from(lease.bytes).toString()),
-  });
-  assert.equal(conn.state, "connecting");
-  assert.equal(conn.send("one "), "queued");
-  const lease = loop.allocate()!;
-  lease.length = Buffer.from("two ").copy(lease.bytes);
-  assert.equal(conn.send(lease), "queued");
-  assert.equal(conn.queuedBytes, 8);
-  turnUntil(loop, () => text.length === 13, "all three");
-  assert.equal(text, "one two three");
-  conn.close();
-  listener.close();
-});
+testTransports(
+  "what is sent while connecting is queued and arrives first",
+  (loop, { endpoint }) => {
+    const listener = listenEcho(loop, endpoint);
+    let text = "";
+    const conn = loop.connect(listener.address, {
+      open: (conn) => void conn.send("three"),
+      data: (_, lease) => void (text += Buffer.from(lease.bytes).toString()),
+    });
+    assert.equal(conn.state, "connecting");
+    assert.equal(conn.send("one "), "queued");
+    const lease = loop.allocate()!;
+    lease.length = Buffer.from("two ").copy(lease.bytes);
+    assert.equal(conn.send(lease), "queued");
+    assert.equal(conn.queuedBytes, 8);
+    turnUntil(loop, () => text.length === 13, "all three");
+    assert.equal(text, "one two three");
+    conn.close();
+    listener.close();
+  },
+);
 
 const ways = drivers.flatMap((driver) =>
   (["adaptive", "event", "poll"] as const).map((mode) => [driver, mode] as const)
@@ -222,8 +225,8 @@ for (const [driver, mode] of ways) {
   }, { mode });
 }
 
-testLoop("without a data handler what arrives is taken and dropped", (loop) => {
-  const listener = loop.listen(anyPort, { end: (conn) => conn.close() });
+testTransports("without a data handler what arrives is taken and dropped", (loop, { endpoint }) => {
+  const listener = loop.listen(endpoint, { end: (conn) => conn.close() });
   let ended = false;
   const conn = loop.connect(listener.address, {
     open(conn): void {
@@ -238,8 +241,8 @@ testLoop("without a data handler what arrives is taken and dropped", (loop) => {
   listener.close();
 });
 
-testLoop("a connection carries the application's own state", (loop) => {
-  const listener = loop.listen(anyPort, {
+testTransports("a connection carries the application's own state", (loop, { endpoint }) => {
+  const listener = loop.listen(endpoint, {
     open(conn): void {
       assert.equal(conn.context, undefined);
       conn.context = { greeting: "hello" };

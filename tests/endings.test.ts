@@ -13,29 +13,33 @@ import {
   openPair,
   Recorder,
 } from "./support/streams.ts";
+import { testTransports } from "./support/transports.ts";
 
-testLoop("half-close: the peer may still answer, then both are closed in order", (loop) => {
-  const atServer = new Recorder({
-    end(conn): void {
-      assert.equal(conn.state, "open");
-      conn.send(`you said ${atServer.text}`);
-      conn.shutdown();
-    },
-  });
-  const atClient = new Recorder({ end: () => {} });
-  const { client, server } = openPair(loop, { server: atServer, client: atClient });
-  client.send("hello");
-  client.shutdown();
-  assert.equal(client.state, "open");
-  assert.throws(() => client.send("more"), { code: "EPIPE" });
-  client.shutdown();
-  awaitClosed(loop, client, server);
-  assert.equal(atClient.text, "you said hello");
-  assert.deepEqual(atServer.events, ["open", "data", "end", "close:null"]);
-  assert.deepEqual(atClient.events, ["open", "data", "end", "close:null"]);
-});
+testTransports(
+  "half-close: the peer may still answer, then both are closed in order",
+  (loop, { endpoint }) => {
+    const atServer = new Recorder({
+      end(conn): void {
+        assert.equal(conn.state, "open");
+        conn.send(`you said ${atServer.text}`);
+        conn.shutdown();
+      },
+    });
+    const atClient = new Recorder({ end: () => {} });
+    const { client, server } = openPair(loop, { endpoint, server: atServer, client: atClient });
+    client.send("hello");
+    client.shutdown();
+    assert.equal(client.state, "open");
+    assert.throws(() => client.send("more"), { code: "EPIPE" });
+    client.shutdown();
+    awaitClosed(loop, client, server);
+    assert.equal(atClient.text, "you said hello");
+    assert.deepEqual(atServer.events, ["open", "data", "end", "close:null"]);
+    assert.deepEqual(atClient.events, ["open", "data", "end", "close:null"]);
+  },
+);
 
-testLoop("half-close by the server: it still receives", (loop) => {
+testTransports("half-close by the server: it still receives", (loop, { endpoint }) => {
   const atServer = new Recorder({ end: () => {} });
   const atClient = new Recorder({
     end(conn): void {
@@ -43,7 +47,7 @@ testLoop("half-close by the server: it still receives", (loop) => {
       conn.shutdown();
     },
   });
-  const { client, server } = openPair(loop, { server: atServer, client: atClient });
+  const { client, server } = openPair(loop, { endpoint, server: atServer, client: atClient });
   server.shutdown();
   awaitClosed(loop, client, server);
   assert.equal(atServer.text, "after your end");
@@ -51,91 +55,108 @@ testLoop("half-close by the server: it still receives", (loop) => {
   assert.deepEqual(atClient.events, ["open", "end", "close:null"]);
 });
 
-testLoop("without an end handler the peer's end closes, after the answer to its data", (loop) => {
-  const total = 100_000;
-  const reader = new ContentReader();
-  const atServer = new Recorder({ data: (conn, lease) => void conn.send(lease) });
-  const atClient = new Recorder({ data: (_, lease) => reader.read(lease.bytes) });
-  const { client, server } = openPair(loop, { server: atServer, client: atClient });
-  client.send(content(total));
-  client.shutdown();
-  awaitClosed(loop, client, server);
-  assert.equal(reader.received, total);
-  assert.deepEqual(atServer.events, ["open", "data", "close:null"]);
-  assert.deepEqual(atClient.events, ["open", "data", "close:null"]);
-});
-
-testLoop("close sends everything that is queued first, to a peer that reads late", (loop) => {
-  const total = 12 << 20;
-  const reader = new ContentReader();
-  const atServer = new Recorder({ data: (_, lease) => reader.read(lease.bytes) });
-  const atClient = new Recorder();
-  const { client, server } = openPair(loop, { server: atServer, client: atClient });
-  server.pause();
-  client.send(content(total));
-  client.close();
-  assert.equal(client.state, "closing");
-  turns(loop);
-  assert.equal(atClient.isClosed, false, "closed with bytes queued");
-  server.resume();
-  awaitClosed(loop, client, server);
-  assert.equal(reader.received, total);
-  assert.deepEqual(atClient.events, ["open", "close:null"]);
-  assert.deepEqual(atServer.events, ["open", "data", "close:null"]);
-}, { clock: "virtual" });
-
-testLoop("close discards what still arrives, and the peer gets an orderly end", (loop) => {
-  const atServer = new Recorder();
-  const atClient = new Recorder({ end: (conn) => conn.close() });
-  const { client, server } = openPair(loop, { server: atServer, client: atClient });
-  server.pause();
-  client.send(content(50_000));
-  turns(loop);
-  server.close();
-  client.send(content(50_000));
-  awaitClosed(loop, client, server);
-  assert.deepEqual(atServer.events, ["open", "close:null"]);
-  assert.deepEqual(atClient.events, ["open", "end", "close:null"]);
-}, { clock: "virtual" });
-
-testLoop("the peer's end waits while paused and comes after the data", (loop) => {
-  const atServer = new Recorder({ end: (conn) => conn.close() });
-  const { client, server } = openPair(loop, { server: atServer });
-  server.pause();
-  client.send("data");
-  client.shutdown();
-  turns(loop);
-  assert.deepEqual(atServer.events, ["open"]);
-  server.resume();
-  awaitClosed(loop, client, server);
-  assert.deepEqual(atServer.events, ["open", "data", "end", "close:null"]);
-});
-
-testLoop("what arrived before a pause but was not reported yet waits, too", (clients) => {
-  for (const message of ["", "data"]) {
-    using server = new Loop({ backend: clients.backend });
-    const recorder = new Recorder({ end: (conn) => conn.close() });
-    const listener = server.listen(anyPort, recorder);
-    const client = clients.connect(listener.address, {});
-    turnUntil(clients, () => {
-      server.turn();
-      return recorder.isOpen && client.state === "open";
-    }, "both ends open");
-    client.send(message);
+testTransports(
+  "without an end handler the peer's end closes, after the answer to its data",
+  (loop, { endpoint }) => {
+    const total = 100_000;
+    const reader = new ContentReader();
+    const atServer = new Recorder({ data: (conn, lease) => void conn.send(lease) });
+    const atClient = new Recorder({ data: (_, lease) => reader.read(lease.bytes) });
+    const { client, server } = openPair(loop, { endpoint, server: atServer, client: atClient });
+    client.send(content(total));
     client.shutdown();
-    turns(clients, 3);
-    recorder.conn!.pause();
-    turns(server);
-    assert.deepEqual(recorder.events, ["open"]);
-    recorder.conn!.resume();
-    turnUntil(server, () => {
-      clients.turn();
-      return recorder.isClosed;
-    }, "the end");
-    const data = message === "" ? [] : ["data"];
-    assert.deepEqual(recorder.events, ["open", ...data, "end", "close:null"]);
-  }
-});
+    awaitClosed(loop, client, server);
+    assert.equal(reader.received, total);
+    assert.deepEqual(atServer.events, ["open", "data", "close:null"]);
+    assert.deepEqual(atClient.events, ["open", "data", "close:null"]);
+  },
+);
+
+testTransports(
+  "close sends everything that is queued first, to a peer that reads late",
+  (loop, { endpoint }) => {
+    const total = 12 << 20;
+    const reader = new ContentReader();
+    const atServer = new Recorder({ data: (_, lease) => reader.read(lease.bytes) });
+    const atClient = new Recorder();
+    const { client, server } = openPair(loop, { endpoint, server: atServer, client: atClient });
+    server.pause();
+    client.send(content(total));
+    client.close();
+    assert.equal(client.state, "closing");
+    turns(loop);
+    assert.equal(atClient.isClosed, false, "closed with bytes queued");
+    server.resume();
+    awaitClosed(loop, client, server);
+    assert.equal(reader.received, total);
+    assert.deepEqual(atClient.events, ["open", "close:null"]);
+    assert.deepEqual(atServer.events, ["open", "data", "close:null"]);
+  },
+  { clock: "virtual" },
+);
+
+testTransports(
+  "close discards what still arrives, and the peer gets an orderly end",
+  (loop, { endpoint }) => {
+    const atServer = new Recorder();
+    const atClient = new Recorder({ end: (conn) => conn.close() });
+    const { client, server } = openPair(loop, { endpoint, server: atServer, client: atClient });
+    server.pause();
+    client.send(content(50_000));
+    turns(loop);
+    server.close();
+    client.send(content(50_000));
+    awaitClosed(loop, client, server);
+    assert.deepEqual(atServer.events, ["open", "close:null"]);
+    assert.deepEqual(atClient.events, ["open", "end", "close:null"]);
+  },
+  { clock: "virtual" },
+);
+
+testTransports(
+  "the peer's end waits while paused and comes after the data",
+  (loop, { endpoint }) => {
+    const atServer = new Recorder({ end: (conn) => conn.close() });
+    const { client, server } = openPair(loop, { endpoint, server: atServer });
+    server.pause();
+    client.send("data");
+    client.shutdown();
+    turns(loop);
+    assert.deepEqual(atServer.events, ["open"]);
+    server.resume();
+    awaitClosed(loop, client, server);
+    assert.deepEqual(atServer.events, ["open", "data", "end", "close:null"]);
+  },
+);
+
+testTransports(
+  "what arrived before a pause but was not reported yet waits, too",
+  (clients, { endpoint }) => {
+    for (const message of ["", "data"]) {
+      using server = new Loop({ backend: clients.backend });
+      const recorder = new Recorder({ end: (conn) => conn.close() });
+      const listener = server.listen(endpoint, recorder);
+      const client = clients.connect(listener.address, {});
+      turnUntil(clients, () => {
+        server.turn();
+        return recorder.isOpen && client.state === "open";
+      }, "both ends open");
+      client.send(message);
+      client.shutdown();
+      turns(clients, 3);
+      recorder.conn!.pause();
+      turns(server);
+      assert.deepEqual(recorder.events, ["open"]);
+      recorder.conn!.resume();
+      turnUntil(server, () => {
+        clients.turn();
+        return recorder.isClosed;
+      }, "the end");
+      const data = message === "" ? [] : ["data"];
+      assert.deepEqual(recorder.events, ["open", ...data, "end", "close:null"]);
+    }
+  },
+);
 
 testLoop("what is sent to a connection that ended in the same turn is given back", (clients) => {
   using server = new Loop({ backend: clients.backend });
@@ -199,55 +220,64 @@ testLoop("a peer's reset while messages are queued ends with the reason", (loop)
   assert.equal(client.queuedBytes, 0);
 });
 
-testLoop("abort drops what is queued, also what was sent in the same turn", (loop) => {
-  const atServer = new Recorder();
-  const { client, server } = openPair(loop, { server: atServer });
-  client.send(content(100_000));
-  client.abort();
-  awaitClosed(loop, client, server);
-  assert.equal(atServer.bytes, 0);
-});
+testTransports(
+  "abort drops what is queued, also what was sent in the same turn",
+  (loop, { endpoint }) => {
+    const atServer = new Recorder();
+    const { client, server } = openPair(loop, { endpoint, server: atServer });
+    client.send(content(100_000));
+    client.abort();
+    awaitClosed(loop, client, server);
+    assert.equal(atServer.bytes, 0);
+  },
+);
 
-testLoop("after the end every use throws STALE_HANDLE, but closing again does not", (loop) => {
-  const { client, server } = openPair(loop);
-  const local = client.localAddress;
-  client.close();
-  for (const state of ["closing", "closed"]) {
-    assert.equal(client.state, state);
-    assert.throws(() => client.send("x"), { code: "STALE_HANDLE" });
-    assert.throws(() => client.send(new Uint8Array(1)), { code: "STALE_HANDLE" });
-    assert.throws(() => client.shutdown(), { code: "STALE_HANDLE" });
+testTransports(
+  "after the end every use throws STALE_HANDLE, but closing again does not",
+  (loop, { endpoint }) => {
+    const { client, server } = openPair(loop, { endpoint });
+    const local = client.localAddress;
     client.close();
-    if (state === "closing") awaitClosed(loop, client, server);
-  }
-  assert.throws(() => client.pause(), { code: "STALE_HANDLE" });
-  assert.throws(() => client.resume(), { code: "STALE_HANDLE" });
-  assert.throws(() => server.localAddress, { code: "STALE_HANDLE" });
-  assert.throws(() => server.remoteAddress, { code: "STALE_HANDLE" });
-  assert.deepEqual(client.localAddress, local, "what was read stays known");
-  assert.equal(client.queuedBytes, 0);
-  client.abort();
-  client.ref();
-  client.unref();
-  client[Symbol.dispose]();
-  assert.equal(turns(loop), 0);
-});
+    for (const state of ["closing", "closed"]) {
+      assert.equal(client.state, state);
+      assert.throws(() => client.send("x"), { code: "STALE_HANDLE" });
+      assert.throws(() => client.send(new Uint8Array(1)), { code: "STALE_HANDLE" });
+      assert.throws(() => client.shutdown(), { code: "STALE_HANDLE" });
+      client.close();
+      if (state === "closing") awaitClosed(loop, client, server);
+    }
+    assert.throws(() => client.pause(), { code: "STALE_HANDLE" });
+    assert.throws(() => client.resume(), { code: "STALE_HANDLE" });
+    assert.throws(() => server.localAddress, { code: "STALE_HANDLE" });
+    assert.throws(() => server.remoteAddress, { code: "STALE_HANDLE" });
+    assert.deepEqual(client.localAddress, local, "what was read stays known");
+    assert.equal(client.queuedBytes, 0);
+    client.abort();
+    client.ref();
+    client.unref();
+    client[Symbol.dispose]();
+    assert.equal(turns(loop), 0);
+  },
+);
 
-testLoop("a lease that cannot be sent any more stays with the caller", (loop) => {
-  const { client, server } = openPair(loop);
-  const lease = loop.allocate()!;
-  lease.length = 10;
-  client.close();
-  assert.throws(() => client.send(lease), { code: "STALE_HANDLE" });
-  assert.equal(lease.released, false);
-  awaitClosed(loop, client, server);
-  assert.throws(() => client.send(lease), { code: "STALE_HANDLE" });
-  lease.release();
-});
+testTransports(
+  "a lease that cannot be sent any more stays with the caller",
+  (loop, { endpoint }) => {
+    const { client, server } = openPair(loop, { endpoint });
+    const lease = loop.allocate()!;
+    lease.length = 10;
+    client.close();
+    assert.throws(() => client.send(lease), { code: "STALE_HANDLE" });
+    assert.equal(lease.released, false);
+    awaitClosed(loop, client, server);
+    assert.throws(() => client.send(lease), { code: "STALE_HANDLE" });
+    lease.release();
+  },
+);
 
-testLoop("using closes a connection", (loop) => {
+testTransports("using closes a connection", (loop, { endpoint }) => {
   const atServer = new Recorder();
-  const { client, server } = openPair(loop, { server: atServer });
+  const { client, server } = openPair(loop, { endpoint, server: atServer });
   {
     using conn = client;
     conn.send("last words");
@@ -307,9 +337,10 @@ for (const [name, deed, reason] of deeds) {
   }, { clock: "virtual" });
 }
 
-testLoop("a closing connection gets nothing but close", (loop) => {
+testTransports("a closing connection gets nothing but close", (loop, { endpoint }) => {
   const atServer = new Recorder({ end: () => {}, data: (conn) => conn.close() });
   const { client, server } = openPair(loop, {
+    endpoint,
     server: atServer,
     client: { end: (conn) => conn.close() },
   });
@@ -346,84 +377,97 @@ testLoop("a peer that took everything and never ends is left at the linger limit
   assert.match(atServer.events.join(), /^open,end,close:ECONNRESET$/);
 }, { clock: "virtual" });
 
-testLoop("a peer that takes nothing for the whole linger limit is reset", (loop) => {
-  const atClient = new Recorder();
-  const { client, server } = openPair(loop, {
-    client: atClient,
-    connect: { lingerTimeoutMs: 700, highWaterMark: 2 ** 26 },
-  });
-  server.pause();
-  // More than the kernel's buffers between the two hold.
-  let sent = 0;
-  while (sent < 2 ** 26 && client.send(content(500_000)) !== "full") {
-    sent += 500_000;
-    turns(loop, 3);
-  }
-  turns(loop, 20);
-  assert.ok(client.queuedBytes > 0, "everything fits the kernel's buffers");
-  client.close();
-  turns(loop, 5);
-  loop.advance(699_000);
-  turns(loop, 5);
-  assert.equal(atClient.isClosed, false);
-  loop.advance(2_000);
-  awaitClosed(loop, client);
-  assert.deepEqual(atClient.events.at(-1), "close:ETIMEDOUT");
-  server.abort();
-  awaitClosed(loop, server);
-}, { clock: "virtual" });
-
-testLoop("the linger limit of an accepted connection is its listener's, 2 s by default", (loop) => {
-  for (const [listen, limitUs] of [[undefined, 2e6], [{ lingerTimeoutMs: 50 }, 5e4]] as const) {
-    const atServer = new Recorder();
+testTransports(
+  "a peer that takes nothing for the whole linger limit is reset",
+  (loop, { endpoint }) => {
+    const atClient = new Recorder();
     const { client, server } = openPair(loop, {
-      server: atServer,
-      client: { end: () => {} },
-      listen,
+      endpoint,
+      client: atClient,
+      connect: { lingerTimeoutMs: 700, highWaterMark: 2 ** 26 },
     });
-    server.close();
+    server.pause();
+    // More than the kernel's buffers between the two hold.
+    let sent = 0;
+    while (sent < 2 ** 26 && client.send(content(500_000)) !== "full") {
+      sent += 500_000;
+      turns(loop, 3);
+    }
+    turns(loop, 20);
+    assert.ok(client.queuedBytes > 0, "everything fits the kernel's buffers");
+    client.close();
     turns(loop, 5);
-    loop.advance(limitUs - 1_000);
+    loop.advance(699_000);
     turns(loop, 5);
-    assert.equal(atServer.isClosed, false);
+    assert.equal(atClient.isClosed, false);
     loop.advance(2_000);
-    awaitClosed(loop, server);
-    assert.deepEqual(atServer.events, ["open", "close:null"]);
-    client.abort();
     awaitClosed(loop, client);
-  }
-}, { clock: "virtual" });
+    assert.deepEqual(atClient.events.at(-1), "close:ETIMEDOUT");
+    server.abort();
+    awaitClosed(loop, server);
+  },
+  { clock: "virtual" },
+);
 
-testLoop("loop.close() reports LOOP_CLOSED once to each connection, whatever its state", (loop) => {
-  const open = new Recorder();
-  const closing = new Recorder();
-  const connecting = new Recorder();
-  const aborted = new Recorder();
-  const silent = { end: (): void => {} };
-  const pairs = [open, closing, aborted].map((client) =>
-    openPair(loop, { client, server: silent })
-  );
-  const listener = loop.listen(anyPort, {});
-  const late = loop.connect(listener.address, connecting);
-  pairs[0].client.send(content(1_000));
-  pairs[1].client.close();
-  turns(loop, 2);
-  const recent = loop.connect(listener.address, {});
-  pairs[2].client.abort();
-  loop.close();
-  assert.deepEqual(open.events, ["open", "close:LOOP_CLOSED"]);
-  assert.deepEqual(closing.events, ["open", "close:LOOP_CLOSED"]);
-  assert.deepEqual(aborted.events, ["open", "close:LOOP_CLOSED"]);
-  assert.equal(connecting.events.at(-1), "close:LOOP_CLOSED");
-  assert.equal(late.state, "closed");
-  assert.equal(recent.state, "closed");
-  assert.equal(listener.closed, true);
-  loop.close();
-  assert.equal(open.events.length, 2);
-  assert.throws(() => pairs[0].client.send("x"), { code: "STALE_HANDLE" });
-  assert.throws(() => loop.turn(), { code: "LOOP_CLOSED" });
-  assert.throws(() => loop.listen(anyPort, {}), { code: "LOOP_CLOSED" });
-});
+testTransports(
+  "the linger limit of an accepted connection is its listener's, 2 s by default",
+  (loop, { endpoint }) => {
+    for (const [listen, limitUs] of [[undefined, 2e6], [{ lingerTimeoutMs: 50 }, 5e4]] as const) {
+      const atServer = new Recorder();
+      const { client, server } = openPair(loop, {
+        endpoint,
+        server: atServer,
+        client: { end: () => {} },
+        listen,
+      });
+      server.close();
+      turns(loop, 5);
+      loop.advance(limitUs - 1_000);
+      turns(loop, 5);
+      assert.equal(atServer.isClosed, false);
+      loop.advance(2_000);
+      awaitClosed(loop, server);
+      assert.deepEqual(atServer.events, ["open", "close:null"]);
+      client.abort();
+      awaitClosed(loop, client);
+    }
+  },
+  { clock: "virtual" },
+);
+
+testTransports(
+  "loop.close() reports LOOP_CLOSED once to each connection, whatever its state",
+  (loop, { endpoint }) => {
+    const open = new Recorder();
+    const closing = new Recorder();
+    const connecting = new Recorder();
+    const aborted = new Recorder();
+    const silent = { end: (): void => {} };
+    const pairs = [open, closing, aborted].map((client) =>
+      openPair(loop, { endpoint, client, server: silent })
+    );
+    const listener = loop.listen(endpoint, {});
+    const late = loop.connect(listener.address, connecting);
+    pairs[0].client.send(content(1_000));
+    pairs[1].client.close();
+    turns(loop, 2);
+    const recent = loop.connect(listener.address, {});
+    pairs[2].client.abort();
+    loop.close();
+    assert.deepEqual(open.events, ["open", "close:LOOP_CLOSED"]);
+    assert.deepEqual(closing.events, ["open", "close:LOOP_CLOSED"]);
+    assert.deepEqual(aborted.events, ["open", "close:LOOP_CLOSED"]);
+    assert.equal(connecting.events.at(-1), "close:LOOP_CLOSED");
+    assert.equal(late.state, "closed");
+    assert.equal(recent.state, "closed");
+    assert.equal(listener.closed, true);
+    loop.close();
+    assert.equal(open.events.length, 2);
+    assert.throws(() => pairs[0].client.send("x"), { code: "STALE_HANDLE" });
+    assert.throws(() => loop.turn(), { code: "LOOP_CLOSED" });
+    assert.throws(() => loop.listen(endpoint, {}), { code: "LOOP_CLOSED" });
+  },
+);
 
 for (const place of ["open", "data", "end", "drain", "close"] as const) {
   testLoop(`loop.close() inside ${place} ends everything once`, (loop) => {

@@ -23,6 +23,7 @@ const libraryCodes: Record<LibraryErrorCode, true> = {
   DESCRIPTOR_LIMIT: true,
   EXHAUSTED: true,
   FORKED: true,
+  IDLE_TIMEOUT: true,
   INVALID_ARGUMENT: true,
   INVALID_ENDPOINT: true,
   INVALID_OPTION: true,

@@ -6,6 +6,7 @@ import { type Connection, type ConnectionHandlers, type Lease, Loop } from "../m
 import { testLoop } from "./support/backends.ts";
 import { turns, turnUntil } from "./support/drive.ts";
 import { awaitClosed, content, ContentReader, openPair } from "./support/streams.ts";
+import { testTransports } from "./support/transports.ts";
 
 /** A pair whose server collects what arrives as text. */
 function openReader(
@@ -61,18 +62,22 @@ testLoop("a lease may stand in a list as often as it has rights", (loop) => {
   close();
 });
 
-testLoop("header and body: a received lease with something before it", (loop) => {
-  const received: string[] = [];
-  const { client, server } = openPair(loop, {
-    server: { data: (conn, lease) => void conn.send([`${lease.length}:`, lease]) },
-    client: { data: (_, lease) => void received.push(Buffer.from(lease.bytes).toString()) },
-  });
-  client.send("body");
-  turnUntil(loop, () => received.join("").length === 6, "the answer");
-  assert.equal(received.join(""), "4:body");
-  client.close();
-  awaitClosed(loop, client, server);
-});
+testTransports(
+  "header and body: a received lease with something before it",
+  (loop, { endpoint }) => {
+    const received: string[] = [];
+    const { client, server } = openPair(loop, {
+      endpoint,
+      server: { data: (conn, lease) => void conn.send([`${lease.length}:`, lease]) },
+      client: { data: (_, lease) => void received.push(Buffer.from(lease.bytes).toString()) },
+    });
+    client.send("body");
+    turnUntil(loop, () => received.join("").length === 6, "the answer");
+    assert.equal(received.join(""), "4:body");
+    client.close();
+    awaitClosed(loop, client, server);
+  },
+);
 
 testLoop("whatever is wrong with one part, nothing of the list is taken", (loop) => {
   const { client, text, close } = openReader(loop);
@@ -121,20 +126,23 @@ testLoop(
   { entries: 64 },
 );
 
-testLoop("a list whose getters end what it is about is refused whole", (loop) => {
-  const { client, server } = openPair(loop);
-  const lease = loop.allocate(1)!;
-  const closing: unknown[] = [lease, ""];
-  Object.defineProperty(closing, 1, { get: () => (lease.release(), "") });
-  assert.throws(() => client.send(closing as Lease[]), { code: "STALE_LEASE" });
-  const kept = loop.allocate(1)!;
-  Object.defineProperty(closing, 0, { value: kept });
-  Object.defineProperty(closing, 1, { get: () => (client.close(), "") });
-  assert.throws(() => client.send(closing as Lease[]), { code: "STALE_HANDLE" });
-  assert.equal(kept.released, false);
-  kept.release();
-  awaitClosed(loop, client, server);
-});
+testTransports(
+  "a list whose getters end what it is about is refused whole",
+  (loop, { endpoint }) => {
+    const { client, server } = openPair(loop, { endpoint });
+    const lease = loop.allocate(1)!;
+    const closing: unknown[] = [lease, ""];
+    Object.defineProperty(closing, 1, { get: () => (lease.release(), "") });
+    assert.throws(() => client.send(closing as Lease[]), { code: "STALE_LEASE" });
+    const kept = loop.allocate(1)!;
+    Object.defineProperty(closing, 0, { value: kept });
+    Object.defineProperty(closing, 1, { get: () => (client.close(), "") });
+    assert.throws(() => client.send(closing as Lease[]), { code: "STALE_HANDLE" });
+    assert.equal(kept.released, false);
+    kept.release();
+    awaitClosed(loop, client, server);
+  },
+);
 
 testLoop("an empty message above the mark is full, whatever it is made of", (loop) => {
   let drains = 0;
@@ -153,27 +161,31 @@ testLoop("an empty message above the mark is full, whatever it is made of", (loo
   close();
 });
 
-testLoop("a list above the mark is full as a whole, and drain follows", (loop) => {
-  const reader = new ContentReader();
-  let drains = 0;
-  const { client, server } = openPair(loop, {
-    server: { data: (_, lease) => reader.read(lease.bytes) },
-    client: { drain: () => void (drains += 1) },
-    connect: { highWaterMark: 65_536 },
-  });
-  server.pause();
-  turns(loop, 2, 0);
-  let sent = 0;
-  const list = (): Uint8Array[] => [0, 1, 2].map((part) => content(5_000, sent + part * 5_000));
-  while (client.send(list()) !== "full") {
-    sent += 15_000;
-    turns(loop, 1, 0);
-    assert.ok(sent < 1 << 26, "never full");
-  }
-  server.resume();
-  turnUntil(loop, () => drains === 1 && reader.received === sent, "everything before it");
-  assert.notEqual(client.send(list()), "full");
-  turnUntil(loop, () => reader.received === sent + 15_000, "the list");
-  client.close();
-  awaitClosed(loop, client, server);
-});
+testTransports(
+  "a list above the mark is full as a whole, and drain follows",
+  (loop, { endpoint }) => {
+    const reader = new ContentReader();
+    let drains = 0;
+    const { client, server } = openPair(loop, {
+      endpoint,
+      server: { data: (_, lease) => reader.read(lease.bytes) },
+      client: { drain: () => void (drains += 1) },
+      connect: { highWaterMark: 65_536 },
+    });
+    server.pause();
+    turns(loop, 2, 0);
+    let sent = 0;
+    const list = (): Uint8Array[] => [0, 1, 2].map((part) => content(5_000, sent + part * 5_000));
+    while (client.send(list()) !== "full") {
+      sent += 15_000;
+      turns(loop, 1, 0);
+      assert.ok(sent < 1 << 26, "never full");
+    }
+    server.resume();
+    turnUntil(loop, () => drains === 1 && reader.received === sent, "everything before it");
+    assert.notEqual(client.send(list()), "full");
+    turnUntil(loop, () => reader.received === sent + 15_000, "the list");
+    client.close();
+    awaitClosed(loop, client, server);
+  },
+);

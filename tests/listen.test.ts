@@ -11,6 +11,7 @@ import { drive, Signal, turns, turnUntil } from "./support/drive.ts";
 import type { Skip } from "./support/record.ts";
 import { command } from "./support/runtime.ts";
 import { anyPort, awaitClosed, listenEcho, Recorder } from "./support/streams.ts";
+import { testTransports } from "./support/transports.ts";
 
 testLoop("listening on an address that is not ours is EADDRNOTAVAIL", (loop) => {
   assert.throws(() => loop.listen("tcp://203.0.113.1:0", {}), {
@@ -94,32 +95,35 @@ testEach("a listener at its limit of connections serves the rest later", (backen
   assert.ok(most <= 4, `${most} connections were open at once`);
 });
 
-testLoop("a connection that waits for a slot never reaches another listener", (clients) => {
-  using server = new Loop({ backend: clients.backend, maxConnections: 1 });
-  const first = server.listen(anyPort, {});
-  const recorders = [0, 1, 2].map(() => new Recorder());
-  const conns = recorders.map((recorder) => clients.connect(first.address, recorder));
-  turnUntil(clients, () => conns.every((conn) => conn.state === "open"), "the clients open");
-  turnUntil(server, () => server.stats().openConnections === 1, "one accepted");
-  turns(server, 3);
-  first.close();
-  turnUntil(server, () => server.stats().openListeners === 0, "the first listener closed");
-  let opened = 0;
-  const second = server.listen(anyPort, { open: () => void (opened += 1) });
-  turns(server, 3);
-  conns[0].close();
-  turnUntil(clients, () => {
-    server.turn();
-    return conns.every((conn) => conn.state === "closed");
-  }, "the clients closed");
-  assert.equal(opened, 0);
-  assert.deepEqual(recorders.map((recorder) => recorder.events.at(-1)), [
-    "close:null",
-    "close:ECONNRESET",
-    "close:ECONNRESET",
-  ]);
-  second.close();
-});
+testTransports(
+  "a connection that waits for a slot never reaches another listener",
+  (clients, { endpoint }) => {
+    using server = new Loop({ backend: clients.backend, maxConnections: 1 });
+    const first = server.listen(endpoint, {});
+    const recorders = [0, 1, 2].map(() => new Recorder());
+    const conns = recorders.map((recorder) => clients.connect(first.address, recorder));
+    turnUntil(clients, () => conns.every((conn) => conn.state === "open"), "the clients open");
+    turnUntil(server, () => server.stats().openConnections === 1, "one accepted");
+    turns(server, 3);
+    first.close();
+    turnUntil(server, () => server.stats().openListeners === 0, "the first listener closed");
+    let opened = 0;
+    const second = server.listen(endpoint, { open: () => void (opened += 1) });
+    turns(server, 3);
+    conns[0].close();
+    turnUntil(clients, () => {
+      server.turn();
+      return conns.every((conn) => conn.state === "closed");
+    }, "the clients closed");
+    assert.equal(opened, 0);
+    assert.deepEqual(recorders.map((recorder) => recorder.events.at(-1)), [
+      "close:null",
+      "close:ECONNRESET",
+      "close:ECONNRESET",
+    ]);
+    second.close();
+  },
+);
 
 /** Runs a command without the right to use ports below 1024; null where that is not possible. */
 function unprivileged(): { readonly prefix: string[]; readonly skip: Skip } {

@@ -95,8 +95,10 @@ pub const Status = enum(i32) {
     not_granted = -10014,
     /// The descriptor is not below `select`'s limit.
     descriptor_limit = -10015,
-    /// The backend cannot do that.
+    /// The backend, or the socket, cannot do that.
     unsupported = -10016,
+    /// No byte has moved on the connection for its idle time limit.
+    idle_timeout = -10017,
 };
 
 /// Why a backend cannot run, beside the errno of the call that failed.
@@ -153,6 +155,7 @@ pub const Syscall = enum(u32) {
     kevent = 27,
     fcntl = 28,
     eventfd = 29,
+    getsockopt = 30,
 };
 
 /// What a submission asks for.
@@ -404,6 +407,9 @@ pub const Header = extern struct {
     open_sockets: u32,
     /// Datagrams that can still be queued in this loop.
     free_datagrams: u32,
+    /// `SocketOption` that the last negative result is about, or `option_unset`.
+    error_option: u32,
+    padding: u32,
 };
 
 /// What an `Address` holds; the values of IP are their versions.
@@ -665,6 +671,10 @@ pub const ListenOptions = extern struct {
     address: Address,
     /// 1 to 65,535. Default 4,096 (the kernel caps it at net.core.somaxconn).
     backlog: u32,
+    /// Unix paths. 1: a socket at the path on which nobody listens any more is removed.
+    unlink_stale: u32 = 0,
+    /// Unix paths. Permissions of the file, 0 to 0o777, or `option_unset`: what the umask leaves.
+    mode: u32 = option_unset,
     stream: StreamOptions,
 };
 
@@ -741,10 +751,44 @@ pub const StreamOptions = extern struct {
     /// Receive buffers that the connection may hold: delivered and not released, held back, or
     /// waiting to be sent on. 1 to 65,536.
     receive_credits: u32,
-    /// 0: none. Else the connection ends with ETIMEDOUT when no byte has moved in either direction
-    /// for so long, in milliseconds, at most 1,073,741,824.
+    /// 0: none. Else the connection ends with `idle_timeout` when no byte has moved in either
+    /// direction for so long, in milliseconds, at most 1,073,741,824.
     idle_timeout_ms: u32,
+    /// 1: do without the socket options that this system or such a socket does not have, or that
+    /// the kernel refuses. 0: each of these is an error.
+    best_effort: u32 = 0,
     socket: SocketOptions,
+};
+
+/// What a `SocketControl` is about.
+pub const SocketKind = enum(u32) { connection = 0, listener = 1 };
+
+/// Options of what is open already, to be changed or read.
+pub const SocketControl = extern struct {
+    size: u32,
+    /// `SocketKind`.
+    kind: u32,
+    slot: u32,
+    generation: u32,
+    /// As in `StreamOptions`, or `option_unset`: it stays. Read: the value.
+    idle_timeout_ms: u32,
+    /// As in `StreamOptions`.
+    best_effort: u32,
+    /// Changed: what is set. Read: each that is set becomes its value, or `option_unset` where such
+    /// a socket has none.
+    socket: SocketOptions,
+};
+
+/// Who is at the other end of a Unix connection, as it was when it connected or listened.
+pub const PeerCredentials = extern struct {
+    size: u32,
+    /// The connection.
+    slot: u32,
+    generation: u32,
+    /// Out: the process, 0 where the system does not tell or it is not of this PID namespace.
+    pid: u32,
+    uid: u32,
+    gid: u32,
 };
 
 /// Options of the kernel's sockets. Values are numbers; for switches 0 or 1.
@@ -1024,6 +1068,25 @@ pub const functions = [_]Function{
         .about = "Reads or sets an option, joins or leaves a group (`SocketRequest`).",
     },
     .{
+        .name = "tp_socket_configure",
+        .parameters = &.{ .{ "loop", .u32 }, .{ "control", .buffer }, .{ "length", .u32 } },
+        .result = .i32,
+        .about = "Changes options of an open connection or listener (`SocketControl`). What a " ++
+            "refusal is about is in `Header.error_option`; options before it are changed.",
+    },
+    .{
+        .name = "tp_socket_read",
+        .parameters = &.{ .{ "loop", .u32 }, .{ "control", .buffer }, .{ "length", .u32 } },
+        .result = .i32,
+        .about = "Reads options of an open connection or listener into its `SocketControl`.",
+    },
+    .{
+        .name = "tp_peer_credentials",
+        .parameters = &.{ .{ "loop", .u32 }, .{ "credentials", .buffer }, .{ "length", .u32 } },
+        .result = .i32,
+        .about = "Fills the `PeerCredentials` of a Unix connection. `unsupported` for others.",
+    },
+    .{
         .name = "tp_watch",
         .parameters = &.{ .{ "loop", .u32 }, .{ "descriptor", .i32 }, .{ "interest", .u32 } },
         .result = .i32,
@@ -1154,6 +1217,8 @@ comptime {
         ConnectOptions,
         StreamOptions,
         SocketOptions,
+        SocketControl,
+        PeerCredentials,
         BackendReport,
         MachineReport,
     }) |Struct| {

@@ -1,10 +1,10 @@
 // The load generator, `twinpoll-load`: builds it, runs it, and reads what it measured.
 
-import { spawn } from "node:child_process";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { buildNative, library } from "../../scripts/lib/native.mjs";
 import { root } from "../../scripts/lib/paths.mjs";
+import { capture } from "./capture.ts";
 import { pinned } from "./machine.ts";
 import type { Placement } from "./machine.ts";
 import type { Server } from "./server.ts";
@@ -101,30 +101,4 @@ function parse(text: string): LoadResult | undefined {
   } catch {
     return undefined;
   }
-}
-
-interface Captured {
-  readonly code: number | string;
-  readonly stdout: string;
-  readonly stderr: string;
-}
-
-function capture(command: readonly string[], limitMs: number): Promise<Captured> {
-  return new Promise((resolve, reject) => {
-    const [executable, ...args] = command;
-    const child = spawn(executable, args, { stdio: ["ignore", "pipe", "pipe"] });
-    let stdout = "";
-    let stderr = "";
-    child.stdout.on("data", (data) => stdout += data);
-    child.stderr.on("data", (data) => stderr += data);
-    const limit = setTimeout(() => child.kill("SIGKILL"), limitMs);
-    child.once("error", (error) => {
-      clearTimeout(limit);
-      reject(error);
-    });
-    child.once("close", (code, signal) => {
-      clearTimeout(limit);
-      resolve({ code: code ?? signal ?? "unknown", stdout, stderr });
-    });
-  });
 }

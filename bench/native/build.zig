@@ -12,9 +12,11 @@ pub fn add(b: *std.Build, target: std.Build.ResolvedTarget) void {
         return;
     }
     install(b, step, load(b, target, .ReleaseFast));
+    install(b, step, stream(b, target, .ReleaseFast));
     install(b, step, memory(b, target));
     if (b.graph.host.result.os.tag != .linux) return;
     install(b, step, peer(b, "echo_epoll", b.graph.host, .ReleaseFast));
+    install(b, step, peer(b, "stream_epoll", b.graph.host, .ReleaseFast));
     install(b, step, fixed(b, .ReleaseFast));
     if (header(b, "liburing.h")) install(b, step, io_uring_peer(b, .ReleaseFast));
 }
@@ -31,7 +33,9 @@ pub fn add_checked(
     };
     const programs = [_]?*std.Build.Step.Compile{
         load(b, target, .Debug),
+        stream(b, target, .Debug),
         peer(b, "echo_epoll", b.graph.host, .Debug),
+        peer(b, "stream_epoll", b.graph.host, .Debug),
         fixed(b, .Debug),
         if (header(b, "liburing.h")) io_uring_peer(b, .Debug) else null,
     };
@@ -46,10 +50,28 @@ fn load(
     target: std.Build.ResolvedTarget,
     optimize: std.builtin.OptimizeMode,
 ) *std.Build.Step.Compile {
+    return generator(b, "load", target, optimize);
+}
+
+fn stream(
+    b: *std.Build,
+    target: std.Build.ResolvedTarget,
+    optimize: std.builtin.OptimizeMode,
+) *std.Build.Step.Compile {
+    return generator(b, "stream", target, optimize);
+}
+
+/// `twinpoll-NAME` of NAME.zig: one thread, no libraries.
+fn generator(
+    b: *std.Build,
+    name: []const u8,
+    target: std.Build.ResolvedTarget,
+    optimize: std.builtin.OptimizeMode,
+) *std.Build.Step.Compile {
     return b.addExecutable(.{
-        .name = "twinpoll-load",
+        .name = b.fmt("twinpoll-{s}", .{name}),
         .root_module = b.createModule(.{
-            .root_source_file = b.path(directory ++ "load.zig"),
+            .root_source_file = b.path(b.fmt("{s}{s}.zig", .{ directory, name })),
             .target = target,
             .optimize = optimize,
             .single_threaded = true,

@@ -5,7 +5,7 @@
 // of an f64. The offset of a nested struct is counted in that struct's alignment.
 // `byte_length` is the size in bytes.
 
-export const layout_hash = 0xec4fa3bd;
+export const layout_hash = 0x5e08e92c;
 export const abi_version = 1;
 export const ready_readable = 1;
 export const ready_writable = 2;
@@ -81,6 +81,7 @@ export const Status = {
   not_granted: -10014,
   descriptor_limit: -10015,
   unsupported: -10016,
+  idle_timeout: -10017,
 } as const;
 
 export type Status = (typeof Status)[keyof typeof Status];
@@ -131,6 +132,7 @@ export const Syscall = {
   kevent: 27,
   fcntl: 28,
   eventfd: 29,
+  getsockopt: 30,
 } as const;
 
 export type Syscall = (typeof Syscall)[keyof typeof Syscall];
@@ -279,7 +281,7 @@ export const Counters = {
 } as const;
 
 export const Header = {
-  byte_length: 328,
+  byte_length: 336,
   now_us: 0,
   next_timer_us: 1,
   counters: 2,
@@ -295,6 +297,8 @@ export const Header = {
   open_watches: 79,
   open_sockets: 80,
   free_datagrams: 81,
+  error_option: 82,
+  padding: 83,
 } as const;
 
 export const AddressFamily = {
@@ -453,15 +457,17 @@ export const AdoptOptions = {
 } as const;
 
 export const ListenOptions = {
-  byte_length: 244,
+  byte_length: 256,
   size: 0,
   address: 1,
   backlog: 32,
-  stream: 33,
+  unlink_stale: 33,
+  mode: 34,
+  stream: 35,
 } as const;
 
 export const ConnectOptions = {
-  byte_length: 244,
+  byte_length: 248,
   size: 0,
   address: 1,
   timeout_ms: 32,
@@ -506,13 +512,42 @@ export const SocketRequest = {
 } as const;
 
 export const StreamOptions = {
-  byte_length: 112,
+  byte_length: 116,
   high_water_mark: 0,
   linger_timeout_ms: 1,
   allow_half_open: 2,
   receive_credits: 3,
   idle_timeout_ms: 4,
-  socket: 5,
+  best_effort: 5,
+  socket: 6,
+} as const;
+
+export const SocketKind = {
+  connection: 0,
+  listener: 1,
+} as const;
+
+export type SocketKind = (typeof SocketKind)[keyof typeof SocketKind];
+
+export const SocketControl = {
+  byte_length: 116,
+  size: 0,
+  kind: 1,
+  slot: 2,
+  generation: 3,
+  idle_timeout_ms: 4,
+  best_effort: 5,
+  socket: 6,
+} as const;
+
+export const PeerCredentials = {
+  byte_length: 24,
+  size: 0,
+  slot: 1,
+  generation: 2,
+  pid: 3,
+  uid: 4,
+  gid: 5,
 } as const;
 
 export const SocketOption = {
@@ -611,6 +646,9 @@ export const signatures = {
   tp_bind: { parameters: ["u32", "buffer", "u32"], result: "i32" },
   tp_socket_address: { parameters: ["u32", "u32", "u32", "u32"], result: "i32" },
   tp_socket_request: { parameters: ["u32", "buffer", "u32"], result: "i32" },
+  tp_socket_configure: { parameters: ["u32", "buffer", "u32"], result: "i32" },
+  tp_socket_read: { parameters: ["u32", "buffer", "u32"], result: "i32" },
+  tp_peer_credentials: { parameters: ["u32", "buffer", "u32"], result: "i32" },
   tp_watch: { parameters: ["u32", "i32", "u32"], result: "i32" },
   tp_watch_modify: { parameters: ["u32", "u32", "u32", "u32"], result: "i32" },
   tp_watch_remove: { parameters: ["u32", "u32", "u32"], result: "i32" },
@@ -709,6 +747,19 @@ export interface Functions {
    * Reads or sets an option, joins or leaves a group (`SocketRequest`).
    */
   tp_socket_request(loop: number, request: Uint8Array, length: number): number;
+  /**
+   * Changes options of an open connection or listener (`SocketControl`). What a refusal is about
+   * is in `Header.error_option`; options before it are changed.
+   */
+  tp_socket_configure(loop: number, control: Uint8Array, length: number): number;
+  /**
+   * Reads options of an open connection or listener into its `SocketControl`.
+   */
+  tp_socket_read(loop: number, control: Uint8Array, length: number): number;
+  /**
+   * Fills the `PeerCredentials` of a Unix connection. `unsupported` for others.
+   */
+  tp_peer_credentials(loop: number, credentials: Uint8Array, length: number): number;
   /**
    * Watches a descriptor of the caller for `ready_readable`, `ready_writable`, or both, with
    * `watch_edge` for changes only. The watch's slot, or a negative status: EBADF, EEXIST where the

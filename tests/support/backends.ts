@@ -93,6 +93,19 @@ export function testEach(
   }
 }
 
+/** Which rows a test is made for, and what it needs. */
+export interface RowOptions {
+  readonly skip?: Skip;
+  readonly needs?: Need;
+  /** Whether to make it for the row. */
+  readonly isAsked?: (row: Row) => boolean;
+}
+
+/** Whether a row is a backend as it comes, without options. */
+export function isPlain({ options }: Row): boolean {
+  return Object.keys(options).length === 1;
+}
+
 /**
  * Makes a test per row with a loop of its own. At the end everything on the loop must be closed
  * by the test and every buffer back in the pool.
@@ -101,9 +114,10 @@ export function testLoop(
   name: string,
   body: (loop: Loop) => void | Promise<void>,
   options: LoopOptions = {},
-  { skip = false, needs }: { readonly skip?: Skip; readonly needs?: Need } = {},
+  { skip = false, needs, isAsked = (): boolean => true }: RowOptions = {},
 ): void {
   for (const row of rows) {
+    if (!isAsked(row)) continue;
     if (needs !== undefined && row.lacks?.includes(needs)) continue;
     const { options: { backend }, feature } = row;
     const missing = feature === undefined ? unavailable(backend) : withoutFeature(feature);

@@ -14,7 +14,9 @@ import {
   Header,
   ListenOptions,
   LoopOptions,
+  option_unset,
   SendEntry,
+  socket_option_count,
   StreamOptions,
 } from "../../src/native/abi.ts";
 import { loadLibrary } from "../../src/native/library.ts";
@@ -69,6 +71,7 @@ export class RawLoop implements Disposable {
     const listen = new Uint32Array(ListenOptions.byte_length / 4);
     listen[ListenOptions.size] = ListenOptions.byte_length;
     listen[ListenOptions.backlog] = 100;
+    listen[ListenOptions.mode] = option_unset;
     writeAddress(listen, ListenOptions.address, resolveEndpoint("tcp://127.0.0.1:0"));
     writeStream(listen, ListenOptions.stream);
     const slot = functions.tp_listen(this.handle, bytesOf(listen), listen.byteLength);
@@ -146,6 +149,8 @@ function writeStream(words: Uint32Array, at: number): void {
   words[at + StreamOptions.high_water_mark] = 2_048;
   words[at + StreamOptions.linger_timeout_ms] = 20;
   words[at + StreamOptions.receive_credits] = 4;
+  const options = at + StreamOptions.socket;
+  words.fill(option_unset, options, options + socket_option_count);
 }
 
 /** A struct as native functions take it. */

@@ -190,6 +190,35 @@ fn tp_socket_request(loop: u32, request: [*]u8, length: u32) callconv(.c) i32 {
     };
 }
 
+fn tp_socket_configure(loop: u32, control: [*]u8, length: u32) callconv(.c) i32 {
+    const any = registry.find(loop) catch |err| return find_status(err);
+    const value = read(layout.SocketControl, control, length) orelse return status(.bad_layout);
+    return switch (any) {
+        inline else => |instance| instance.configure(&value),
+    };
+}
+
+fn tp_socket_read(loop: u32, control: [*]u8, length: u32) callconv(.c) i32 {
+    const any = registry.find(loop) catch |err| return find_status(err);
+    var value = read(layout.SocketControl, control, length) orelse return status(.bad_layout);
+    const rc = switch (any) {
+        inline else => |instance| instance.read_options(&value),
+    };
+    if (rc >= 0) write(control, &value);
+    return rc;
+}
+
+fn tp_peer_credentials(loop: u32, credentials: [*]u8, length: u32) callconv(.c) i32 {
+    const any = registry.find(loop) catch |err| return find_status(err);
+    var value = read(layout.PeerCredentials, credentials, length) orelse
+        return status(.bad_layout);
+    const rc = switch (any) {
+        inline else => |instance| instance.read_credentials(&value),
+    };
+    if (rc >= 0) write(credentials, &value);
+    return rc;
+}
+
 fn tp_watch(loop: u32, descriptor: i32, interest: u32) callconv(.c) i32 {
     const any = registry.find(loop) catch |err| return find_status(err);
     return switch (any) {

@@ -241,7 +241,10 @@ pub fn Instance(comptime Backend: type) type {
         }
 
         pub fn listen(self: *Self, options: *const layout.ListenOptions) i32 {
+            self.loop.channel.note_option(null);
             if (!valid_stream(self.pool.buffer_size, &options.stream)) return bad_argument;
+            const has_mode = options.mode != layout.option_unset;
+            if (has_mode and options.mode > 0o777) return bad_argument;
             if (options.backlog == 0 or options.backlog > 65_535) return bad_argument;
             var failed: layout.Syscall = .none;
             const slot = self.work.net.listeners.listen(options, &failed);
@@ -253,6 +256,7 @@ pub fn Instance(comptime Backend: type) type {
         }
 
         pub fn connect(self: *Self, options: *const layout.ConnectOptions) i32 {
+            self.loop.channel.note_option(null);
             if (!valid_stream(self.pool.buffer_size, &options.stream)) return bad_argument;
             var failed: layout.Syscall = .none;
             const slot = self.work.net.streams.connect(options, &failed);
@@ -282,6 +286,19 @@ pub fn Instance(comptime Backend: type) type {
 
         pub fn socket_request(self: *Self, request: *layout.SocketRequest) i32 {
             return self.refuse(self.work.net.datagrams.request(request), .setsockopt);
+        }
+
+        pub fn configure(self: *Self, control: *const layout.SocketControl) i32 {
+            self.loop.channel.note_option(null);
+            return self.refuse(self.work.net.configure(control), .setsockopt);
+        }
+
+        pub fn read_options(self: *Self, control: *layout.SocketControl) i32 {
+            return self.refuse(self.work.net.read_options(control), .getsockopt);
+        }
+
+        pub fn read_credentials(self: *Self, credentials: *layout.PeerCredentials) i32 {
+            return self.refuse(self.work.net.read_credentials(credentials), .getsockopt);
         }
 
         pub fn watch(self: *Self, descriptor: i32, interest: u32) i32 {

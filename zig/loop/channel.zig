@@ -124,6 +124,12 @@ pub const Channel = struct {
         self.count += 1;
     }
 
+    /// What a negative result is about.
+    pub fn note_option(self: *Channel, option: ?layout.SocketOption) void {
+        self.header.error_option =
+            if (option) |refused| @intFromEnum(refused) else layout.option_unset;
+    }
+
     /// Reports `length` bytes in a buffer and lends it to the script until the next turn.
     pub fn emit_data(self: *Channel, completion: layout.Completion) void {
         std.debug.assert(completion.event == .data or completion.event == .datagram);

@@ -117,7 +117,7 @@ pub fn Loop(comptime BackendType: type) type {
             self.* = undefined;
         }
 
-        fn clock_ns(self: *const Self) u64 {
+        pub fn clock_ns(self: *const Self) u64 {
             return switch (self.clock) {
                 .monotonic => self.backend.now_ns(),
                 .virtual => self.virtual_ns,

@@ -133,6 +133,15 @@ pub fn to_script(address: *const SocketAddress) ?layout.Address {
     return result;
 }
 
+/// The family of the kernel's sockets that such addresses are of.
+pub fn kernel_family(known: layout.AddressFamily) u32 {
+    return switch (known) {
+        .ipv4 => AF.INET,
+        .ipv6 => AF.INET6,
+        .unix, .inproc => AF.UNIX,
+    };
+}
+
 pub fn family(address: *const SocketAddress) u32 {
     return address.storage.any.family;
 }

@@ -1,12 +1,21 @@
 //! From a connect that the script asked for to an open connection.
 //!
+//! A Unix listener with a full backlog refuses at once where others let the peer wait (EAGAIN), and
+//! nothing tells when there is room: connecting is tried again from time to time then.
+//!
 //! Invariant: an address that the kernel reads stays where it is while its connect is under way.
 
+const std = @import("std");
 const layout = @import("../layout.zig");
+const kernel = @import("../sys/kernel.zig");
 const plain = @import("../loop/channel.zig").plain;
 const address_module = @import("address.zig");
 const socket_options = @import("socket_options.zig");
 const Connection = @import("connection.zig").Connection;
+
+const retry_ms = 10;
+
+const connect_timeout = @intFromEnum(layout.Status.connect_timeout);
 
 pub fn Connecting(comptime Streams: type) type {
     const sockets = Streams.sockets;
@@ -21,7 +30,7 @@ pub fn Connecting(comptime Streams: type) type {
             const address = address_module.to_kernel(&options.address) orelse
                 return @intFromEnum(layout.Status.bad_argument);
             if (!streams.accepts_more()) return @intFromEnum(layout.Status.exhausted);
-            const descriptor = open_socket(&address, options, failed);
+            const descriptor = open_socket(streams, &address, options, failed);
             if (descriptor < 0) return descriptor;
             const slot = streams.take_slot();
             const connection = &streams.connections[slot];
@@ -29,12 +38,18 @@ pub fn Connecting(comptime Streams: type) type {
             connection.open(.connecting, descriptor, family, options.stream);
             streams.addresses[slot] = address;
             streams.loop.channel.queued[slot] = 0;
-            if (options.timeout_ms > 0) streams.loop.start_user_timer(slot, options.timeout_ms);
+            connection.active_ns = std.math.maxInt(u64);
+            if (options.timeout_ms > 0) {
+                const limit_ns = @as(u64, options.timeout_ms) * std.time.ns_per_ms;
+                connection.active_ns = streams.loop.clock_ns() +| limit_ns;
+                streams.loop.start_user_timer(slot, options.timeout_ms);
+            }
             streams.advance(slot);
             return @intCast(slot);
         }
 
         fn open_socket(
+            streams: *Streams,
             address: *const sockets.SocketAddress,
             options: *const layout.ConnectOptions,
             failed: *layout.Syscall,
@@ -48,15 +63,21 @@ pub fn Connecting(comptime Streams: type) type {
                 return @intFromEnum(layout.Status.descriptor_limit);
             }
             failed.* = .setsockopt;
-            const wanted = &options.stream.socket;
-            const rc = socket_options.apply(sockets, descriptor, .connection, family, wanted);
+            var target: socket_options.Target = .{
+                .descriptor = descriptor,
+                .use = .connection,
+                .family = family,
+                .best_effort = options.stream.best_effort != 0,
+            };
+            const rc = target.apply(sockets, &options.stream.socket);
             if (rc >= 0) return descriptor;
+            streams.loop.channel.note_option(target.refused.?);
             sockets.close(descriptor);
             return rc;
         }
 
         pub fn start(streams: *Streams, slot: u32, connection: *Connection) void {
-            if (connection.connecting) return;
+            if (connection.connecting or connection.is_put_off) return;
             connection.connecting = streams.loop.backend.connect(
                 slot,
                 connection.generation,
@@ -64,6 +85,22 @@ pub fn Connecting(comptime Streams: type) type {
                 &streams.addresses[slot],
             );
             if (!connection.connecting) streams.attention.push(streams.connections, slot);
+        }
+
+        fn put_off(streams: *Streams, slot: u32, connection: *Connection) void {
+            connection.is_put_off = true;
+            const rest_ns = connection.active_ns -| streams.loop.clock_ns();
+            const rest_ms = std.math.divCeil(u64, rest_ns, std.time.ns_per_ms) catch unreachable;
+            streams.loop.start_user_timer(slot, @intCast(@min(rest_ms, retry_ms)));
+        }
+
+        /// The time limit passed, or it is time to try again.
+        pub fn timer_fired(streams: *Streams, slot: u32, connection: *Connection) void {
+            if (!connection.is_put_off or streams.loop.clock_ns() >= connection.active_ns) {
+                return streams.end(slot, connect_timeout, true);
+            }
+            connection.is_put_off = false;
+            streams.attention.push(streams.connections, slot);
         }
 
         pub fn complete(
@@ -75,9 +112,15 @@ pub fn Connecting(comptime Streams: type) type {
             connection.connecting = false;
             streams.attention.push(streams.connections, slot);
             if (connection.state != .connecting) return;
+            if (result == kernel.negative(.AGAIN) and connection.family == .unix) {
+                return put_off(streams, slot, connection);
+            }
             if (result < 0) return streams.end(slot, result, false);
             streams.loop.stop_user_timer(slot);
             connection.state = .open;
+            if (connection.options.idle_timeout_ms > 0) {
+                Streams.Idle.start(streams, slot, connection);
+            }
             streams.loop.counters.connected += 1;
             streams.loop.channel.emit(plain(.open, slot, connection.generation, -1));
         }

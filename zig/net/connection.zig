@@ -30,6 +30,8 @@ pub const Connection = struct {
 
     /// Operations under way in the backend.
     connecting: bool,
+    /// Connecting waits until it is tried again.
+    is_put_off: bool,
     receiving: bool,
     sending: bool,
     /// The end of the receive, or of everything, has been asked for.
@@ -49,6 +51,10 @@ pub const Connection = struct {
     drain_parts: u32,
     drain_bytes: u32,
     drain_buffer_bytes: u32,
+    /// When a byte last moved on it, on the loop's clock. While connecting: until when it may.
+    active_ns: u64,
+    /// Nobody reads it, so that its timer looks for an error.
+    is_looked_at: bool,
     /// While lingering: bytes that the peer had not taken when the time limit began.
     unsent: u64,
     /// The descriptor is to be closed with a reset.
@@ -94,6 +100,7 @@ pub const Connection = struct {
             .freed_turn = self.freed_turn,
             .options = options,
             .connecting = false,
+            .is_put_off = false,
             .receiving = false,
             .sending = false,
             .receive_cancelled = false,
@@ -108,6 +115,8 @@ pub const Connection = struct {
             .drain_parts = 0,
             .drain_bytes = 0,
             .drain_buffer_bytes = 0,
+            .active_ns = 0,
+            .is_looked_at = false,
             .unsent = 0,
             .reset = false,
             .failure = 0,

@@ -10,8 +10,10 @@ const AF = @import("../sys/sockets.zig").AF;
 const Membership = @import("../sys/datagram_options.zig").Membership;
 const SocketAddress = @import("../sys/sockets.zig").SocketAddress;
 const address_module = @import("address.zig");
+const OwnedPath = unix_path.OwnedPath;
 const Socket = @import("datagram_socket.zig").Socket;
 const socket_options = @import("socket_options.zig");
+const unix_path = @import("unix_path.zig");
 
 const bad_argument = @intFromEnum(layout.Status.bad_argument);
 const exhausted = @intFromEnum(layout.Status.exhausted);
@@ -37,12 +39,13 @@ pub fn Binding(comptime Datagrams: type) type {
             if (contract.shares_buffers(&datagrams.loop.backend)) return unsupported;
             if (!datagrams.slots.has_free()) return exhausted;
             failed.* = .socket;
+            var owned: OwnedPath = .{};
             const descriptor = sockets.open_datagram(addresses.family, Backend.nonblocking);
             if (descriptor < 0) return descriptor;
             const rc = if (descriptor >= Backend.descriptors_max)
                 @intFromEnum(layout.Status.descriptor_limit)
             else
-                prepare(datagrams, descriptor, &addresses, options, failed);
+                prepare(datagrams, descriptor, &addresses, options, &owned, failed);
             if (rc < 0) {
                 sockets.close(descriptor);
                 return rc;
@@ -50,6 +53,7 @@ pub fn Binding(comptime Datagrams: type) type {
             const slot = datagrams.slots.take(datagrams.sockets, datagrams.loop.counters.turns);
             const socket = &datagrams.sockets[slot];
             socket.open(descriptor, addresses.family, options);
+            socket.path = owned;
             socket.is_told_of_room = addresses.family != AF.UNIX or socket.is_connected;
             const interface = options.socket.values[multicast_interface];
             if (interface != layout.option_unset) socket.multicast_interface = interface;
@@ -74,20 +78,31 @@ pub fn Binding(comptime Datagrams: type) type {
             descriptor: i32,
             addresses: *const Addresses,
             options: *const layout.BindOptions,
+            owned: *OwnedPath,
             failed: *layout.Syscall,
         ) i32 {
             const family = addresses.family;
             failed.* = .setsockopt;
-            var rc = apply_options(descriptor, family, &options.socket);
+            var rc = apply_options(datagrams, descriptor, family, &options.socket);
             if (rc < 0) return rc;
             rc = ask(datagrams, descriptor, family, options);
             if (rc < 0) return rc;
             failed.* = .bind;
-            if (addresses.local) |*local| rc = sockets.bind(descriptor, local);
+            if (addresses.local) |*local| rc = bind_to(descriptor, local, owned);
             if (rc < 0) return rc;
             failed.* = .connect;
             if (addresses.remote) |*remote| rc = sockets.connect(descriptor, remote);
+            if (rc < 0) owned.remove();
             return rc;
+        }
+
+        fn bind_to(descriptor: i32, local: *const SocketAddress, owned: *OwnedPath) i32 {
+            if (address_module.family(local) != AF.UNIX) return sockets.bind(descriptor, local);
+            const mode = layout.option_unset;
+            return unix_path.bind(descriptor, local, .{
+                .unlink_stale = false,
+                .mode = mode,
+            }, owned);
         }
 
         /// What the kernel is to tell. The index of the field that it does not know goes to the
@@ -125,6 +140,7 @@ pub fn Binding(comptime Datagrams: type) type {
 
         /// IPv4 names an interface in a way of its own.
         fn apply_options(
+            datagrams: *Datagrams,
             descriptor: i32,
             family: u32,
             options: *const layout.SocketOptions,
@@ -132,9 +148,19 @@ pub fn Binding(comptime Datagrams: type) type {
             var others = options.*;
             const interface = options.values[multicast_interface];
             others.values[multicast_interface] = layout.option_unset;
-            const rc = socket_options.apply(sockets, descriptor, .datagram, family, &others);
-            if (rc < 0 or interface == layout.option_unset or family == AF.UNIX) return rc;
-            return sockets.datagram.set_multicast_interface(descriptor, family, interface);
+            var target: socket_options.Target = .{
+                .descriptor = descriptor,
+                .use = .datagram,
+                .family = family,
+            };
+            const rc = target.apply(sockets, &others);
+            datagrams.loop.channel.note_option(target.refused);
+            if (rc < 0 or interface == layout.option_unset) return rc;
+            datagrams.loop.channel.note_option(.multicast_interface);
+            if (family == AF.UNIX) return unsupported;
+            const set = sockets.datagram.set_multicast_interface(descriptor, family, interface);
+            if (set >= 0) datagrams.loop.channel.note_option(null);
+            return set;
         }
 
         /// Reads or sets an option, joins or leaves a group.

@@ -3,6 +3,7 @@
 const layout = @import("../layout.zig");
 const Link = @import("../memory/list.zig").Link;
 const Held = @import("held.zig").Held;
+const OwnedPath = @import("unix_path.zig").OwnedPath;
 const Queue = @import("datagram_queue.zig").Queue;
 
 pub const State = enum(u8) {
@@ -39,6 +40,8 @@ pub const Socket = struct {
     joins_runs: bool,
     /// The kernel cuts what is to be sent in segments.
     kernel_cuts: bool,
+    /// The file of a Unix socket.
+    path: OwnedPath,
     /// What was set, where the kernel does not tell.
     multicast_interface: u32,
 
@@ -102,6 +105,7 @@ pub const Socket = struct {
             .receive_credits = options.receive_credits,
             .joins_runs = options.send_segments != 0,
             .kernel_cuts = true,
+            .path = .{},
             .multicast_interface = 0,
             .receiving = false,
             .awaits_room = false,

@@ -90,7 +90,9 @@ pub fn Datagrams(comptime Loop: type) type {
 
         pub fn deinit(self: *Self) void {
             for (self.sockets[0..self.slots.fresh]) |*socket| {
-                if (socket.state != .free) sockets_of.close(socket.descriptor);
+                if (socket.state == .free) continue;
+                socket.path.remove();
+                sockets_of.close(socket.descriptor);
             }
             self.held_nodes.deinit();
             self.nodes.deinit();
@@ -273,6 +275,7 @@ pub fn Datagrams(comptime Loop: type) type {
                 return self.attention.push(self.sockets, slot);
             }
             Send.drop(self, socket);
+            socket.path.remove();
             sockets_of.close(socket.descriptor);
             self.loop.channel.emit(plain(
                 .socket_closed,

@@ -13,6 +13,7 @@ const mapped = @import("../memory/mapped.zig");
 const plain = @import("../loop/channel.zig").plain;
 const address_module = @import("address.zig");
 const socket_options = @import("socket_options.zig");
+const unix_path = @import("unix_path.zig");
 const Link = @import("../memory/list.zig").Link;
 const List = @import("../memory/list.zig").List;
 
@@ -38,6 +39,9 @@ const Listener = struct {
     /// again.
     freed_turn: u64,
     stream: layout.StreamOptions,
+    /// Accepted sockets have to be given some of the options.
+    gives_options: bool,
+    path: unix_path.OwnedPath,
     accepting: bool,
     cancelled: bool,
     /// Accepting failed; a timer starts it again.
@@ -82,7 +86,9 @@ pub fn Listeners(comptime Loop: type, comptime Streams: type) type {
         pub fn deinit(self: *Self) void {
             while (self.unpark()) |parked| sockets.reset(parked.descriptor);
             for (self.listeners) |*listener| {
-                if (listener.state != .free) sockets.close(listener.descriptor);
+                if (listener.state == .free) continue;
+                listener.path.remove();
+                sockets.close(listener.descriptor);
             }
             mapped.free(Listener, self.listeners);
             mapped.free(Parked, self.parked);
@@ -113,16 +119,18 @@ pub fn Listeners(comptime Loop: type, comptime Streams: type) type {
                 sockets.close(descriptor);
                 return @intFromEnum(layout.Status.descriptor_limit);
             }
-            const rc = prepare(descriptor, &address, options, failed);
+            const listener = &self.listeners[slot];
+            const rc = self.prepare(descriptor, &address, options, &listener.path, failed);
             if (rc < 0) {
+                listener.path.remove();
                 sockets.close(descriptor);
                 return rc;
             }
-            const listener = &self.listeners[slot];
             listener.state = .open;
             listener.family = @enumFromInt(options.address.family);
             listener.descriptor = descriptor;
             listener.stream = options.stream;
+            self.note_options(listener);
             listener.accepting = false;
             listener.cancelled = false;
             listener.retrying = false;
@@ -144,27 +152,67 @@ pub fn Listeners(comptime Loop: type, comptime Streams: type) type {
         }
 
         fn prepare(
+            self: *Self,
             descriptor: i32,
             address: *const sockets.SocketAddress,
             options: *const layout.ListenOptions,
+            path: *unix_path.OwnedPath,
             failed: *layout.Syscall,
         ) i32 {
             failed.* = .setsockopt;
-            const family = address_module.family(address);
-            const wanted = &options.stream.socket;
-            var rc = socket_options.apply(sockets, descriptor, .listener, family, wanted);
-            if (rc < 0) return rc;
+            path.* = .{};
+            var target: socket_options.Target = .{
+                .descriptor = descriptor,
+                .use = .listener,
+                .family = address_module.family(address),
+                .best_effort = options.stream.best_effort != 0,
+            };
+            var rc = target.apply(sockets, &options.stream.socket);
+            if (rc < 0) {
+                self.loop.channel.note_option(target.refused.?);
+                return rc;
+            }
             failed.* = .bind;
-            rc = sockets.bind(descriptor, address);
+            rc = if (options.address.family == @intFromEnum(layout.AddressFamily.unix))
+                unix_path.bind(descriptor, address, .{
+                    .unlink_stale = options.unlink_stale != 0,
+                    .mode = options.mode,
+                }, path)
+            else
+                sockets.bind(descriptor, address);
             if (rc < 0) return rc;
             failed.* = .listen;
             return sockets.listen(descriptor, options.backlog);
+        }
+
+        /// To be called when the options of its connections have changed.
+        pub fn note_options(self: *Self, listener: *Listener) void {
+            _ = self;
+            const family = address_module.kernel_family(listener.family);
+            listener.gives_options = socket_options.has_losses(&listener.stream.socket, family);
+        }
+
+        /// Opens a connection that it accepted, with the options that it does not have by itself.
+        fn open(self: *Self, slot: u32, descriptor: i32) void {
+            const listener = &self.listeners[slot];
+            if (listener.gives_options) {
+                var target: socket_options.Target = .{
+                    .descriptor = descriptor,
+                    .use = .connection,
+                    .family = address_module.kernel_family(listener.family),
+                    // The listener has them; it is the peer that may be gone already.
+                    .best_effort = true,
+                };
+                _ = target.apply_inheritance(sockets, &listener.stream.socket);
+            }
+            self.streams.open_accepted(descriptor, slot, listener.family, listener.stream);
         }
 
         pub fn close(self: *Self, slot: u32, generation: u32) bool {
             const listener = self.find(slot, generation) orelse return false;
             listener.state = .closing;
             sockets.stop_listening(listener.descriptor);
+            listener.path.remove();
             self.drop_parked(slot);
             self.loop.stop_user_timer(self.first_port + slot);
             self.attention.push(self.listeners, slot);
@@ -194,7 +242,7 @@ pub fn Listeners(comptime Loop: type, comptime Streams: type) type {
                 return self.refuse(slot, listener, descriptor);
             }
             if (self.streams.accepts_more() and self.parked_count == 0) {
-                self.streams.open_accepted(descriptor, slot, listener.family, listener.stream);
+                self.open(slot, descriptor);
             } else if (!self.park(.{ .descriptor = descriptor, .listener = slot })) {
                 sockets.reset(descriptor);
                 self.report(slot, listener, @intFromEnum(layout.Status.exhausted));
@@ -231,13 +279,7 @@ pub fn Listeners(comptime Loop: type, comptime Streams: type) type {
         fn open_parked(self: *Self) void {
             while (self.streams.accepts_more() and self.loop.channel.room() > 0) {
                 const parked = self.unpark() orelse return;
-                const listener = &self.listeners[parked.listener];
-                self.streams.open_accepted(
-                    parked.descriptor,
-                    parked.listener,
-                    listener.family,
-                    listener.stream,
-                );
+                self.open(parked.listener, parked.descriptor);
             }
         }
 

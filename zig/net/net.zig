@@ -8,12 +8,13 @@ const address_module = @import("address.zig");
 const Datagrams = @import("datagrams.zig").Datagrams;
 const Freed = @import("../memory/pool.zig").Freed;
 const Listeners = @import("listeners.zig").Listeners;
+const socket_control = @import("socket_control.zig");
 const Streams = @import("streams.zig").Streams;
 
 pub fn Net(comptime Loop: type) type {
     return struct {
         const Self = @This();
-        const sockets = Loop.Backend.sockets;
+        pub const sockets = Loop.Backend.sockets;
 
         loop: *Loop,
         streams: Streams(Loop),
@@ -194,6 +195,25 @@ pub fn Net(comptime Loop: type) type {
             const stale = @intFromEnum(layout.Status.stale_handle);
             const socket = self.datagrams.find(slot, generation) orelse return stale;
             return self.write_address(socket.descriptor, remote, failed);
+        }
+
+        /// Changes options of an open connection or listener. 0, or a negative status.
+        pub fn configure(self: *Self, control: *const layout.SocketControl) i32 {
+            return socket_control.configure(self, control);
+        }
+
+        /// Reads them. 0, or a negative status.
+        pub fn read_options(self: *Self, control: *layout.SocketControl) i32 {
+            return socket_control.read(self, control);
+        }
+
+        /// Who is at the other end of a Unix connection. 0, or a negative status.
+        pub fn read_credentials(self: *Self, credentials: *layout.PeerCredentials) i32 {
+            const stale = @intFromEnum(layout.Status.stale_handle);
+            const connection = self.streams.find(credentials.slot, credentials.generation) orelse
+                return stale;
+            if (connection.family != .unix) return @intFromEnum(layout.Status.unsupported);
+            return sockets.peer_credentials(connection.descriptor, credentials);
         }
 
         fn write_address(

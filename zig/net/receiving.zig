@@ -28,6 +28,7 @@ pub fn Receiving(comptime Streams: type) type {
             }
             const result = completion.result;
             if (result > 0) {
+                connection.active_ns = streams.loop.now_ns;
                 arrived(streams, slot, connection, .{
                     .buffer = completion.buffer,
                     .offset = completion.offset,

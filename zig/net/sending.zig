@@ -128,6 +128,7 @@ pub fn Sending(comptime Streams: type) type {
         fn sent(streams: *Streams, slot: u32, connection: *Connection, length: u32) void {
             const loop = streams.loop;
             loop.counters.sent_bytes += length;
+            connection.active_ns = loop.now_ns;
             var rest = length;
             while (connection.queue.take_sent(&streams.nodes, &rest)) |buffer| {
                 streams.release(buffer);

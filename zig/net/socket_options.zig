@@ -1,7 +1,8 @@
 //! Options of sockets: what they are called, which values they take, and which sockets have them.
 //!
 //! Everything is checked before a socket exists (`check`), so that what is refused afterwards is
-//! the kernel's word. What only listeners and sockets of one family have is not set on others.
+//! the kernel's word, or an option that such sockets do not have. Either is an error that names the
+//! option, unless the caller asked for best effort.
 
 const std = @import("std");
 const layout = @import("../layout.zig");
@@ -30,8 +31,12 @@ const Row = struct {
     name: ?u32,
     name_ipv6: ?u32 = null,
     uses: u8,
+    /// At the level of all sockets, and without effect on those of the Unix family.
+    ip_only: bool = false,
     minimum: u32 = 0,
     maximum: u32,
+    /// Whether a socket that is accepted over IP has its listener's value.
+    inherited: bool = true,
 };
 
 const buffer_bytes_max = 1 << 30;
@@ -44,8 +49,9 @@ fn row(option: SocketOption) Row {
         .quick_ack => .{
             .level = .tcp,
             .name = names.quick_ack,
-            .uses = connections,
+            .uses = streams,
             .maximum = on_off,
+            .inherited = false,
         },
         .fast_open => .{
             .level = .tcp,
@@ -57,6 +63,7 @@ fn row(option: SocketOption) Row {
             .level = .socket,
             .name = names.keep_alive,
             .uses = streams,
+            .ip_only = true,
             .maximum = on_off,
         },
         .keep_alive_idle_s => .{
@@ -104,6 +111,7 @@ fn row(option: SocketOption) Row {
             .level = .socket,
             .name = names.busy_poll_us,
             .uses = all,
+            .ip_only = true,
             .maximum = 1_000_000,
         },
         .type_of_service => .{
@@ -117,19 +125,30 @@ fn row(option: SocketOption) Row {
             .level = .socket,
             .name = names.mark,
             .uses = all,
+            .ip_only = true,
             .maximum = layout.option_unset - 1,
         },
-        .priority => .{ .level = .socket, .name = names.priority, .uses = all, .maximum = 15 },
+        // sk_clone_lock in net/core/sock.c takes it back.
+        .priority => .{
+            .level = .socket,
+            .name = names.priority,
+            .uses = all,
+            .ip_only = true,
+            .maximum = 15,
+            .inherited = false,
+        },
         .reuse_address => .{
             .level = .socket,
             .name = names.reuse_address,
             .uses = all,
+            .ip_only = true,
             .maximum = on_off,
         },
         .reuse_port => .{
             .level = .socket,
             .name = names.reuse_port,
             .uses = all,
+            .ip_only = true,
             .maximum = on_off,
         },
         .ipv6_only => .{
@@ -193,7 +212,7 @@ fn place(option: SocketOption, use: Use, family: u32) ?Place {
         .ipv6 => .{ option_of.ipv6_level, found.name },
     };
     if (found.level == .ipv6 and family != AF.INET6) return null;
-    if (found.level != .socket and !is_ip) return null;
+    if ((found.level != .socket or found.ip_only) and !is_ip) return null;
     const connects = option == .fast_open and use == .connection;
     return .{
         .level = level,
@@ -215,22 +234,78 @@ fn in_range(option: SocketOption, value: u32) bool {
     return value >= found.minimum and value <= found.maximum;
 }
 
-/// Sets what is set in `options` and not in `except`. What sockets of the family do not have is
-/// left out; a negated errno when the kernel refuses.
-pub fn apply(
-    comptime sockets: type,
+/// Which socket options go to, and what becomes of those that it cannot have.
+pub const Target = struct {
     descriptor: i32,
     use: Use,
     family: u32,
-    options: *const layout.SocketOptions,
-) i32 {
-    for (options.values, 0..) |value, index| {
-        if (value == layout.option_unset) continue;
-        const found = place(@enumFromInt(index), use, family) orelse continue;
-        const rc = sockets.set_option(descriptor, found.level, found.name, value);
-        if (rc < 0) return rc;
+    best_effort: bool = false,
+    /// The option that was refused last.
+    refused: ?SocketOption = null,
+
+    /// What it was given is set, except where best effort was asked for; `unsupported` where such a
+    /// socket has no such option, or a negated errno when the kernel refuses.
+    pub fn apply(
+        self: *Target,
+        comptime sockets: type,
+        options: *const layout.SocketOptions,
+    ) i32 {
+        return self.apply_some(sockets, options, .all);
     }
-    return 0;
+
+    /// The same for what a socket that was just accepted does not have of its listener.
+    pub fn apply_inheritance(
+        self: *Target,
+        comptime sockets: type,
+        options: *const layout.SocketOptions,
+    ) i32 {
+        return self.apply_some(sockets, options, .not_inherited);
+    }
+
+    fn apply_some(
+        self: *Target,
+        comptime sockets: type,
+        options: *const layout.SocketOptions,
+        which: enum { all, not_inherited },
+    ) i32 {
+        for (options.values, 0..) |value, index| {
+            if (value == layout.option_unset) continue;
+            const option: SocketOption = @enumFromInt(index);
+            if (which == .not_inherited and !is_lost(option, self.family)) continue;
+            const rc = set(sockets, self.descriptor, self.use, self.family, option, value);
+            if (rc >= 0 or self.best_effort) continue;
+            self.refused = option;
+            return rc;
+        }
+        return 0;
+    }
+};
+
+/// Whether accepted sockets have to be given it. A Unix connection is made by the one who connects.
+fn is_lost(option: SocketOption, family: u32) bool {
+    const found = row(option);
+    const of_both: u8 = streams;
+    if (found.uses & of_both != of_both or option == .fast_open) return false;
+    return !found.inherited or family == AF.UNIX;
+}
+
+/// Whether accepted sockets have to be given anything.
+pub fn has_losses(options: *const layout.SocketOptions, family: u32) bool {
+    for (options.values, 0..) |value, index| {
+        if (value != layout.option_unset and is_lost(@enumFromInt(index), family)) return true;
+    }
+    return false;
+}
+
+/// Reads each option that is set, and unsets those that such a socket does not have.
+pub fn read(comptime sockets: type, target: Target, options: *layout.SocketOptions) void {
+    for (&options.values, 0..) |*value, index| {
+        if (value.* == layout.option_unset) continue;
+        const option: SocketOption = @enumFromInt(index);
+        var found: u32 = 0;
+        const rc = get(sockets, target.descriptor, target.use, target.family, option, &found);
+        value.* = if (rc < 0) layout.option_unset else found;
+    }
 }
 
 /// Sets one option of an open socket; `unsupported` where it has none of that name.
@@ -244,7 +319,13 @@ pub fn set(
 ) i32 {
     if (!in_range(option, value)) return bad_argument;
     const found = place(option, use, family) orelse return unsupported;
-    return sockets.set_option(descriptor, found.level, found.name, value);
+    const rc = sockets.set_option(descriptor, found.level, found.name, value);
+    const for_mapped = option == .type_of_service or option == .ttl;
+    if (rc < 0 or family != AF.INET6 or !for_mapped) return rc;
+    // Of peers with an IPv4 address, which such a socket may have too.
+    const other = place(option, use, AF.INET) orelse return rc;
+    _ = sockets.set_option(descriptor, other.level, other.name, value);
+    return rc;
 }
 
 /// Reads one option of an open socket; `unsupported` where it has none of that name.
@@ -275,21 +356,35 @@ test "values outside of their range are refused, and so are options that a socke
     try std.testing.expect(place(.send_buffer, .connection, AF.UNIX) != null);
 }
 
-test "an option of a real socket is read back" {
+test "options of a real socket are read back, and one that it does not have is refused by name" {
     const descriptor = sockets_module.open_stream(AF.INET, true);
     defer sockets_module.close(descriptor);
+    var target: Target = .{ .descriptor = descriptor, .use = .connection, .family = AF.INET };
     var options: layout.SocketOptions = .{ .values = @splat(layout.option_unset) };
     options.values[@intFromEnum(SocketOption.no_delay)] = 1;
     options.values[@intFromEnum(SocketOption.keep_alive_count)] = 7;
-    // Not of this family: left out.
+    try std.testing.expectEqual(@as(i32, 0), target.apply(sockets_module, &options));
+    try std.testing.expectEqual(null, target.refused);
+    var found = options;
+    read(sockets_module, target, &found);
+    try std.testing.expectEqual(options, found);
+
     options.values[@intFromEnum(SocketOption.ipv6_only)] = 1;
-    const family = AF.INET;
-    const applied = apply(sockets_module, descriptor, .connection, family, &options);
-    try std.testing.expectEqual(@as(i32, 0), applied);
-    for ([_]SocketOption{ .no_delay, .keep_alive_count }) |option| {
-        var value: u32 = 0;
-        const rc = get(sockets_module, descriptor, .connection, family, option, &value);
-        try std.testing.expectEqual(@as(i32, 0), rc);
-        try std.testing.expectEqual(options.values[@intFromEnum(option)], value);
-    }
+    try std.testing.expectEqual(unsupported, target.apply(sockets_module, &options));
+    try std.testing.expectEqual(SocketOption.ipv6_only, target.refused.?);
+    target.best_effort = true;
+    try std.testing.expectEqual(@as(i32, 0), target.apply(sockets_module, &options));
+    read(sockets_module, target, &options);
+    try std.testing.expectEqual(found, options);
+}
+
+test "accepted sockets are given what they do not inherit" {
+    var options: layout.SocketOptions = .{ .values = @splat(layout.option_unset) };
+    options.values[@intFromEnum(SocketOption.no_delay)] = 1;
+    options.values[@intFromEnum(SocketOption.reuse_address)] = 1;
+    options.values[@intFromEnum(SocketOption.send_buffer)] = 9000;
+    try std.testing.expect(!has_losses(&options, AF.INET));
+    try std.testing.expect(has_losses(&options, AF.UNIX));
+    options.values[@intFromEnum(SocketOption.priority)] = 3;
+    try std.testing.expect(has_losses(&options, AF.INET6));
 }

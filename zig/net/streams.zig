@@ -17,6 +17,7 @@ const Ending = @import("ending.zig").Ending;
 const Freed = @import("../memory/pool.zig").Freed;
 const List = @import("../memory/list.zig").List;
 const held = @import("held.zig");
+const Idling = @import("idling.zig").Idling;
 const Nodes = @import("send_queue.zig").Nodes;
 const Receiving = @import("receiving.zig").Receiving;
 const Returns = @import("returns.zig").Returns;
@@ -32,7 +33,6 @@ const receive_burst = 32;
 const served_at_once = 64;
 
 const aborted = @intFromEnum(layout.Status.aborted);
-const connect_timeout = @intFromEnum(layout.Status.connect_timeout);
 
 pub fn Streams(comptime Loop: type) type {
     return struct {
@@ -41,6 +41,7 @@ pub fn Streams(comptime Loop: type) type {
         pub const sockets = Backend.sockets;
         const Connect = Connecting(Self);
         const End = Ending(Self);
+        pub const Idle = Idling(Self);
         const Receive = Receiving(Self);
         const Send = Sending(Self);
         const RawSubmission = channel_module.RawSubmission;
@@ -149,6 +150,7 @@ pub fn Streams(comptime Loop: type) type {
             connection.open(.open, descriptor, family, options);
             self.loop.counters.accepted += 1;
             self.loop.channel.queued[slot] = 0;
+            if (options.idle_timeout_ms > 0) Idle.start(self, slot, connection);
             const generation = connection.generation;
             self.loop.channel.emit(plain(.open, slot, generation, @intCast(listener)));
             self.advance(slot);
@@ -214,12 +216,20 @@ pub fn Streams(comptime Loop: type) type {
             }
         }
 
-        /// The connect or the linger time limit of a connection passed.
+        /// Another time limit for silence, 0 for none.
+        pub fn limit_idling(self: *Self, slot: u32, timeout_ms: u32) void {
+            const connection = &self.connections[slot];
+            connection.options.idle_timeout_ms = timeout_ms;
+            if (connection.state == .open) Idle.start(self, slot, connection);
+        }
+
+        /// A time limit of a connection passed: for connecting, silence or lingering.
         pub fn timer_fired(self: *Self, slot: u32) void {
             switch (self.connections[slot].state) {
-                .connecting => self.end(slot, connect_timeout, true),
+                .connecting => Connect.timer_fired(self, slot, &self.connections[slot]),
                 .lingering => End.linger_on(self, slot),
-                .free, .open, .ending => {},
+                .open => Idle.timer_fired(self, slot, &self.connections[slot]),
+                .free, .ending => {},
             }
         }
 
@@ -274,8 +284,8 @@ pub fn Streams(comptime Loop: type) type {
         fn advance_open(self: *Self, slot: u32, connection: *Connection) void {
             connection.update_hold();
             Receive.deliver_held(self, slot, connection);
-            const undelivered = connection.held.count > 0 and !connection.paused;
-            if (connection.failure != 0 and !undelivered) {
+            // What arrived before the error comes first, and while paused both wait.
+            if (connection.failure != 0 and connection.held.count == 0) {
                 return End.end_now(self, slot, connection.failure);
             }
             Send.start(self, slot, connection);
@@ -286,7 +296,10 @@ pub fn Streams(comptime Loop: type) type {
             if (connection.state == .lingering) {
                 return End.advance_lingering(self, slot, connection);
             }
-            if (connection.end_reported and connection.shutdown_done) End.end_now(self, slot, 0);
+            if (connection.end_reported and connection.shutdown_done) {
+                return End.end_now(self, slot, 0);
+            }
+            if (!connection.receiving) Idle.look_later(self, slot, connection);
         }
 
         /// Receive buffers that a connection may hold now: its credits, and no more than a share of

@@ -66,6 +66,8 @@ pub const Link = struct {
                 (self.closing and self.state == .connecting),
             @intFromEnum(layout.Status.connect_timeout) => self.has_connect_timeout and
                 self.state == .connecting,
+            @intFromEnum(layout.Status.idle_timeout) => self.options.idle_timeout_ms > 0 and
+                self.state != .connecting,
             kernel.negative(.CONNRESET) => socket.broken,
             kernel.negative(.TIMEDOUT) => self.closing or socket.has_given(result),
             else => socket.has_given(result),

@@ -193,6 +193,17 @@ pub fn unsent(descriptor: i32) u32 {
 /// Whether the end that `shutdown_send` adds counts as one byte of `unsent`.
 pub const unsent_counts_end: bool = system.unsent_counts_end;
 
+/// Why a connection is broken of which nothing is left to be read, as a negated errno that is told
+/// once; 0 while there is something, and while it is whole.
+pub fn failure(descriptor: i32) i32 {
+    if (!ready_within(descriptor, 0, .{}).failed) return 0;
+    if (system.unread(descriptor) > 0) return 0;
+    return connect_outcome(descriptor);
+}
+
+/// Who is at the other end of a Unix connection.
+pub const peer_credentials = system.peer_credentials;
+
 pub fn local_address(descriptor: i32, address: *SocketAddress) i32 {
     var length: calls.socklen_t = @sizeOf(@FieldType(SocketAddress, "storage"));
     const rc = kernel.result(calls.getsockname(descriptor, &address.storage.any, &length));

@@ -6,6 +6,7 @@ const std = @import("std");
 const builtin = @import("builtin");
 const c = std.c;
 const kernel = @import("kernel.zig");
+const layout = @import("../layout.zig");
 
 pub const calls = c;
 
@@ -124,6 +125,25 @@ pub fn unsent(descriptor: i32) i32 {
         else => c.ioctl(descriptor, fionwrite, &count),
     });
     return if (rc < 0) rc else count;
+}
+
+/// FIONREAD: _IOR('f', 127, int).
+const fionread: c_int = 0x4004_667f;
+
+/// Bytes that were received and not read.
+pub fn unread(descriptor: i32) i32 {
+    var count: c_int = 0;
+    const rc = kernel.result(c.ioctl(descriptor, fionread, &count));
+    return if (rc < 0) rc else count;
+}
+
+extern "c" fn getpeereid(descriptor: c_int, uid: *c.uid_t, gid: *c.gid_t) c_int;
+
+/// It does not tell the process.
+pub fn peer_credentials(descriptor: i32, out: *layout.PeerCredentials) i32 {
+    const rc = kernel.result(getpeereid(descriptor, &out.uid, &out.gid));
+    if (rc >= 0) out.pid = 0;
+    return rc;
 }
 
 /// It is not in the buffer whose bytes are counted.

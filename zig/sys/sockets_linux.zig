@@ -3,6 +3,7 @@
 const std = @import("std");
 const linux = std.os.linux;
 const kernel = @import("kernel.zig");
+const layout = @import("../layout.zig");
 
 pub const calls = linux;
 
@@ -66,6 +67,29 @@ pub fn unsent(descriptor: i32) i32 {
     var count: i32 = 0;
     const rc = kernel.result(linux.ioctl(descriptor, linux.T.IOCOUTQ, @intFromPtr(&count)));
     return if (rc < 0) rc else count;
+}
+
+/// Bytes that were received and not read.
+pub fn unread(descriptor: i32) i32 {
+    var count: i32 = 0;
+    const rc = kernel.result(linux.ioctl(descriptor, linux.T.FIONREAD, @intFromPtr(&count)));
+    return if (rc < 0) rc else count;
+}
+
+/// `struct ucred`.
+const Credentials = extern struct { pid: i32, uid: u32, gid: u32 };
+
+pub fn peer_credentials(descriptor: i32, out: *layout.PeerCredentials) i32 {
+    var found: Credentials = undefined;
+    var length: linux.socklen_t = @sizeOf(Credentials);
+    const bytes = std.mem.asBytes(&found);
+    const name = linux.SO.PEERCRED;
+    const rc = linux.getsockopt(descriptor, linux.SOL.SOCKET, name, bytes, &length);
+    if (kernel.result(rc) < 0) return kernel.result(rc);
+    out.pid = @intCast(@max(found.pid, 0));
+    out.uid = found.uid;
+    out.gid = found.gid;
+    return 0;
 }
 
 /// It has a place in the sequence of bytes, and that is what is counted.

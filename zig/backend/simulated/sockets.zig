@@ -2,6 +2,7 @@
 
 const std = @import("std");
 const linux = std.os.linux;
+const layout = @import("../../layout.zig");
 const kernel = @import("../../sys/kernel.zig");
 const messages = @import("messages.zig");
 const network = @import("network.zig");
@@ -171,6 +172,20 @@ pub fn reset(descriptor: i32) void {
 pub fn unsent(descriptor: i32) u32 {
     const socket = find(descriptor) orelse return 0;
     return socket.unsent();
+}
+
+pub fn failure(descriptor: i32) i32 {
+    const socket = find(descriptor) orelse return bad_descriptor;
+    if (socket.failure == 0 or socket.incoming.visible > 0) return 0;
+    socket.errors_given.set(kernel.errno_of(socket.failure));
+    return socket.take_failure();
+}
+
+/// Simulated connections are of the Internet.
+pub fn peer_credentials(descriptor: i32, credentials: *layout.PeerCredentials) i32 {
+    _ = credentials;
+    _ = find(descriptor) orelse return bad_descriptor;
+    return kernel.negative(.OPNOTSUPP);
 }
 
 pub fn local_address(descriptor: i32, address: *SocketAddress) i32 {
