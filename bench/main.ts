@@ -8,6 +8,7 @@ import { echo } from "./echo.ts";
 import { jsonLines, text } from "./lib/report.ts";
 import { memory } from "./memory.ts";
 import { stream } from "./stream.ts";
+import { udp } from "./udp.ts";
 
 interface Benchmark {
   readonly summary: string;
@@ -26,6 +27,10 @@ const benchmarks: Readonly<Record<string, Benchmark>> = {
   stream: {
     summary: "bytes in one direction, 64 KiB messages, to and from the server, beside C",
     run: runStream,
+  },
+  udp: {
+    summary: "UDP echo: twinpoll on every runtime, the runtimes' own sockets, C with sendmmsg",
+    run: runUdp,
   },
   memory: {
     summary: "what a buffer costs, natively and from TypeScript; registered buffers and files",
@@ -55,6 +60,14 @@ options of stream:
   --seconds N        measured window per visit (0.5)
   --rounds N         visits per contestant and direction (5)
   --json             one line of JSON per contestant and direction instead of tables
+
+options of udp:
+  --sockets N        sockets of the load (16)
+  --depth N          datagrams in flight per socket (16)
+  --size N           bytes per datagram (64)
+  --seconds N        measured window per visit (1)
+  --rounds N         visits per contestant (5)
+  --json             one line of JSON per contestant instead of a table
 
 options of memory:
   --seconds N        processor time per visit (0.05)
@@ -124,6 +137,29 @@ async function runStream(args: readonly string[]): Promise<void> {
   });
   const output = await stream({
     connections: positive("conns", values.conns, true),
+    seconds: positive("seconds", values.seconds, false),
+    rounds: positive("rounds", values.rounds, true),
+    json: values.json,
+  });
+  process.stdout.write(output);
+}
+
+async function runUdp(args: readonly string[]): Promise<void> {
+  const { values } = parseArgs({
+    args: [...args],
+    options: {
+      sockets: { type: "string", default: "16" },
+      depth: { type: "string", default: "16" },
+      size: { type: "string", default: "64" },
+      seconds: { type: "string", default: "1" },
+      rounds: { type: "string", default: "5" },
+      json: { type: "boolean", default: false },
+    },
+  });
+  const output = await udp({
+    sockets: positive("sockets", values.sockets, true),
+    depth: positive("depth", values.depth, true),
+    size: positive("size", values.size, true),
     seconds: positive("seconds", values.seconds, false),
     rounds: positive("rounds", values.rounds, true),
     json: values.json,

@@ -16,7 +16,7 @@ extern "C" {
 #define TP_ASSERT_SIZE(type, bytes) struct tp_size_is_checked_from_c11_on
 #endif
 
-#define TP_LAYOUT_HASH UINT32_C(0x5e08e92c)
+#define TP_LAYOUT_HASH UINT32_C(0x2e67786c)
 #define TP_ABI_VERSION UINT32_C(1)
 #define TP_READY_READABLE UINT32_C(1)
 #define TP_READY_WRITABLE UINT32_C(2)
@@ -375,10 +375,10 @@ struct tp_header {
 TP_ASSERT_SIZE(struct tp_header, 336);
 
 struct tp_source {
-    struct tp_address address;
     uint32_t segment_bytes;
     uint32_t interface;
     uint32_t local_family;
+    struct tp_address address;
     uint8_t local[16];
 };
 TP_ASSERT_SIZE(struct tp_source, 152);
@@ -523,10 +523,11 @@ struct tp_bind_options {
     uint32_t receive_segments;
     uint32_t tell_local;
     uint32_t tell_ecn;
+    uint32_t tell_drops;
     uint32_t send_segments;
     struct tp_socket_options socket;
 };
-TP_ASSERT_SIZE(struct tp_bind_options, 372);
+TP_ASSERT_SIZE(struct tp_bind_options, 376);
 
 struct tp_socket_request {
     uint32_t size;

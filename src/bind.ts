@@ -36,6 +36,7 @@ const wishes = new Map<number, string>([
   [Layout.receive_segments, "gro"],
   [Layout.tell_local, "packetInfo"],
   [Layout.tell_ecn, "ecn"],
+  [Layout.tell_drops, "countDrops"],
 ]);
 
 /** Opens a datagram socket. Throws an `IoError` when an argument or the system says no. */
@@ -107,6 +108,7 @@ function writeOptions(
     gro = false,
     packetInfo = false,
     ecn = false,
+    countDrops = false,
     gso = true,
   } = options;
   const mark = integerOption("highWaterMark", highWaterMark, least, maxHighWaterMark);
@@ -117,6 +119,7 @@ function writeOptions(
   words[Layout.receive_segments] = Number(booleanOption("gro", gro));
   words[Layout.tell_local] = Number(booleanOption("packetInfo", packetInfo));
   words[Layout.tell_ecn] = Number(booleanOption("ecn", ecn));
+  words[Layout.tell_drops] = Number(booleanOption("countDrops", countDrops));
   words[Layout.send_segments] = Number(booleanOption("gso", gso));
   if (gro && loop.pool.bufferSize < groBufferBytes) {
     throw new IoError("INVALID_OPTION", "option gro with smaller buffers would lose datagrams", {

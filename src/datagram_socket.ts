@@ -111,6 +111,11 @@ export interface DatagramOptions extends DatagramSettings {
   /** Tells `source.ecn` (Linux). Default false. */
   ecn?: boolean;
   /**
+   * Counts what the kernel has no room for in `loop.stats().datagramsDropped` (`SO_RXQ_OVFL`,
+   * Linux); it tells with the next datagram. Costs some percent. Default false.
+   */
+  countDrops?: boolean;
+  /**
    * Gives neighbouring datagrams of one size to one receiver to the kernel as one (`UDP_SEGMENT`,
    * Linux 4.18), which spares most of their cost. They are datagrams all the same. Where the way
    * does not allow it, each goes by itself. Default true.

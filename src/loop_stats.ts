@@ -42,7 +42,7 @@ export interface LoopStats {
   readonly datagramsSent: number;
   /** Datagrams that the kernel refused to send; `error` tells why. */
   readonly datagramsRefused: number;
-  /** Datagrams that the kernel dropped before they could be received, as far as it told (Linux). */
+  /** Datagrams that the kernel dropped, of sockets bound with `countDrops`. */
   readonly datagramsDropped: number;
   /** Connections open now. */
   readonly openConnections: number;

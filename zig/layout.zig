@@ -446,13 +446,14 @@ pub const source_stride: u32 = 192;
 
 /// Who sent a datagram, and what is known of its way.
 pub const Source = extern struct {
-    address: Address,
     /// Bytes of each but the last of the datagrams that came as one; 0 for a single one.
     segment_bytes: u32,
     /// The index of the interface at which it came, 0 where that was not asked for.
     interface: u32,
     /// `AddressFamily` of the address that it was sent to, 0 where that was not asked for.
     local_family: u32,
+    /// Up to here and for IPv4 all that is touched lies within one line of a cache.
+    address: Address,
     /// In network order.
     local: [16]u8,
 };
@@ -706,6 +707,8 @@ pub const BindOptions = extern struct {
     tell_local: u32,
     /// sources tell ECN bits;
     tell_ecn: u32,
+    /// what the kernel drops is counted, which costs a little for each datagram;
+    tell_drops: u32,
     /// runs of datagrams of one size to one address are given to the kernel as one (UDP_SEGMENT).
     send_segments: u32,
     socket: SocketOptions,

@@ -5,7 +5,7 @@
 // of an f64. The offset of a nested struct is counted in that struct's alignment.
 // `byte_length` is the size in bytes.
 
-export const layout_hash = 0x5e08e92c;
+export const layout_hash = 0x2e67786c;
 export const abi_version = 1;
 export const ready_readable = 1;
 export const ready_writable = 2;
@@ -321,10 +321,10 @@ export const Address = {
 
 export const Source = {
   byte_length: 152,
-  address: 0,
-  segment_bytes: 31,
-  interface: 32,
-  local_family: 33,
+  segment_bytes: 0,
+  interface: 1,
+  local_family: 2,
+  address: 3,
   local: 136,
 } as const;
 
@@ -475,7 +475,7 @@ export const ConnectOptions = {
 } as const;
 
 export const BindOptions = {
-  byte_length: 372,
+  byte_length: 376,
   size: 0,
   address: 1,
   remote: 32,
@@ -485,8 +485,9 @@ export const BindOptions = {
   receive_segments: 66,
   tell_local: 67,
   tell_ecn: 68,
-  send_segments: 69,
-  socket: 70,
+  tell_drops: 69,
+  send_segments: 70,
+  socket: 71,
 } as const;
 
 export const SocketAction = {

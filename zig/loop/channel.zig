@@ -103,10 +103,8 @@ pub const Channel = struct {
 
     /// The address beside the submission that is being applied, copied once.
     pub fn address(self: *const Channel) layout.Address {
-        var copied: layout.Address = undefined;
         const start = self.addresses + self.applied * layout.address_stride;
-        @memcpy(std.mem.asBytes(&copied), start[0..@sizeOf(layout.Address)]);
-        return copied;
+        return std.mem.bytesToValue(layout.Address, start[0..@sizeOf(layout.Address)]);
     }
 
     /// What stands beside the completion that is emitted next.

@@ -34,6 +34,7 @@ pub fn Binding(comptime Datagrams: type) type {
             failed: *layout.Syscall,
         ) i32 {
             var addresses: Addresses = undefined;
+            datagrams.loop.channel.note_option(null);
             if (!valid(datagrams, options) or !addresses.read(options)) return bad_argument;
             // Messages do not go with buffers that receives share.
             if (contract.shares_buffers(&datagrams.loop.backend)) return unsupported;
@@ -114,13 +115,12 @@ pub fn Binding(comptime Datagrams: type) type {
             options: *const layout.BindOptions,
         ) i32 {
             if (family == AF.UNIX) return 0;
-            // As far as it tells; nobody asked for it.
-            _ = sockets.datagram.tell_drops(descriptor);
             const header = datagrams.loop.channel.header;
             const wishes = .{
                 .{ "receive_segments", sockets.datagram.receive_segments, .{descriptor} },
                 .{ "tell_local", sockets.datagram.tell_local, .{ descriptor, family } },
                 .{ "tell_ecn", sockets.datagram.tell_ecn, .{ descriptor, family } },
+                .{ "tell_drops", sockets.datagram.tell_drops, .{descriptor} },
             };
             inline for (wishes) |wish| {
                 const field, const function, const arguments = wish;

@@ -65,6 +65,12 @@ pub const Nodes = struct {
         return @intCast(self.nodes.len);
     }
 
+    /// The node that the next datagram gets, to be filled in; null when there is none.
+    pub fn next(self: *const Nodes) ?*Node {
+        if (self.free_count == 0) return null;
+        return &self.nodes[if (self.free_head == none) self.fresh else self.free_head];
+    }
+
     fn take(self: *Nodes) ?u32 {
         if (self.free_count == 0) return null;
         self.free_count -= 1;
@@ -93,11 +99,11 @@ pub const Queue = struct {
 
     pub const empty: Queue = .{ .head = none, .tail = none, .count = 0, .bytes = 0 };
 
-    /// A node at the end, whose datagram the caller fills in, with its reference; null when there
-    /// is no node, or the bytes could not be counted.
-    pub fn push(self: *Queue, nodes: *Nodes, length: u32) ?*Node {
-        const bytes = std.math.add(u32, self.bytes, length) catch return null;
-        const index = nodes.take() orelse return null;
+    /// Takes the next node, and the reference of its datagram, which the caller fills in; false
+    /// when there is none, or the bytes could not be counted.
+    pub fn push(self: *Queue, nodes: *Nodes, length: u32) bool {
+        const bytes = std.math.add(u32, self.bytes, length) catch return false;
+        const index = nodes.take() orelse return false;
         if (self.head == none) {
             self.head = index;
         } else {
@@ -109,7 +115,7 @@ pub const Queue = struct {
         const node = &nodes.nodes[index];
         node.next = none;
         node.length = length;
-        return node;
+        return true;
     }
 
     /// Drops the first `length` bytes of the first datagram, which have become one of their own.
@@ -136,12 +142,12 @@ pub const Queue = struct {
 };
 
 fn push(queue: *Queue, nodes: *Nodes, buffer: u32, length: u32) bool {
-    const node = queue.push(nodes, length) orelse return false;
+    const node = nodes.next() orelse return false;
     node.buffer = buffer;
     node.offset = 0;
     node.segment_bytes = 0;
     node.is_addressed = false;
-    return true;
+    return queue.push(nodes, length);
 }
 
 test "datagrams leave in order, and nodes are used again" {

@@ -11,7 +11,6 @@ const datagrams_module = @import("../sys/datagrams.zig");
 const batch_max = datagrams_module.batch_max;
 const kernel = @import("../sys/kernel.zig");
 const AF = @import("../sys/sockets.zig").AF;
-const SocketAddress = @import("../sys/sockets.zig").SocketAddress;
 const plain = @import("../loop/channel.zig").plain;
 const address_module = @import("address.zig");
 const queue_module = @import("datagram_queue.zig");
@@ -59,18 +58,17 @@ pub fn Sending(comptime Datagrams: type) type {
             if (entry.offset > size - entry.length) return false;
             const is_addressed = entry.flags & layout.send_flag_addressed != 0;
             if (is_addressed == socket.is_connected) return false;
-            var address: SocketAddress = undefined;
+            const node = datagrams.nodes.next() orelse return false;
             if (is_addressed) {
                 const given = datagrams.loop.channel.address();
-                if (!address_module.to_family(&given, socket.family, &address)) return false;
+                if (!address_module.to_family(&given, socket.family, &node.address)) return false;
             }
-            const node = socket.queue.push(&datagrams.nodes, entry.length) orelse return false;
+            if (!socket.queue.push(&datagrams.nodes, entry.length)) return false;
             node.buffer = entry.buffer;
             node.offset = entry.offset;
             const is_cut = entry.segment_bytes < entry.length and socket.family != AF.UNIX;
             node.segment_bytes = if (is_cut) entry.segment_bytes else 0;
             node.is_addressed = is_addressed;
-            if (is_addressed) node.address = address;
             datagrams.attention.push(datagrams.sockets, entry.slot);
             return true;
         }
