@@ -11,6 +11,7 @@ comptime {
 
 test {
     _ = @import("abi/exports.zig");
+    _ = @import("abi/datagram_test.zig");
     _ = @import("abi/doorbell_test.zig");
     _ = @import("abi/fork_test.zig");
     _ = @import("abi/instance_test.zig");

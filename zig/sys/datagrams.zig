@@ -143,11 +143,17 @@ pub const Outgoing = struct {
         system.cut(&self.headers[index], &self.controls[index], segment_bytes);
     }
 
-    /// How many parts message `index` has.
+    /// The parts of message `index`.
     pub fn parts(self: *const Outgoing, index: u32) []const std.posix.iovec {
         const header = &self.headers[index];
         const first: [*]const std.posix.iovec = @ptrCast(header.message.iov);
         return first[0..@intCast(header.message.iovlen)];
+    }
+
+    /// Bytes of the datagrams that message `index` is cut into, 0 where it is not.
+    pub fn segment_of(self: *const Outgoing, index: u32) u16 {
+        if (self.headers[index].message.controllen == 0) return 0;
+        return system.segment_of(&self.controls[index]);
     }
 
     /// Where message `index` goes; null for the peer of a connected socket.

@@ -50,6 +50,10 @@ pub fn cut(header: *Header, control: *SegmentControl, segment_bytes: u16) void {
     header.message.controllen = @sizeOf(SegmentControl);
 }
 
+pub fn segment_of(control: *const SegmentControl) u16 {
+    return control.value;
+}
+
 pub fn receive(descriptor: i32, headers: []Header) i32 {
     // The length of a message is told even where the message is cut short.
     const flags = linux.MSG.DONTWAIT | linux.MSG.TRUNC;

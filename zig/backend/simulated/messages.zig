@@ -77,7 +77,17 @@ fn send_one(network: *Network, socket: *Socket, batch: *datagrams.Outgoing, inde
         std.mem.bigToNative(u16, to.storage.in4.port)
     else
         socket.remote_port;
-    put(network, socket, port, bytes);
+    const segment = batch.segment_of(index);
+    if (segment == 0) {
+        put(network, socket, port, bytes);
+        return 0;
+    }
+    var rest: []const u8 = bytes;
+    while (rest.len > 0) {
+        const part = rest[0..@min(rest.len, segment)];
+        put(network, socket, port, part);
+        rest = rest[part.len..];
+    }
     return 0;
 }
 
