@@ -7,8 +7,11 @@
 
 import process from "node:process";
 import { parseArgs } from "node:util";
+import { durationMs } from "./src/command/duration.ts";
 import { echo } from "./src/command/echo.ts";
 import { info } from "./src/command/info.ts";
+import { Misuse } from "./src/command/misuse.ts";
+import { pipe } from "./src/command/pipe.ts";
 import { IoError } from "./src/io_error.ts";
 import type { LoopOptions } from "./src/loop_options.ts";
 import { version } from "./src/version.ts";
@@ -17,14 +20,20 @@ const usage = `usage: twinpoll COMMAND
 
   info [--json]             what this machine offers
   echo ENDPOINT             send back what arrives, until interrupted
+  pipe ENDPOINT             standard input to a connection, its answer to standard output
+    --listen                accept one connection instead of making one
+    --idle-timeout TIME     reset it when nothing moves for so long: 30, 1.5s, 200ms, 5m
+
+Options of echo and pipe:
     --backend NAME          auto, io_uring, epoll, kqueue or select
     --trigger NAME          edge or level, for epoll and kqueue
     --mode NAME             adaptive, event or poll
-    --json                  one JSON object per line
+    --json                  totals as JSON objects, one per line; of pipe to standard error
 
   --help, --version
 
-Endpoints look like tcp://127.0.0.1:7000; port 0 takes a free one.`;
+Endpoints look like tcp://127.0.0.1:7000, where port 0 takes a free one, unix:/run/a.sock or
+unix:@name.`;
 
 const exitFailure = 1;
 const exitUsage = 2;
@@ -33,6 +42,20 @@ const exitUsage = 2;
 function misuse(message: string): number {
   console.error(`twinpoll: ${message}\n\n${usage}`);
   return exitUsage;
+}
+
+/** Says why a command could not do what it was asked for; the exit code for it. */
+function failure(error: unknown): number {
+  if (error instanceof Misuse) return misuse(error.message);
+  if (!(error instanceof IoError)) throw error;
+  console.error(`twinpoll: ${error.message}. ${error.advice}`);
+  return exitFailure;
+}
+
+/** Names are checked where the loop is opened. */
+function loopOptions(values: { backend?: string; mode?: string; trigger?: string }): LoopOptions {
+  const { backend, mode, trigger } = values;
+  return { backend, mode, trigger } as LoopOptions;
 }
 
 async function main(args: string[]): Promise<number> {
@@ -45,6 +68,8 @@ async function main(args: string[]): Promise<number> {
         backend: { type: "string" },
         mode: { type: "string" },
         trigger: { type: "string" },
+        listen: { type: "boolean", default: false },
+        "idle-timeout": { type: "string", default: "0" },
         json: { type: "boolean", default: false },
         help: { type: "boolean", short: "h", default: false },
         version: { type: "boolean", default: false },
@@ -63,10 +88,14 @@ async function main(args: string[]): Promise<number> {
   } else if (command === "info" && operands.length === 0) {
     info(json);
   } else if (command === "echo" && operands.length === 1) {
-    // Names are checked where the loop is opened.
-    const { backend, mode, trigger } = values;
-    const loop = { backend, mode, trigger } as LoopOptions;
-    await echo({ endpoint: operands[0], loop, json });
+    await echo({ endpoint: operands[0], loop: loopOptions(values), json });
+  } else if (command === "pipe" && operands.length === 1) {
+    const { listen } = values;
+    const idleTimeoutMs = durationMs("--idle-timeout", values["idle-timeout"]);
+    const loop = loopOptions(values);
+    const ended = pipe({ endpoint: operands[0], listen, idleTimeoutMs, loop, json });
+    // Not every runtime lets go of standard input while a read of it waits.
+    process.exit(await ended.catch(failure));
   } else {
     return misuse(command === undefined ? "no command" : `cannot do ${positionals.join(" ")}`);
   }
@@ -76,7 +105,5 @@ async function main(args: string[]): Promise<number> {
 try {
   process.exitCode = await main(process.argv.slice(2));
 } catch (error) {
-  if (!(error instanceof IoError)) throw error;
-  console.error(`twinpoll: ${error.message}. ${error.advice}`);
-  process.exitCode = exitFailure;
+  process.exitCode = failure(error);
 }

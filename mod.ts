@@ -47,6 +47,16 @@ export type {
   SendResult,
   StreamOptions,
 } from "./src/connection.ts";
+export {
+  type FixedSegmenter,
+  type FunctionSegmenter,
+  type LengthSegmenter,
+  type LineSegmenter,
+  Segment,
+  type Segmenter,
+  type SegmenterLimits,
+  type SegmentFunction,
+} from "./src/segmenter.ts";
 export type {
   DatagramHandlers,
   DatagramOptionName,
@@ -62,6 +72,10 @@ export { Lease } from "./src/lease.ts";
 export type { LeaseMessage } from "./src/lease_message.ts";
 export { type Doorbell, type DoorbellHandler, type DoorbellMessage, ring } from "./src/doorbell.ts";
 export { Ready, type Watch, type WatchHandler, type WatchOptions } from "./src/watch.ts";
+export { listen } from "./src/open_server.ts";
+export { connect } from "./src/open_stream.ts";
+export type { Server, ServerOptions, ShutdownOptions } from "./src/server.ts";
+export type { Stream, StreamConnectOptions, StreamLoopOptions } from "./src/stream.ts";
 export type { Timer, TimerOptions } from "./src/timer.ts";
 export type { Endpoint, IpEndpoint, PathEndpoint } from "./src/endpoint.ts";
 export type { SocketAddress, Transport } from "./src/socket_address.ts";

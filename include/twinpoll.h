@@ -16,7 +16,7 @@ extern "C" {
 #define TP_ASSERT_SIZE(type, bytes) struct tp_size_is_checked_from_c11_on
 #endif
 
-#define TP_LAYOUT_HASH UINT32_C(0x2e67786c)
+#define TP_LAYOUT_HASH UINT32_C(0x57787cab)
 #define TP_ABI_VERSION UINT32_C(1)
 #define TP_READY_READABLE UINT32_C(1)
 #define TP_READY_WRITABLE UINT32_C(2)
@@ -27,6 +27,7 @@ extern "C" {
 #define TP_SEND_FLAG_MOVE UINT32_C(1)
 #define TP_SEND_FLAG_ANSWER UINT32_C(2)
 #define TP_SEND_FLAG_ADDRESSED UINT32_C(4)
+#define TP_SEGMENT_FLAG_INVALID UINT32_C(1)
 #define TP_DATAGRAM_TRUNCATED UINT32_C(1)
 #define TP_DATAGRAM_ECN_SHIFT UINT32_C(1)
 #define TP_DATAGRAM_OFFSET UINT32_C(256)
@@ -38,6 +39,12 @@ extern "C" {
 #define TP_BUFFER_SLAB_SHIFT UINT32_C(21)
 #define TP_SOCKET_OPTION_COUNT UINT32_C(23)
 #define TP_OPTION_UNSET UINT32_C(4294967295)
+#define TP_SEGMENT_STRIPPED UINT32_C(1)
+#define TP_SEGMENT_LITTLE UINT32_C(2)
+#define TP_SEGMENT_VARINT UINT32_C(4)
+#define TP_SEGMENT_CARRIAGE_RETURN UINT32_C(8)
+#define TP_SEGMENT_SCATTERED UINT32_C(16)
+#define TP_SEGMENT_FLAGS UINT32_C(31)
 #define TP_TURN_FLAG_SPIN UINT32_C(1)
 #define TP_WAIT_FOREVER UINT32_C(4294967295)
 #define TP_NO_SLOT UINT32_C(4294967295)
@@ -85,6 +92,9 @@ enum tp_status {
     TP_STATUS_DESCRIPTOR_LIMIT = -10015,
     TP_STATUS_UNSUPPORTED = -10016,
     TP_STATUS_IDLE_TIMEOUT = -10017,
+    TP_STATUS_MESSAGE_TOO_LARGE = -10018,
+    TP_STATUS_INVALID_MESSAGE = -10019,
+    TP_STATUS_TRUNCATED_MESSAGE = -10020,
 };
 
 enum tp_reason {
@@ -148,12 +158,13 @@ enum tp_operation {
     TP_OPERATION_TIMER_START = 10,
     TP_OPERATION_TIMER_STOP = 11,
     TP_OPERATION_LISTENER_CLOSE = 12,
-    TP_OPERATION_DATAGRAM_SEND = 13,
-    TP_OPERATION_SOCKET_PAUSE = 14,
-    TP_OPERATION_SOCKET_UNPAUSE = 15,
-    TP_OPERATION_SOCKET_CLOSE = 16,
-    TP_OPERATION_SOCKET_ABORT = 17,
-    TP_OPERATION_SOCKET_WANT_DRAIN = 18,
+    TP_OPERATION_SEGMENT = 13,
+    TP_OPERATION_DATAGRAM_SEND = 14,
+    TP_OPERATION_SOCKET_PAUSE = 15,
+    TP_OPERATION_SOCKET_UNPAUSE = 16,
+    TP_OPERATION_SOCKET_CLOSE = 17,
+    TP_OPERATION_SOCKET_ABORT = 18,
+    TP_OPERATION_SOCKET_WANT_DRAIN = 19,
 };
 
 enum tp_event {
@@ -169,10 +180,13 @@ enum tp_event {
     TP_EVENT_MEMORY_RELEASED = 9,
     TP_EVENT_READY = 10,
     TP_EVENT_RUNG = 11,
-    TP_EVENT_DATAGRAM = 12,
-    TP_EVENT_SOCKET_ERROR = 13,
-    TP_EVENT_SOCKET_DRAIN = 14,
-    TP_EVENT_SOCKET_CLOSED = 15,
+    TP_EVENT_MESSAGE = 12,
+    TP_EVENT_MESSAGE_PART = 13,
+    TP_EVENT_UNSEGMENTED = 14,
+    TP_EVENT_DATAGRAM = 15,
+    TP_EVENT_SOCKET_ERROR = 16,
+    TP_EVENT_SOCKET_DRAIN = 17,
+    TP_EVENT_SOCKET_CLOSED = 18,
 };
 
 enum tp_address_family {
@@ -246,6 +260,14 @@ enum tp_socket_option {
     TP_SOCKET_OPTION_MULTICAST_INTERFACE = 22,
 };
 
+enum tp_segmenter_kind {
+    TP_SEGMENTER_KIND_NONE = 0,
+    TP_SEGMENTER_KIND_LENGTH = 1,
+    TP_SEGMENTER_KIND_LINE = 2,
+    TP_SEGMENTER_KIND_FIXED = 3,
+    TP_SEGMENTER_KIND_SCRIPT = 4,
+};
+
 struct tp_handle_entry {
     uint8_t operation;
     uint8_t flags;
@@ -309,6 +331,18 @@ struct tp_timer_entry {
     double period_us;
 };
 TP_ASSERT_SIZE(struct tp_timer_entry, 32);
+
+struct tp_segment_entry {
+    uint8_t operation;
+    uint8_t flags;
+    uint16_t reserved;
+    uint32_t slot;
+    uint32_t generation;
+    uint32_t consumed;
+    uint32_t needed;
+    uint32_t padding[3];
+};
+TP_ASSERT_SIZE(struct tp_segment_entry, 32);
 
 struct tp_completion {
     uint32_t event;
@@ -484,6 +518,20 @@ struct tp_socket_options {
 };
 TP_ASSERT_SIZE(struct tp_socket_options, 92);
 
+struct tp_segmenter {
+    uint32_t kind;
+    uint32_t flags;
+    uint32_t max_length;
+    uint32_t field_offset;
+    uint32_t field_width;
+    uint32_t header_bytes;
+    int32_t adjustment;
+    uint32_t fixed_bytes;
+    uint32_t delimiter_bytes;
+    uint8_t delimiter[16];
+};
+TP_ASSERT_SIZE(struct tp_segmenter, 52);
+
 struct tp_stream_options {
     uint32_t high_water_mark;
     uint32_t linger_timeout_ms;
@@ -492,8 +540,9 @@ struct tp_stream_options {
     uint32_t idle_timeout_ms;
     uint32_t best_effort;
     struct tp_socket_options socket;
+    struct tp_segmenter segmenter;
 };
-TP_ASSERT_SIZE(struct tp_stream_options, 116);
+TP_ASSERT_SIZE(struct tp_stream_options, 168);
 
 struct tp_listen_options {
     uint32_t size;
@@ -503,7 +552,7 @@ struct tp_listen_options {
     uint32_t mode;
     struct tp_stream_options stream;
 };
-TP_ASSERT_SIZE(struct tp_listen_options, 256);
+TP_ASSERT_SIZE(struct tp_listen_options, 308);
 
 struct tp_connect_options {
     uint32_t size;
@@ -511,7 +560,7 @@ struct tp_connect_options {
     uint32_t timeout_ms;
     struct tp_stream_options stream;
 };
-TP_ASSERT_SIZE(struct tp_connect_options, 248);
+TP_ASSERT_SIZE(struct tp_connect_options, 300);
 
 struct tp_bind_options {
     uint32_t size;
@@ -562,6 +611,16 @@ struct tp_peer_credentials {
     uint32_t gid;
 };
 TP_ASSERT_SIZE(struct tp_peer_credentials, 24);
+
+struct tp_segmenter_options {
+    uint32_t size;
+    uint32_t slot;
+    uint32_t generation;
+    uint32_t dispatched;
+    uint32_t consumed;
+    struct tp_segmenter segmenter;
+};
+TP_ASSERT_SIZE(struct tp_segmenter_options, 72);
 
 struct tp_backend_report {
     uint32_t available;
@@ -687,6 +746,12 @@ int32_t tp_connect(uint32_t loop, uint8_t *options, uint32_t length);
  * Writes the local (0) or remote (1) address to `Header.address`.
  */
 int32_t tp_connection_address(uint32_t loop, uint32_t slot, uint32_t generation, uint32_t remote);
+
+/*
+ * Makes messages of what a connection receives from now on (`SegmenterOptions`). 1 when
+ * completions of this turn are void, because their bytes come again; else 0.
+ */
+int32_t tp_connection_segmenter(uint32_t loop, uint8_t *options, uint32_t length);
 
 /*
  * Opens a datagram socket (`BindOptions`). Its slot, or a negative status.

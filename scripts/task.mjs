@@ -1,5 +1,5 @@
-// The tasks of package.json and deno.json: start, test, sanitize, planted, bench, build, check,
-// fmt.
+// The tasks of package.json and deno.json: start, test, sanitize, planted, bench, soak, build,
+// check, fmt.
 //
 // Each does its own set-up, so that a fresh clone needs nothing but Node and npm, or Deno, or Bun.
 // Plain JavaScript over `node:` modules, because it must run before anything is installed or built.
@@ -23,6 +23,7 @@ const usage = `node scripts/task.mjs TASK [ARGUMENTS]
 
   start            the main benchmark job
   bench [ARGS]     the benchmarks
+  soak [ARGS]      a hundred thousand connections, ten thousand idle ones: what is left behind
   test [WHAT …]    all tests, or: native, sanitize, checks, deno, bun, node, FILE.test.ts …
   sanitize         native tests and C peers: threads, undefined behaviour, Valgrind
   check            formatting, lint, types, documentation, publish dry run, house rules
@@ -39,6 +40,7 @@ const args = rest[0] === "--" ? rest.slice(1) : rest;
 const tasks = {
   start: () => benchmark("bench/start.ts"),
   bench: () => benchmark("bench/main.ts"),
+  soak: () => program("bench/soak.ts"),
   test,
   sanitize: async () => {
     await setup();
@@ -95,8 +97,7 @@ async function test() {
 }
 
 /**
- * Runs a benchmark program on the runtime of this script. Node cannot run TypeScript in its oldest
- * supported version and gets a bundle.
+ * Runs a benchmark that is measured against other programs.
  * @param {string} file
  * @returns {Promise<number>}
  */
@@ -104,6 +105,18 @@ async function benchmark(file) {
   await setup();
   await buildNative();
   await buildPeers();
+  return await program(file);
+}
+
+/**
+ * Runs a program of `bench/` on the runtime of this script. Node cannot run TypeScript in its
+ * oldest supported version and gets a bundle.
+ * @param {string} file
+ * @returns {Promise<number>}
+ */
+async function program(file) {
+  await setup();
+  await buildNative();
   if (current === "node") await bundle("bench", "examples");
   const command = current === "node"
     ? [bundled(file)]

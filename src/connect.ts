@@ -11,6 +11,7 @@ import { IoError } from "./io_error.ts";
 import type { LoopState } from "./loop_state.ts";
 import { ConnectOptions as Layout, Header, StreamOptions } from "./native/abi.ts";
 import { checkHandlers, integerOption } from "./options.ts";
+import { checkSegmenter, writeSegmenter } from "./segmenter.ts";
 import { readAddress, writeAddress } from "./socket_address.ts";
 import { optionError } from "./socket_control.ts";
 import { writeConnectSocketOptions } from "./socket_options.ts";
@@ -33,7 +34,7 @@ export function connect(
   }
   const attempt = `connect ${resolved.text}`;
   loop.checkOpen(attempt);
-  checkHandlers(handlers, ["open", "data", "end", "drain", "close"]);
+  checkHandlers(handlers, ["open", "data", "message", "end", "drain", "close"]);
   const { timeoutMs = defaultTimeoutMs, signal } = options;
   const words = new Uint32Array(Layout.byte_length / 4);
   words[Layout.size] = Layout.byte_length;
@@ -41,12 +42,14 @@ export function connect(
   words[Layout.timeout_ms] = integerOption("timeoutMs", timeoutMs, 0, maxTimeoutMs);
   const mark = writeStreamOptions(words, Layout.stream, options, loop, resolved.transport);
   writeConnectSocketOptions(words, Layout.stream + StreamOptions.socket, options);
+  const segmenter = checkSegmenter(options.segmenter, handlers, loop.pool);
+  writeSegmenter(words, Layout.stream + StreamOptions.segmenter, segmenter);
 
   const { functions, handle } = loop;
   const slot = functions.tp_connect(handle, new Uint8Array(words.buffer), words.byteLength);
   if (slot < 0) throw optionError(loop, slot, attempt);
   const generation = loop.words[Header.result_generation];
-  const conn = new ConnectionHandle(loop, slot, generation, handlers, null, mark);
+  const conn = new ConnectionHandle(loop, slot, generation, handlers, null, mark, segmenter);
   conn.knownRemote = readAddress(words, Layout.address);
   loop.addConnection(conn);
   loop.wakeSoon();

@@ -7,6 +7,7 @@
 import type { IoError } from "./io_error.ts";
 import type { Lease } from "./lease.ts";
 import type { Listener } from "./listener.ts";
+import type { Segmenter } from "./segmenter.ts";
 import type { SocketAddress } from "./socket_address.ts";
 import type { ConnectionSettings, PeerCredentials } from "./socket_control.ts";
 import type {
@@ -37,6 +38,12 @@ export interface ConnectionHandlers {
   open?(conn: Connection): void;
   /** Bytes arrived. The lease ends when this returns, unless it was retained or sent. */
   data?(conn: Connection, lease: Lease): void;
+  /**
+   * A whole message arrived on a connection with a segmenter. Leases end when this returns, unless
+   * they were retained or sent. `rest` has what follows `lease` where the segmenter is not
+   * contiguous; `conn.send([lease, ...rest])` is the message.
+   */
+  message?(conn: Connection, lease: Lease, rest: readonly Lease[]): void;
   /**
    * The peer ended its direction; nothing more will arrive. Without this handler the connection
    * then closes by itself.
@@ -74,6 +81,11 @@ export interface StreamOptions extends StreamSocketOptions {
    * delivered. While buffers are scarce a connection may hold fewer. Default 64.
    */
   receiveCredits?: number;
+  /**
+   * How bytes become messages, which `message` then gets instead of `data`. An end of the peer
+   * inside of a message ends the connection with `TRUNCATED_MESSAGE`. Default none.
+   */
+  segmenter?: Segmenter;
 }
 
 /** What can be sent: bytes in a leased buffer, bytes that are copied, text as UTF-8. */
@@ -163,6 +175,15 @@ export interface Connection extends Disposable {
    * @throws {IoError} `STALE_HANDLE` when closed.
    */
   resume(): void;
+  /**
+   * Makes messages of what arrives from now on, or with null none: `data` gets it as it comes. What
+   * the handlers have not seen yet is segmented anew, so that a `message` handler can set another
+   * segmenter for all that follows its message.
+   *
+   * @throws {IoError} `STALE_HANDLE` when closing or closed, `INVALID_OPTION`, `INVALID_ARGUMENT`
+   *   without a `message` handler.
+   */
+  setSegmenter(segmenter: Segmenter | null): void;
   /**
    * Ends this side's direction once everything queued is sent; data still arrives.
    *

@@ -19,8 +19,23 @@ import { errorOfStatus, IoError, meaningOf } from "./io_error.ts";
 import { LeaseHandle, staleLease } from "./lease.ts";
 import type { Listener } from "./listener.ts";
 import type { LoopState } from "./loop_state.ts";
-import { Header, Operation, send_flag_answer, send_flag_move, SocketKind } from "./native/abi.ts";
+import { completionWords } from "./messages.ts";
+import {
+  Header,
+  Operation,
+  SegmenterOptions,
+  send_flag_answer,
+  send_flag_move,
+  SocketKind,
+  Status,
+} from "./native/abi.ts";
 import type { PoolHandle } from "./pool.ts";
+import {
+  type CheckedSegmenter,
+  checkSegmenter,
+  type Segmenter,
+  writeSegmenter,
+} from "./segmenter.ts";
 import { readAddress, type SocketAddress } from "./socket_address.ts";
 import {
   type ConnectionSettings,
@@ -39,7 +54,7 @@ export class ConnectionHandle implements Connection {
   readonly loop: LoopState;
   readonly slot: number;
   readonly generation: number;
-  readonly handlers: ConnectionHandlers;
+  handlers: ConnectionHandlers;
   readonly listener: Listener | null;
   readonly highWaterMark: number;
   state: ConnectionState;
@@ -57,6 +72,12 @@ export class ConnectionHandle implements Connection {
   abortReason: unknown = undefined;
   /** Ends the watch over an abort signal. */
   unwatchSignal: (() => void) | null = null;
+  /** How what arrives becomes messages. */
+  segmenter: CheckedSegmenter | null;
+  /** While its function is asked: bytes that were messages. */
+  consumed = 0;
+  /** The dispatch whose further bytes come again, because the segmenter changed. */
+  voidIn = -1;
   knownLocal: SocketAddress | null = null;
   knownRemote: SocketAddress | null = null;
 
@@ -73,6 +94,7 @@ export class ConnectionHandle implements Connection {
     handlers: ConnectionHandlers,
     listener: Listener | null,
     highWaterMark: number,
+    segmenter: CheckedSegmenter | null,
   ) {
     this.loop = loop;
     this.slot = slot;
@@ -80,6 +102,7 @@ export class ConnectionHandle implements Connection {
     this.handlers = handlers;
     this.listener = listener;
     this.highWaterMark = highWaterMark;
+    this.segmenter = segmenter;
     this.wasOpened = listener !== null;
     this.state = this.wasOpened ? "open" : "connecting";
     this.#queue = loop.queue;
@@ -117,6 +140,30 @@ export class ConnectionHandle implements Connection {
     if (data instanceof Uint8Array) return this.#sendBytes(data);
     if (Array.isArray(data)) return this.#sendParts(data);
     throw wrongPart();
+  }
+
+  setSegmenter(segmenter: Segmenter | null): void {
+    if (this.state === "closing" || this.state === "closed") throw this.#stale();
+    const { loop } = this;
+    const checked = checkSegmenter(segmenter, this.handlers, this.#pool);
+    const words = new Uint32Array(SegmenterOptions.byte_length / 4);
+    words[SegmenterOptions.size] = SegmenterOptions.byte_length;
+    words[SegmenterOptions.slot] = this.slot;
+    words[SegmenterOptions.generation] = this.generation;
+    words[SegmenterOptions.dispatched] = (loop.cursor - loop.completionsAt) / completionWords;
+    words[SegmenterOptions.consumed] = this.consumed;
+    writeSegmenter(words, SegmenterOptions.segmenter, checked);
+    // An answer of the function that was asked before may be among them.
+    if (this.#queue.count > 0) this.#queue.flush();
+    const bytes = new Uint8Array(words.buffer);
+    const status = loop.functions.tp_connection_segmenter(loop.handle, bytes, bytes.length);
+    if (status < 0 && status !== Status.stale_handle) {
+      throw errorOfStatus(status, "set a segmenter");
+    }
+    this.segmenter = checked;
+    // A connection that is gone already is about to be told closed.
+    if (status !== 0) this.voidIn = loop.dispatches;
+    loop.wakeSoon();
   }
 
   pause(): void {

@@ -13,15 +13,15 @@ import type { DatagramSocketHandle } from "./datagram_handle.ts";
 import { formatAddress } from "./socket_address.ts";
 import { errorOfStatus, type IoError } from "./io_error.ts";
 import type { LoopState } from "./loop_state.ts";
+import { completionWords, message, unsegmented } from "./messages.ts";
 import { Completion, Event, Operation, ready_error, Status, Syscall } from "./native/abi.ts";
 import { watchEnd } from "./watch.ts";
-
-const completionWords = Completion.byte_length / 4;
 
 /** Dispatches `count` completions. Errors of handlers go to `loop.fail`. */
 export function dispatch(loop: LoopState, count: number): void {
   loop.cursor = loop.completionsAt;
   loop.cursorEnd = loop.completionsAt + count * completionWords;
+  loop.dispatches += 1;
   while (loop.cursor < loop.cursorEnd) {
     try {
       dispatchRest(loop);
@@ -46,6 +46,12 @@ function dispatchRest(loop: LoopState): void {
         break;
       case Event.datagram:
         datagram(loop, at);
+        break;
+      case Event.message:
+        messages(loop, at);
+        break;
+      case Event.unsegmented:
+        asked(loop, at);
         break;
       case Event.open:
         open(loop, at);
@@ -101,7 +107,7 @@ function connectionAt(loop: LoopState, at: number): ConnectionHandle | null {
 function data(loop: LoopState, at: number): void {
   const conn = connectionAt(loop, at);
   // A buffer that nobody is told of goes back with the next turn by itself.
-  if (conn === null || conn.state !== "open") return;
+  if (conn === null || conn.state !== "open" || conn.voidIn === loop.dispatches) return;
   const handlers = conn.handlers;
   if (handlers.data === undefined) return;
   const words = loop.words;
@@ -116,6 +122,20 @@ function data(loop: LoopState, at: number): void {
   handlers.data(conn, lease);
   loop.answering = null;
   lease.expire();
+}
+
+function messages(loop: LoopState, at: number): void {
+  const more = loop.words[at + Completion.result];
+  loop.cursor += more * completionWords;
+  const conn = connectionAt(loop, at);
+  if (conn === null || conn.state !== "open" || conn.voidIn === loop.dispatches) return;
+  message(loop, conn, at, more);
+}
+
+function asked(loop: LoopState, at: number): void {
+  const conn = connectionAt(loop, at);
+  if (conn === null || conn.state !== "open" || conn.voidIn === loop.dispatches) return;
+  unsegmented(loop, conn, at);
 }
 
 function drain(loop: LoopState, at: number): void {
@@ -143,8 +163,16 @@ function open(loop: LoopState, at: number): void {
     loop.queue.handle(Operation.abort, slot, generation);
     return;
   }
-  const { handlers, highWaterMark } = listener;
-  const conn = new ConnectionHandle(loop, slot, generation, handlers, listener, highWaterMark);
+  const { handlers, highWaterMark, segmenter } = listener;
+  const conn = new ConnectionHandle(
+    loop,
+    slot,
+    generation,
+    handlers,
+    listener,
+    highWaterMark,
+    segmenter,
+  );
   loop.addConnection(conn);
   loop.currentConnection = conn;
   handlers.open?.(conn);
@@ -159,7 +187,7 @@ function connected(loop: LoopState, at: number): void {
 
 function end(loop: LoopState, at: number): void {
   const conn = connectionAt(loop, at);
-  if (conn === null || conn.state !== "open") return;
+  if (conn === null || conn.state !== "open" || conn.voidIn === loop.dispatches) return;
   if (conn.handlers.end !== undefined) conn.handlers.end(conn);
   else conn.close();
 }

@@ -23,6 +23,7 @@ export type LibraryErrorCode =
   | "IDLE_TIMEOUT"
   | "INVALID_ARGUMENT"
   | "INVALID_ENDPOINT"
+  | "INVALID_MESSAGE"
   | "INVALID_OPTION"
   | "LIBRARY_NOT_FOUND"
   | "LOOP_CLOSED"
@@ -32,6 +33,7 @@ export type LibraryErrorCode =
   | "PERMISSION_DENIED"
   | "STALE_HANDLE"
   | "STALE_LEASE"
+  | "TRUNCATED_MESSAGE"
   | "UNKNOWN_SCHEME"
   | "UNSUPPORTED"
   | "UNSUPPORTED_RUNTIME"
@@ -141,9 +143,13 @@ const explanations: Readonly<Record<string, readonly [meaning: string, advice: s
   INVALID_ARGUMENT: ["an argument is out of its range", "Check the argument's documentation."],
   INVALID_OPTION: ["an option is out of its range", "Check the option's documentation."],
   LOOP_CLOSED: ["the loop was closed", "Open a new loop; handles of a closed one stay stale."],
+  INVALID_MESSAGE: [
+    "what arrived is no message",
+    "Check that both ends agree on the segmenter, and when they change it.",
+  ],
   MESSAGE_TOO_LARGE: [
-    "the message does not fit the pool",
-    "Send it in parts, or raise pool.maxBytes.",
+    "the message is larger than its limit",
+    "Send it in parts, or raise pool.maxBytes; for one that arrives the segmenter's maxLength.",
   ],
   NOT_GRANTED: [
     "this machine does not grant what was asked for",
@@ -160,6 +166,10 @@ const explanations: Readonly<Record<string, readonly [meaning: string, advice: s
   STALE_LEASE: [
     "the lease was released, moved or outlived its handler",
     "Call retain() inside the handler to keep a lease, and release or send it once.",
+  ],
+  TRUNCATED_MESSAGE: [
+    "the peer ended its direction inside of a message",
+    "Nothing to do here: the peer must send whole messages before it ends.",
   ],
   UNSUPPORTED: [
     "the backend cannot do that",
@@ -230,6 +240,9 @@ const codesOfStatus = new Map<number, LibraryErrorCode>([
   [Status.descriptor_limit, "DESCRIPTOR_LIMIT"],
   [Status.unsupported, "UNSUPPORTED"],
   [Status.idle_timeout, "IDLE_TIMEOUT"],
+  [Status.message_too_large, "MESSAGE_TOO_LARGE"],
+  [Status.invalid_message, "INVALID_MESSAGE"],
+  [Status.truncated_message, "TRUNCATED_MESSAGE"],
 ]);
 
 /** Errno values above this are statuses of the library. */

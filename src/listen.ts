@@ -16,6 +16,7 @@ import {
   StreamOptions,
 } from "./native/abi.ts";
 import { booleanOption, checkHandlers, integerOption } from "./options.ts";
+import { checkSegmenter, writeSegmenter } from "./segmenter.ts";
 import { readAddress, writeAddress } from "./socket_address.ts";
 import { optionError } from "./socket_control.ts";
 import { writeListenerOptions } from "./socket_options.ts";
@@ -32,7 +33,7 @@ export function listen(
 ): ListenerHandle {
   const resolved = resolveEndpoint(endpoint);
   loop.checkOpen(`listen ${resolved.text}`);
-  checkHandlers(handlers, ["open", "data", "end", "drain", "close", "error"]);
+  checkHandlers(handlers, ["open", "data", "message", "end", "drain", "close", "error"]);
   const { backlog = defaultBacklog, unlinkStale = true, mode } = options;
   const words = new Uint32Array(Layout.byte_length / 4);
   words[Layout.size] = Layout.byte_length;
@@ -45,6 +46,8 @@ export function listen(
     isTcp: resolved.transport === "tcp",
     isIpv6: resolved.family === AddressFamily.ipv6,
   });
+  const segmenter = checkSegmenter(options.segmenter, handlers, loop.pool);
+  writeSegmenter(words, Layout.stream + StreamOptions.segmenter, segmenter);
 
   const { functions, handle } = loop;
   const slot = functions.tp_listen(handle, new Uint8Array(words.buffer), words.byteLength);
@@ -54,7 +57,7 @@ export function listen(
   const status = functions.tp_listener_address(handle, slot, generation);
   if (status < 0) throw errorOfStatus(status, attempt, loop.words[Header.error_syscall]);
   const address = readAddress(loop.words, Header.address);
-  const listener = new ListenerHandle(loop, slot, generation, handlers, address, mark);
+  const listener = new ListenerHandle(loop, slot, generation, handlers, address, mark, segmenter);
   loop.addListener(listener);
   loop.wakeSoon();
   return listener;

@@ -8,6 +8,7 @@ import type { ConnectionHandlers, StreamOptions } from "./connection.ts";
 import { IoError } from "./io_error.ts";
 import type { LoopState } from "./loop_state.ts";
 import { Operation, SocketKind } from "./native/abi.ts";
+import type { CheckedSegmenter } from "./segmenter.ts";
 import { formatAddress, type SocketAddress } from "./socket_address.ts";
 import { type ConnectionSettings, getOption, setOptions } from "./socket_control.ts";
 import type {
@@ -77,7 +78,8 @@ export interface Listener extends Disposable {
   getOption<Name extends SocketOptionName>(name: Name): SocketOptionValues[Name];
   /**
    * Stops accepting and frees the port, or removes the file of a Unix path if it is still the one
-   * that was made; open connections stay. Does nothing when closed.
+   * that was made; a name of Linux is free after the next turn. Open connections stay. Does nothing
+   * when closed.
    */
   close(): void;
   /** Lets the listener keep the loop running, which is how it starts. */
@@ -97,9 +99,12 @@ export class ListenerHandle implements Listener {
   readonly address: SocketAddress;
   /** What its connections get. */
   readonly highWaterMark: number;
+  readonly segmenter: CheckedSegmenter | null;
   closed = false;
   /** Native code has let go of it. */
   isGone = false;
+  /** Called when it is gone, also when its loop was closed. */
+  whenEnded: (() => void) | null = null;
   isRef = true;
 
   constructor(
@@ -109,6 +114,7 @@ export class ListenerHandle implements Listener {
     handlers: ListenerHandlers,
     address: SocketAddress,
     highWaterMark: number,
+    segmenter: CheckedSegmenter | null,
   ) {
     this.loop = loop;
     this.slot = slot;
@@ -116,6 +122,7 @@ export class ListenerHandle implements Listener {
     this.handlers = handlers;
     this.address = address;
     this.highWaterMark = highWaterMark;
+    this.segmenter = segmenter;
   }
 
   get endpoint(): string {
@@ -166,6 +173,7 @@ export class ListenerHandle implements Listener {
     this.unref();
     this.isGone = true;
     this.closed = true;
+    this.whenEnded?.();
   }
 
   #checkOpen(): void {

@@ -88,6 +88,8 @@ export class LoopState {
   /** Words to the next completion and to the end of them. */
   cursor = 0;
   cursorEnd = 0;
+  /** Turns whose completions were dispatched. */
+  dispatches = 0;
   /** What the handler that runs was given, for the case that it throws. */
   currentConnection: ConnectionHandle | DatagramSocketHandle | null = null;
   currentLease: LeaseHandle | null = null;

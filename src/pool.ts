@@ -100,6 +100,8 @@ export class PoolHandle implements Pool {
   readonly partBytes: number;
   /** Most bytes of buffers that the script can have. */
   readonly scriptBytes: number;
+  /** Most bytes of a message that becomes contiguous: it may move once while it grows. */
+  readonly messageBytes: number;
   /** Most sends that can be queued in the loop. */
   readonly maxSends: number;
   readonly key: number;
@@ -130,6 +132,7 @@ export class PoolHandle implements Pool {
     const most = Math.max(buffer_unit, parts.slabBytes / partsPerSlab);
     this.partBytes = Math.min(Math.max(parts.bufferSize, usualPartBytes), most);
     this.scriptBytes = parts.maxBytes - parts.receiveBuffers * parts.bufferSize;
+    this.messageBytes = roundDown(Math.min(this.scriptBytes / 2, parts.slabBytes));
     // Nothing is queued yet.
     this.maxSends = parts.words[Header.free_sends];
     this.key = parts.key;
@@ -155,10 +158,23 @@ export class PoolHandle implements Pool {
     // Without holes the array stays a plain list.
     while (leases.length <= place) leases.push(null);
     let lease = leases[place];
-    if (lease === null || this.#debug) {
+    // Buffers in which messages are joined are smaller or larger, and may begin in one's place.
+    if (lease === null || lease.buffer !== buffer || this.#debug) {
       lease = new LeaseHandle(this, buffer, bufferGeneration, 0);
       leases[place] = lease;
     }
+    lease.borrow(bufferGeneration, offset, length);
+    return lease;
+  }
+
+  /** The lease of one of several deliveries that go on at the same time. */
+  borrowApart(
+    buffer: number,
+    bufferGeneration: number,
+    offset: number,
+    length: number,
+  ): LeaseHandle {
+    const lease = new LeaseHandle(this, buffer, bufferGeneration, 0);
     lease.borrow(bufferGeneration, offset, length);
     return lease;
   }
@@ -400,6 +416,12 @@ function checkAlignment(alignment: number): void {
   throw new IoError("INVALID_ARGUMENT", `an alignment of ${show(alignment)} bytes`, {
     advice: "Use a power of two from 1 to 4,096.",
   });
+}
+
+/** The largest block that is not larger. */
+function roundDown(bytes: number): number {
+  if (bytes > largestClass) return bytes - bytes % pageBytes;
+  return 2 ** Math.floor(Math.log2(bytes));
 }
 
 /** Bytes of the buffer that so many bytes take. */

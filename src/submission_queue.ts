@@ -15,6 +15,7 @@ import {
   type Functions,
   HandleEntry,
   Operation,
+  SegmentEntry,
   SendEntry,
   TimerEntry,
 } from "./native/abi.ts";
@@ -169,6 +170,22 @@ export class SubmissionQueue {
     this.#words[at + HandleEntry.parts] = places;
     this.#words[at + HandleEntry.length] = length;
     this.#words[at + HandleEntry.buffer_bytes] = bufferBytes;
+  }
+
+  /** What a connection's segmenter, a function, says about the bytes that it was asked about. */
+  segment(
+    slot: number,
+    generation: number,
+    consumed: number,
+    needed: number,
+    flags: number,
+  ): void {
+    const at = this.#reserve();
+    this.#words[at] = Operation.segment | flags << flagsShift;
+    this.#words[at + SegmentEntry.slot] = slot;
+    this.#words[at + SegmentEntry.generation] = generation;
+    this.#words[at + SegmentEntry.consumed] = consumed;
+    this.#words[at + SegmentEntry.needed] = needed;
   }
 
   /** Starts a timer, or starts it again. */

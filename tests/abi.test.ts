@@ -194,6 +194,8 @@ testEach("arbitrary handles to every function are answered with a status", (back
         functions.tp_socket_read(handle, bytes, bytes.length),
       tp_peer_credentials: (handle, _, __, bytes) =>
         functions.tp_peer_credentials(handle, bytes, bytes.length),
+      tp_connection_segmenter: (handle, _, __, bytes) =>
+        functions.tp_connection_segmenter(handle, bytes, bytes.length),
       tp_watch: (handle, a, b) => functions.tp_watch(handle, a | 0, b),
       tp_watch_modify: (handle, a, b) => functions.tp_watch_modify(handle, a, b, a),
       tp_watch_remove: (handle, a, b) => functions.tp_watch_remove(handle, a, b),

@@ -1,10 +1,9 @@
 // Backpressure: `sent`, `queued` and `full` are true, all or nothing; `drain` follows each `full`
-// once; what waits stays within the mark; a slow reader slows only its own connection.
+// once; what waits stays within the mark.
 
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
-import { type Connection, type Lease, Loop, type SendResult } from "../mod.ts";
-import { testLoop } from "./support/backends.ts";
+import type { Connection, Lease, Loop, SendResult } from "../mod.ts";
 import { turns, turnUntil } from "./support/drive.ts";
 import {
   awaitClosed,
@@ -278,9 +277,9 @@ testTransports(
       assert.ok(writer.isDone && writer.fulls > 0, "the writer was never held back");
       assert.ok(mostQueued <= client.highWaterMark, `${mostQueued} bytes waited`);
     }
-    // Each end may have a mark's worth of messages waiting, each in a buffer of its own, and as many
-    // received ones as it has credits; what the kernel fills at once may be more by a ring of them.
-    // Sends that copy nothing hold theirs until the peer has acknowledged them.
+    // Each end may have a mark's worth of messages waiting, each in a buffer of its own, and as
+    // many received ones as it has credits; what the kernel fills at once may be more by a ring of
+    // them. Sends that copy nothing hold theirs until the peer has acknowledged them.
     const mostHeld = loop.capabilities.features.includes("zeroCopy") ? 2 * (32 + 16) : 0;
     const mostTaken = 2 * (Math.ceil(client.highWaterMark / 10_000) + 64) + 64 + mostHeld;
     assert.ok(mostUsed <= mostTaken, `${mostUsed} were in use`);
@@ -385,82 +384,6 @@ testTransports(
     closePair(loop, client, server);
   },
 );
-
-testLoop("one slow reader among eight slows only itself", (loop) => {
-  const total = 12 << 20;
-  const readers: ContentReader[] = [];
-  const writers = new Map<Connection, ContentWriter>();
-  const listener = loop.listen("tcp://127.0.0.1:0", {
-    open(conn): void {
-      const writer = new ContentWriter(total);
-      writers.set(conn, writer);
-      writer.write(conn);
-    },
-    drain: (conn) => writers.get(conn)!.write(conn),
-  });
-  const clients = Array.from({ length: 8 }, (_, index) => {
-    const reader = new ContentReader();
-    readers.push(reader);
-    return loop.connect(listener.address, {
-      open: (conn) => index === 0 && conn.pause(),
-      data: (_, lease) => reader.read(lease.bytes),
-    });
-  });
-  const [slow, ...fast] = readers;
-  turnUntil(loop, () => fast.every((reader) => reader.received === total), "the fast readers");
-  assert.equal(slow.received, 0);
-  clients[0].resume();
-  turnUntil(loop, () => slow.received === total, "the slow reader");
-  closePair(loop, ...clients);
-  listener.close();
-});
-
-testTransports("a paused connection leaves the receive buffers to others", (loop, { endpoint }) => {
-  const { client, server } = openPair(loop, { endpoint });
-  const listener = listenEcho(loop, endpoint);
-  server.pause();
-  turns(loop, 3);
-  client.send(content(1 << 20));
-  turns(loop, 3);
-  const reader = new ContentReader();
-  const other = loop.connect(listener.address, {
-    open: (conn) => void conn.send(content(100_000)),
-    data: (_, lease) => reader.read(lease.bytes),
-  });
-  turnUntil(loop, () => reader.received === 100_000, "the echo of the other");
-  server.resume();
-  closePair(loop, client, server, other);
-  listener.close();
-}, { pool: { receiveBuffers: 8 } });
-
-testTransports("slow readers together do not stop the others", (clients, { endpoint }) => {
-  const pool = { receiveBuffers: 64, slabBytes: 1 << 20, maxBytes: 4 << 20 };
-  using server = new Loop({ backend: clients.backend, pool });
-  const listener = listenEcho(server, endpoint);
-  const slow = Array.from({ length: 12 }, () => {
-    const writer = new ContentWriter(16 << 20);
-    return clients.connect(listener.address, {
-      open(conn): void {
-        conn.pause();
-        writer.write(conn);
-      },
-      drain: (conn) => writer.write(conn),
-    });
-  });
-  turnUntil(clients, () => slow.every((conn) => conn.state === "open"), "the slow clients");
-  while (server.turn(1_000) + clients.turn() > 0);
-  const reader = new ContentReader();
-  const honest = clients.connect(listener.address, {
-    open: (conn) => void conn.send(content(1_000)),
-    data: (_, lease) => reader.read(lease.bytes),
-  });
-  turnUntil(clients, () => {
-    server.turn();
-    return reader.received === 1_000;
-  }, "the echo of an honest client");
-  for (const conn of [...slow, honest]) conn.abort();
-  awaitClosed(clients, ...slow, honest);
-});
 
 testTransports(
   "when the script keeps what it may have, delivery waits and goes on",

@@ -64,8 +64,11 @@ testEach("echo --json says where it listens, echoes, and ends with SIGTERM", asy
   const port = Number(/^tcp:\/\/127\.0\.0\.1:(\d+)$/.exec(endpoint)![1]);
   for (const message of ["one", "two"]) await echo(port, message);
   child.kill("SIGTERM");
-  const { code, stderr } = await child.finished;
+  const { code, stdout, stderr } = await child.finished;
   assert.deepEqual([code, stderr], [0, ""]);
+  const { event, seconds, open, ...totals } = JSON.parse(stdout.trimEnd().split("\n").at(-1)!);
+  assert.deepEqual([event, typeof seconds, typeof open], ["end", "number", "number"]);
+  assert.deepEqual(totals, { accepted: 2, receivedBytes: 6, sentBytes: 6 });
 });
 
 test("echo says for people where it listens, and ends with SIGINT", async () => {
@@ -77,8 +80,12 @@ test("echo says for people where it listens, and ends with SIGINT", async () => 
     assert.equal(found[2], bestBackend);
     await echo(Number(found[1]), "hello");
     child.kill("SIGINT");
-    const { code, stderr } = await child.finished;
+    const { code, stdout, stderr } = await child.finished;
     assert.deepEqual([code, stderr], [0, ""]);
+    assert.match(
+      stdout,
+      /\nended after [\d.]+ s: \d open, 1 accepted, 5 bytes received, 5 b.* sent\n$/,
+    );
   }
 });
 
@@ -123,7 +130,9 @@ test("--help and --version", async () => {
     const { code, stdout, stderr } = await twinpoll(flag);
     assert.deepEqual([code, stderr], [0, ""]);
     assert.match(stdout, /^usage: twinpoll/);
-    for (const word of ["info", "echo", "--backend", "--trigger", "--json"]) {
+    for (
+      const word of ["info", "echo", "pipe", "--backend", "--trigger", "--json", "--idle-timeout"]
+    ) {
       assert.ok(stdout.includes(word));
     }
   }

@@ -17,6 +17,13 @@ const programs: Record<string, [args: string[], output: RegExp]> = {
   "echo_attached.ts": [["--once"], /^listening on tcp:[^]*fetched beside the loop\n/],
   "worker_leases.ts": [[], /^listening on tcp:.*\nanswered SHOUT\n$/],
   "doorbell.ts": [[], /^10000 primes, the last is 104729\n$/],
+  "streams.ts": [[], /^listening on tcp:[^]*echoed "one\\n[^]*three\\n"\nclosed undefined\n$/],
+  "http_hello.ts": [["--once"], /^listening on http:.*\n200 hello\n$/],
+  "node_http.ts": [["--once"], /^listening on http:.*\n200 hello 127\.0\.0\.1, .* \/page\n$/],
+  "messages.ts": [
+    [],
+    /^quick -> QUICK\nat once -> AT ONCE\nslow and[^]*slow again -> SLOW AGAIN\n$/,
+  ],
   "udp_echo.ts": [
     ["--once"],
     /^listening on port \d+ .*\nechoed one\nechoed two\nechoed three\n$/,

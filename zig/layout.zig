@@ -99,6 +99,12 @@ pub const Status = enum(i32) {
     unsupported = -10016,
     /// No byte has moved on the connection for its idle time limit.
     idle_timeout = -10017,
+    /// A message is longer than its segmenter's limit.
+    message_too_large = -10018,
+    /// A message's header names no length, or the script's segmenter refuses it.
+    invalid_message = -10019,
+    /// The peer ended its direction inside of a message.
+    truncated_message = -10020,
 };
 
 /// Why a backend cannot run, beside the errno of the call that failed.
@@ -185,18 +191,20 @@ pub const Operation = enum(u8) {
     timer_stop = 11,
     /// `HandleEntry` of a listener.
     listener_close = 12,
+    /// `SegmentEntry`: what the script's segmenter says about the bytes of `unsegmented`.
+    segment = 13,
     /// `DatagramEntry`: queue a datagram.
-    datagram_send = 13,
+    datagram_send = 14,
     /// `HandleEntry` of a datagram socket: deliver nothing more.
-    socket_pause = 14,
+    socket_pause = 15,
     /// `HandleEntry` of a datagram socket: deliver again.
-    socket_unpause = 15,
+    socket_unpause = 16,
     /// `HandleEntry` of a datagram socket: send what is queued within the linger limit, then close.
-    socket_close = 16,
+    socket_close = 17,
     /// `HandleEntry` of a datagram socket: drop what is queued and close.
-    socket_abort = 17,
+    socket_abort = 18,
     /// `HandleEntry` of a datagram socket: a `socket_drain` completion once there is room again.
-    socket_want_drain = 18,
+    socket_want_drain = 19,
 };
 
 /// One of so many places for sends is for answers, which find none only when they take all of those
@@ -285,6 +293,24 @@ pub const TimerEntry = extern struct {
     period_us: f64,
 };
 
+/// The answer to `unsegmented`.
+pub const SegmentEntry = extern struct {
+    operation: Operation,
+    /// 1: what follows the consumed bytes is no message, and the connection ends.
+    flags: u8,
+    reserved: u16,
+    /// The connection.
+    slot: u32,
+    generation: u32,
+    /// Bytes from the first on that were whole messages.
+    consumed: u32,
+    /// Bytes of the message that follows them, more than there are; 0 while that is not known.
+    needed: u32,
+    padding: [3]u32,
+};
+
+pub const segment_flag_invalid: u8 = 1;
+
 /// What a completion reports.
 pub const Event = enum(u32) {
     none = 0,
@@ -312,18 +338,25 @@ pub const Event = enum(u32) {
     ready = 10,
     /// Somebody rang the doorbell `slot`, once or more often.
     rung = 11,
+    /// A message arrived; borrowed until the next turn. `result`: how many `message_part` follow at
+    /// once with the rest of it.
+    message = 12,
+    message_part = 13,
+    /// Bytes arrived of which only the script's segmenter can tell where messages end; borrowed
+    /// until the next turn. No more of them come before the connection's `segment`.
+    unsegmented = 14,
     /// A datagram of `length` bytes arrived in `buffer` at `offset`; borrowed until the next turn.
     /// `result`: `datagram_truncated`, and its ECN bits above `datagram_ecn_shift`. Who sent it, and
     /// more, is at the same place in the array of sources.
-    datagram = 12,
+    datagram = 15,
     /// Something failed that concerns single datagrams (`result`: a negative status), at the
     /// `Syscall` `length`. The socket goes on.
-    socket_error = 13,
+    socket_error = 16,
     /// Room again after `socket_want_drain`.
-    socket_drain = 14,
+    socket_drain = 17,
     /// A datagram socket is gone and its slot may be given out again. `result`: 0 or a negative
     /// status.
-    socket_closed = 15,
+    socket_closed = 18,
 };
 
 /// The datagram was longer than a buffer: its end is lost.
@@ -761,6 +794,7 @@ pub const StreamOptions = extern struct {
     /// the kernel refuses. 0: each of these is an error.
     best_effort: u32 = 0,
     socket: SocketOptions,
+    segmenter: Segmenter,
 };
 
 /// What a `SocketControl` is about.
@@ -851,6 +885,69 @@ pub const option_unset: u32 = 0xffff_ffff;
 /// One value per `SocketOption`, or `option_unset`.
 pub const SocketOptions = extern struct {
     values: [socket_option_count]u32,
+};
+
+pub const SegmenterKind = enum(u32) {
+    /// Bytes are `data`, as they come.
+    none = 0,
+    /// A header with a field that names the length.
+    length = 1,
+    /// A delimiter ends each message.
+    line = 2,
+    /// All are of one length.
+    fixed = 3,
+    /// The script tells, see `unsegmented`.
+    script = 4,
+};
+
+/// Bits of `Segmenter.flags`. The header or the delimiter is not shown.
+pub const segment_stripped: u32 = 1;
+/// The length field is little-endian.
+pub const segment_little: u32 = 2;
+/// The length field is an unsigned LEB128 number.
+pub const segment_varint: u32 = 4;
+/// A carriage return before the delimiter, a newline, is part of it.
+pub const segment_carriage_return: u32 = 8;
+/// A message across buffers is shown in its parts.
+pub const segment_scattered: u32 = 16;
+pub const segment_flags: u32 = 31;
+
+/// How a connection's bytes become messages. What its kind does not name is ignored.
+pub const Segmenter = extern struct {
+    /// `SegmenterKind`.
+    kind: u32,
+    flags: u32,
+    /// Most bytes of a message with its header or delimiter: 1 to half of what the pool has for
+    /// messages, and at most a slab.
+    max_length: u32,
+    /// `length`: bytes before the length field, 0 to 255.
+    field_offset: u32,
+    /// `length`: its bytes, 1 to 8; of a LEB128 number the most that it may have, 1 to 10.
+    field_width: u32,
+    /// `length`: all bytes of the header, up to 512, at least those up to the field's end; 0 with
+    /// `segment_varint`, whose field ends the header.
+    header_bytes: u32,
+    /// `length`: added to the field's value, which makes the bytes after the header; -2^30 to 2^30.
+    adjustment: i32,
+    /// `fixed`: 1 to `max_length`.
+    fixed_bytes: u32,
+    /// `line`: 1 to 16.
+    delimiter_bytes: u32,
+    delimiter: [16]u8,
+};
+
+/// What to do with a connection's bytes from now on.
+pub const SegmenterOptions = extern struct {
+    size: u32,
+    /// The connection.
+    slot: u32,
+    generation: u32,
+    /// Completions of the last turn that the script has dealt with. Bytes of later ones are
+    /// segmented again.
+    dispatched: u32,
+    /// Where the last of them is `unsegmented`: bytes of it that were whole messages.
+    consumed: u32,
+    segmenter: Segmenter,
 };
 
 /// What this machine offers, per backend.
@@ -1048,6 +1145,14 @@ pub const functions = [_]Function{
         .about = "Writes the local (0) or remote (1) address to `Header.address`.",
     },
     .{
+        .name = "tp_connection_segmenter",
+        .parameters = &.{ .{ "loop", .u32 }, .{ "options", .buffer }, .{ "length", .u32 } },
+        .result = .i32,
+        .about = "Makes messages of what a connection receives from now on " ++
+            "(`SegmenterOptions`). 1 when completions of this turn are void, because their " ++
+            "bytes come again; else 0.",
+    },
+    .{
         .name = "tp_bind",
         .parameters = &.{ .{ "loop", .u32 }, .{ "options", .buffer }, .{ "length", .u32 } },
         .result = .i32,
@@ -1192,6 +1297,7 @@ comptime {
         DatagramEntry,
         BufferEntry,
         TimerEntry,
+        SegmentEntry,
         Completion,
     }) |Entry| {
         std.debug.assert(@sizeOf(Entry) == 32);
@@ -1208,6 +1314,7 @@ comptime {
         SocketRequest,
         BufferEntry,
         TimerEntry,
+        SegmentEntry,
         Completion,
         Counters,
         Header,
@@ -1222,6 +1329,8 @@ comptime {
         SocketOptions,
         SocketControl,
         PeerCredentials,
+        Segmenter,
+        SegmenterOptions,
         BackendReport,
         MachineReport,
     }) |Struct| {

@@ -58,6 +58,8 @@ test {
     _ = @import("net/connection.zig");
     _ = @import("net/datagram_queue.zig");
     _ = @import("net/held.zig");
+    _ = @import("net/segmenter.zig");
+    _ = @import("net/segmenter_test.zig");
     _ = @import("net/send_queue.zig");
     _ = @import("simulation/close_test.zig");
     _ = @import("sys/datagram_options.zig");

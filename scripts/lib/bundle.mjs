@@ -1,5 +1,5 @@
-// Bundles TypeScript for Node, whose oldest supported version cannot run it: mod.ts and cli.ts for
-// the npm package, tests and benchmarks for running here. The folders of dist/ mirror the clone's.
+// Bundles TypeScript for Node, whose oldest supported version cannot run it: the entries of the npm
+// package, tests and benchmarks for running here. The folders of dist/ mirror the clone's.
 
 import { chmodSync, existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join, relative } from "node:path";
@@ -30,17 +30,25 @@ export function bundled(source) {
   return join(dist, source.replace(/\.ts$/, ".js"));
 }
 
+/** What the npm package exports, and its command. They share what they have in common. */
+const entries = ["mod.ts", "net.ts", "cli.ts"];
+
 /**
- * @param {string[]} folders Bundled whole, beside mod.ts and cli.ts: each file on its own, so that
- *   workers and child processes can name one.
+ * @param {string[]} folders Bundled whole, beside the package's entries: each file on its own, so
+ *   that workers and child processes can name one.
  * @returns {Promise<void>}
  */
 export async function bundle(...folders) {
-  const sources = ["mod.ts", "cli.ts"].filter((file) => existsSync(join(root, file)))
-    .concat(folders.flatMap((folder) => filesIn(folder)));
-  if (sources.length === 0) return;
-  await build(sources.map((source) => `./${source}`), dist, root);
-  if (sources.includes("cli.ts")) makeExecutable(bundled("cli.ts"));
+  for (const file of existsSync(dist) ? readdirSync(dist) : []) {
+    if (/^chunk-.*\.js$/.test(file)) rmSync(join(dist, file));
+  }
+  await build(entries.map((source) => `./${source}`), dist, root, [
+    "--splitting",
+    "--chunk-naming=chunk-[hash].[ext]",
+  ]);
+  makeExecutable(bundled("cli.ts"));
+  const sources = folders.flatMap((folder) => filesIn(folder));
+  if (sources.length > 0) await build(sources.map((source) => `./${source}`), dist, root);
 }
 
 /**
@@ -59,8 +67,9 @@ export async function bundleDocExamples() {
  * @param {string[]} sources
  * @param {string} target The folder for the bundles.
  * @param {string} above The folder whose structure they keep.
+ * @param {string[]} [options] Further ones of the bundler.
  */
-async function build(sources, target, above) {
+async function build(sources, target, above, options = []) {
   const bun = await needRuntime("bun");
   const { code, output } = await run(bun, [
     "build",
@@ -70,6 +79,7 @@ async function build(sources, target, above) {
     "--target=node",
     "--format=esm",
     "--packages=external",
+    ...options,
   ], { limitMs: 120_000 });
   if (code !== 0) throw new TaskError(`${output}\nBundling failed.`);
 }

@@ -12,13 +12,13 @@ import { join } from "node:path";
  */
 
 /**
- * Every TypeScript block in the comments of mod.ts and src/ that does not say `no-run`.
+ * Every TypeScript block in the comments of mod.ts, net.ts and src/ that does not say `no-run`.
  * @param {string} root
  * @returns {DocExample[]}
  */
 export function docExamples(root) {
   const sources = readdirSync(join(root, "src")).filter((file) => file.endsWith(".ts")).sort();
-  return ["mod.ts", ...sources.map((file) => `src/${file}`)].flatMap((source) => {
+  return ["mod.ts", "net.ts", ...sources.map((file) => `src/${file}`)].flatMap((source) => {
     const text = readFileSync(join(root, source), "utf8");
     return blocksIn(text).map((code, index) => {
       const file = `${source.replaceAll("/", "_").replace(/\.ts$/, "")}_${index}.ts`;
@@ -49,7 +49,10 @@ export function writeDocExamples(root, folder, api) {
   rmSync(folder, { recursive: true, force: true });
   mkdirSync(folder, { recursive: true });
   for (const { code, file } of examples) {
-    writeFileSync(join(folder, file), code.replaceAll(`"${name}"`, JSON.stringify(api)));
+    const net = api.replace(/mod\.ts$/, "net.ts");
+    const program = code.replaceAll(`"${name}"`, JSON.stringify(api))
+      .replaceAll(`"${name}/net"`, JSON.stringify(net));
+    writeFileSync(join(folder, file), program);
   }
   return examples;
 }

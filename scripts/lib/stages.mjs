@@ -274,7 +274,7 @@ export function allStages(files = []) {
     // The types of plain JavaScript are in comments, which the rules of deno.json do not see.
     denoStage("lint of scripts", ["lint", "--no-config", "scripts"]),
     denoStage("deno check", ["check"]),
-    denoStage("deno doc", ["doc", "--lint", "mod.ts"]),
+    denoStage("deno doc", ["doc", "--lint", "mod.ts", "net.ts"]),
     denoStage("deno publish", ["publish", "--dry-run", "--allow-dirty"]),
     tidyStage,
     runtimeStage("deno", files),

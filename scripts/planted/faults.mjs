@@ -11,6 +11,9 @@
 
 const sending = "zig/net/sending.zig";
 const receiving = "zig/net/receiving.zig";
+const framing = "zig/net/framing.zig";
+const resegmenting = "zig/net/resegmenting.zig";
+const unsegmented = "zig/net/unsegmented.zig";
 const streams = "zig/net/streams.zig";
 const ending = "zig/net/ending.zig";
 const listeners = "zig/net/listeners.zig";
@@ -128,9 +131,9 @@ export const faults = [
   {
     about: "data that arrives during a pause is dropped",
     file: receiving,
-    text: "const nodes = &streams.held_nodes;\n                if (!connection.held.push(",
+    text: "const nodes = streams.nodes_of(connection);\n                if (!connection.held.push(",
     instead: "if (connection.paused) return streams.release(part.buffer);\n" +
-      "                const nodes = &streams.held_nodes;\n" +
+      "                const nodes = streams.nodes_of(connection);\n" +
       "                if (!connection.held.push(",
   },
   {
@@ -272,8 +275,8 @@ export const faults = [
   {
     about: "an error overtakes the data that arrived before it",
     file: streams,
-    text: "const undelivered = connection.held.count > 0 and !connection.paused;",
-    instead: "const undelivered = connection.held.count > 0 and connection.paused;",
+    text: "if (!undelivered) return End.end_now",
+    instead: "_ = undelivered;\n                return End.end_now",
   },
   {
     about: "a loop that closes does not wait for its operations",
@@ -286,5 +289,67 @@ export const faults = [
     file: loop,
     text: "while (self.pool.released_count > 0 and self.channel.room() > 0) {",
     instead: "while (self.pool.released_count > 1 and self.channel.room() > 0) {",
+  },
+  {
+    about: "the end of a joined message is shown again",
+    file: framing,
+    text: "take_first(streams, connection, frame.ready);",
+    instead: "",
+  },
+  {
+    about: "messages of one buffer take no reference: it is free too early",
+    file: framing,
+    text: "const counted = pool.retain(part.buffer);",
+    instead: "const counted = true;",
+  },
+  {
+    about: "the beginning of a message that never ends is leaked",
+    file: framing,
+    text: "if (frame.join.has_buffer()) streams.release(frame.join.buffer);",
+    instead: "",
+  },
+  {
+    about: "lost wake-up: a message that waits for memory is forgotten",
+    file: framing,
+    text: "streams.bufferless.push(streams.connections, slot);",
+    instead: "if (frame.waiting_parts > 1 << 20) {\n                " +
+      "streams.bufferless.push(streams.connections, slot);\n            }",
+  },
+  {
+    about: "parts of a message take all credits, and it never ends",
+    file: framing,
+    text: "return connection.reading_stopped(streams.allowance(connection));",
+    instead: "return false;",
+  },
+  {
+    about: "an end inside of a message is none",
+    file: framing,
+    text: "frame.verdict = truncated_message;",
+    instead: "return true;",
+  },
+  {
+    about: "the header of a message is shown although it is stripped",
+    file: framing,
+    text: "const first = std.math.clamp(strip.start, place, end);",
+    instead: "const first = place;",
+  },
+  {
+    about: "a message that follows a new segmenter is cut by the old one",
+    file: resegmenting,
+    text: "if (loan.completion < dispatched) break;",
+    instead: "if (loan.completion <= dispatched) break;",
+  },
+  {
+    about: "a new segmenter loses the beginning of the message under way",
+    file: resegmenting,
+    text: "Ask.put_back_join(streams, connection, 0);",
+    instead: "streams.release(connection.frame.join.buffer);\n" +
+      "            connection.frame.join = .empty;",
+  },
+  {
+    about: "what the script's segmenter has seen ahead is shown to it again",
+    file: unsegmented,
+    text: "Frames.take_first(streams, connection, lookahead);",
+    instead: "",
   },
 ];

@@ -4,9 +4,10 @@
  * @module
  */
 
-import process from "node:process";
 import { Loop } from "../loop.ts";
 import type { LoopOptions } from "../loop_options.ts";
+import { Interrupt } from "./interrupt.ts";
+import { Totals } from "./totals.ts";
 
 /** What the command line says. */
 export interface EchoOptions {
@@ -15,32 +16,30 @@ export interface EchoOptions {
   readonly json: boolean;
 }
 
-/** Serves until SIGINT or SIGTERM. */
+/** Serves until SIGINT or SIGTERM, then says what it has done. */
 export async function echo(options: EchoOptions): Promise<void> {
-  const stop = new AbortController();
-  const onSignal = (): void => stop.abort();
-  process.once("SIGINT", onSignal);
-  process.once("SIGTERM", onSignal);
-  const loop = new Loop(options.loop);
-  try {
-    const { endpoint } = loop.listen(options.endpoint, {
-      data(conn, lease): void {
-        conn.send(lease);
-      },
-      error(_listener, error): void {
-        console.error(`twinpoll: ${error.message}. ${error.advice}`);
-      },
-    });
-    const { backend } = loop;
-    console.log(
-      options.json
-        ? JSON.stringify({ event: "listening", endpoint, backend })
-        : `listening on ${endpoint} (${backend})`,
-    );
-    await loop.run({ signal: stop.signal });
-  } finally {
-    process.removeListener("SIGINT", onSignal);
-    process.removeListener("SIGTERM", onSignal);
-    loop.close();
-  }
+  const { json } = options;
+  using interrupt = new Interrupt();
+  using loop = new Loop(options.loop);
+  const { endpoint } = loop.listen(options.endpoint, {
+    data(conn, lease): void {
+      conn.send(lease);
+    },
+    error(_listener, error): void {
+      console.error(`twinpoll: ${error.message}. ${error.advice}`);
+    },
+  });
+  const { backend } = loop;
+  console.log(
+    json
+      ? JSON.stringify({ event: "listening", endpoint, backend })
+      : `listening on ${endpoint} (${backend})`,
+  );
+  using _totals = new Totals({ read: () => countsOf(loop), json, print: console.log });
+  await loop.run({ signal: interrupt.signal });
+}
+
+function countsOf(loop: Loop): Record<string, number> {
+  const { openConnections, accepted, receivedBytes, sentBytes } = loop.stats();
+  return { open: openConnections, accepted, receivedBytes, sentBytes };
 }

@@ -5,7 +5,7 @@
 // of an f64. The offset of a nested struct is counted in that struct's alignment.
 // `byte_length` is the size in bytes.
 
-export const layout_hash = 0x2e67786c;
+export const layout_hash = 0x57787cab;
 export const abi_version = 1;
 export const ready_readable = 1;
 export const ready_writable = 2;
@@ -16,6 +16,7 @@ export const answer_reserve = 4;
 export const send_flag_move = 1;
 export const send_flag_answer = 2;
 export const send_flag_addressed = 4;
+export const segment_flag_invalid = 1;
 export const datagram_truncated = 1;
 export const datagram_ecn_shift = 1;
 export const datagram_offset = 256;
@@ -27,6 +28,12 @@ export const buffer_unit = 512;
 export const buffer_slab_shift = 21;
 export const socket_option_count = 23;
 export const option_unset = 4294967295;
+export const segment_stripped = 1;
+export const segment_little = 2;
+export const segment_varint = 4;
+export const segment_carriage_return = 8;
+export const segment_scattered = 16;
+export const segment_flags = 31;
 export const turn_flag_spin = 1;
 export const wait_forever = 4294967295;
 export const no_slot = 4294967295;
@@ -82,6 +89,9 @@ export const Status = {
   descriptor_limit: -10015,
   unsupported: -10016,
   idle_timeout: -10017,
+  message_too_large: -10018,
+  invalid_message: -10019,
+  truncated_message: -10020,
 } as const;
 
 export type Status = (typeof Status)[keyof typeof Status];
@@ -151,12 +161,13 @@ export const Operation = {
   timer_start: 10,
   timer_stop: 11,
   listener_close: 12,
-  datagram_send: 13,
-  socket_pause: 14,
-  socket_unpause: 15,
-  socket_close: 16,
-  socket_abort: 17,
-  socket_want_drain: 18,
+  segment: 13,
+  datagram_send: 14,
+  socket_pause: 15,
+  socket_unpause: 16,
+  socket_close: 17,
+  socket_abort: 18,
+  socket_want_drain: 19,
 } as const;
 
 export type Operation = (typeof Operation)[keyof typeof Operation];
@@ -225,6 +236,18 @@ export const TimerEntry = {
   period_us: 3,
 } as const;
 
+export const SegmentEntry = {
+  byte_length: 32,
+  operation: 0,
+  flags: 1,
+  reserved: 1,
+  slot: 1,
+  generation: 2,
+  consumed: 3,
+  needed: 4,
+  padding: 5,
+} as const;
+
 export const Event = {
   none: 0,
   open: 1,
@@ -238,10 +261,13 @@ export const Event = {
   memory_released: 9,
   ready: 10,
   rung: 11,
-  datagram: 12,
-  socket_error: 13,
-  socket_drain: 14,
-  socket_closed: 15,
+  message: 12,
+  message_part: 13,
+  unsegmented: 14,
+  datagram: 15,
+  socket_error: 16,
+  socket_drain: 17,
+  socket_closed: 18,
 } as const;
 
 export type Event = (typeof Event)[keyof typeof Event];
@@ -457,7 +483,7 @@ export const AdoptOptions = {
 } as const;
 
 export const ListenOptions = {
-  byte_length: 256,
+  byte_length: 308,
   size: 0,
   address: 1,
   backlog: 32,
@@ -467,7 +493,7 @@ export const ListenOptions = {
 } as const;
 
 export const ConnectOptions = {
-  byte_length: 248,
+  byte_length: 300,
   size: 0,
   address: 1,
   timeout_ms: 32,
@@ -513,7 +539,7 @@ export const SocketRequest = {
 } as const;
 
 export const StreamOptions = {
-  byte_length: 116,
+  byte_length: 168,
   high_water_mark: 0,
   linger_timeout_ms: 1,
   allow_half_open: 2,
@@ -521,6 +547,7 @@ export const StreamOptions = {
   idle_timeout_ms: 4,
   best_effort: 5,
   socket: 6,
+  segmenter: 29,
 } as const;
 
 export const SocketKind = {
@@ -584,6 +611,40 @@ export const SocketOptions = {
   values: 0,
 } as const;
 
+export const SegmenterKind = {
+  none: 0,
+  length: 1,
+  line: 2,
+  fixed: 3,
+  script: 4,
+} as const;
+
+export type SegmenterKind = (typeof SegmenterKind)[keyof typeof SegmenterKind];
+
+export const Segmenter = {
+  byte_length: 52,
+  kind: 0,
+  flags: 1,
+  max_length: 2,
+  field_offset: 3,
+  field_width: 4,
+  header_bytes: 5,
+  adjustment: 6,
+  fixed_bytes: 7,
+  delimiter_bytes: 8,
+  delimiter: 36,
+} as const;
+
+export const SegmenterOptions = {
+  byte_length: 72,
+  size: 0,
+  slot: 1,
+  generation: 2,
+  dispatched: 3,
+  consumed: 4,
+  segmenter: 5,
+} as const;
+
 export const BackendReport = {
   byte_length: 32,
   available: 0,
@@ -644,6 +705,7 @@ export const signatures = {
   tp_listener_address: { parameters: ["u32", "u32", "u32"], result: "i32" },
   tp_connect: { parameters: ["u32", "buffer", "u32"], result: "i32" },
   tp_connection_address: { parameters: ["u32", "u32", "u32", "u32"], result: "i32" },
+  tp_connection_segmenter: { parameters: ["u32", "buffer", "u32"], result: "i32" },
   tp_bind: { parameters: ["u32", "buffer", "u32"], result: "i32" },
   tp_socket_address: { parameters: ["u32", "u32", "u32", "u32"], result: "i32" },
   tp_socket_request: { parameters: ["u32", "buffer", "u32"], result: "i32" },
@@ -736,6 +798,11 @@ export interface Functions {
    * Writes the local (0) or remote (1) address to `Header.address`.
    */
   tp_connection_address(loop: number, slot: number, generation: number, remote: number): number;
+  /**
+   * Makes messages of what a connection receives from now on (`SegmenterOptions`). 1 when
+   * completions of this turn are void, because their bytes come again; else 0.
+   */
+  tp_connection_segmenter(loop: number, options: Uint8Array, length: number): number;
   /**
    * Opens a datagram socket (`BindOptions`). Its slot, or a negative status.
    */

@@ -39,7 +39,10 @@ export class Child implements Disposable {
       this.#notify();
     });
     this.#process.stderr!.setEncoding("utf8");
-    this.#process.stderr!.on("data", (text: string) => this.stderr += text);
+    this.#process.stderr!.on("data", (text: string) => {
+      this.stderr += text;
+      this.#notify();
+    });
     this.finished = new Promise((resolve, reject) => {
       const timer = setTimeout(() => {
         this.kill("SIGKILL");
@@ -55,6 +58,24 @@ export class Child implements Disposable {
     });
     // It is a failure of whoever waits for it.
     this.finished.catch(() => {});
+  }
+
+  /** Writes to its standard input, or with null ends that. */
+  input(bytes: Uint8Array | string | null): void {
+    const { stdin } = this.#process;
+    if (bytes === null) stdin!.end();
+    else stdin!.write(bytes);
+  }
+
+  /** What `pattern` finds in its standard error, once it does. */
+  async errorMatch(pattern: RegExp): Promise<RegExpExecArray> {
+    for (;;) {
+      const found = pattern.exec(this.stderr);
+      if (found !== null) return found;
+      if (this.#isFinished) throw new Error(`${this.#what}: no ${pattern} in\n${this.stderr}`);
+      const more = new Promise<void>((resolve) => this.#notify = resolve);
+      await Promise.race([more, this.finished]);
+    }
   }
 
   /** The next line of its standard output. */

@@ -219,6 +219,14 @@ fn tp_peer_credentials(loop: u32, credentials: [*]u8, length: u32) callconv(.c) 
     return rc;
 }
 
+fn tp_connection_segmenter(loop: u32, options: [*]u8, length: u32) callconv(.c) i32 {
+    const any = registry.find(loop) catch |err| return find_status(err);
+    const value = read(layout.SegmenterOptions, options, length) orelse return status(.bad_layout);
+    return switch (any) {
+        inline else => |instance| instance.set_segmenter(&value),
+    };
+}
+
 fn tp_watch(loop: u32, descriptor: i32, interest: u32) callconv(.c) i32 {
     const any = registry.find(loop) catch |err| return find_status(err);
     return switch (any) {

@@ -12,6 +12,7 @@ const slabs = @import("../memory/slabs.zig");
 const doorbells = @import("../loop/doorbells.zig");
 const loop_module = @import("../loop/loop.zig");
 const ChannelLayout = @import("../loop/channel.zig").Layout;
+const resegmenting = @import("../net/resegmenting.zig");
 const socket_options = @import("../net/socket_options.zig");
 const Work = @import("work.zig").Work;
 const memory = @import("memory.zig");
@@ -242,7 +243,7 @@ pub fn Instance(comptime Backend: type) type {
 
         pub fn listen(self: *Self, options: *const layout.ListenOptions) i32 {
             self.loop.channel.note_option(null);
-            if (!valid_stream(self.pool.buffer_size, &options.stream)) return bad_argument;
+            if (!valid_stream(&self.pool, &options.stream)) return bad_argument;
             const has_mode = options.mode != layout.option_unset;
             if (has_mode and options.mode > 0o777) return bad_argument;
             if (options.backlog == 0 or options.backlog > 65_535) return bad_argument;
@@ -257,7 +258,7 @@ pub fn Instance(comptime Backend: type) type {
 
         pub fn connect(self: *Self, options: *const layout.ConnectOptions) i32 {
             self.loop.channel.note_option(null);
-            if (!valid_stream(self.pool.buffer_size, &options.stream)) return bad_argument;
+            if (!valid_stream(&self.pool, &options.stream)) return bad_argument;
             var failed: layout.Syscall = .none;
             const slot = self.work.net.streams.connect(options, &failed);
             if (slot < 0) return self.refuse(slot, failed);
@@ -337,6 +338,10 @@ pub fn Instance(comptime Backend: type) type {
             return self.refuse(rc, failed);
         }
 
+        pub fn set_segmenter(self: *Self, options: *const layout.SegmenterOptions) i32 {
+            return self.refuse(self.work.net.streams.set_segmenter(options), .none);
+        }
+
         fn refuse(self: *Self, status: i32, failed: layout.Syscall) i32 {
             const kernel_said_no = status < 0 and status > -4096;
             const syscall: layout.Syscall = if (kernel_said_no) failed else .none;
@@ -348,10 +353,11 @@ pub fn Instance(comptime Backend: type) type {
 
 const bad_argument = @intFromEnum(layout.Status.bad_argument);
 
-fn valid_stream(buffer_size: u32, options: *const layout.StreamOptions) bool {
+fn valid_stream(pool: *const Pool, options: *const layout.StreamOptions) bool {
     return socket_options.check(&options.socket) and
+        resegmenting.is_valid(pool, &options.segmenter) and
         options.idle_timeout_ms <= 1 << 30 and
-        options.high_water_mark >= 2 * buffer_size and
+        options.high_water_mark >= 2 * pool.buffer_size and
         options.high_water_mark <= 1 << 30 and
         options.linger_timeout_ms <= 1 << 30 and
         options.receive_credits >= 1 and options.receive_credits <= 65_536;

@@ -64,6 +64,7 @@ pub fn Script(comptime Backend: type) type {
         drained: u32 = 0,
         closed: u32 = 0,
         timers: u32 = 0,
+        messages: u32 = 0,
         last_result: i32 = 0,
         last_error: i32 = 0,
         echo: bool = true,
@@ -146,6 +147,7 @@ pub fn Script(comptime Backend: type) type {
                 .socket_drain,
                 .socket_closed,
                 => {},
+                .message, .message_part, .unsegmented => self.messages += 1,
             }
         }
 
@@ -210,6 +212,7 @@ pub const stream_options: layout.StreamOptions = .{
     .allow_half_open = 0,
     .receive_credits = 64,
     .idle_timeout_ms = 0,
+    .segmenter = std.mem.zeroes(layout.Segmenter),
     .socket = no_delay,
 };
 

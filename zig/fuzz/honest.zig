@@ -122,6 +122,7 @@ pub const Honest = struct {
             .socket_drain,
             .socket_closed,
             => return false,
+            .message, .message_part, .unsegmented => return false,
             .listener_closed => {
                 const ours = self.listener.is(completion.slot, completion.generation);
                 if (ours) self.end();

@@ -50,6 +50,7 @@ pub const stream_options: layout.StreamOptions = .{
     .allow_half_open = 0,
     .receive_credits = 16,
     .idle_timeout_ms = 0,
+    .segmenter = std.mem.zeroes(layout.Segmenter),
     .socket = no_delay,
 };
 

@@ -235,11 +235,15 @@ pub const Script = struct {
             } else if (connections.has(handle.name, handle.generation) == false) {
                 @panic("a connection opened that nobody asked for");
             },
-            .data, .end, .drain => {
+            .data, .end, .drain, .message, .message_part, .unsegmented => {
                 if (connections.has(handle.name, handle.generation) == false) {
                     @panic("a connection that is closed reported something");
                 }
-                if (completion.event == .data) self.data(open_loop, handle, completion);
+                switch (completion.event) {
+                    .data, .message, .message_part => self.data(open_loop, handle, completion),
+                    .unsegmented => self.answer(open_loop, handle, completion),
+                    else => {},
+                }
             },
             .closed => if (!connections.remove(handle)) {
                 @panic("a connection was closed that was not open");
@@ -286,10 +290,31 @@ pub const Script = struct {
             .transfer => {
                 const transfer = calls.named("tp_buffer_transfer");
                 const result = transfer(open_loop.handle, buffer.name, buffer.generation, 0);
+                // Messages share buffers.
+                const is_busy = calls.is(result, .busy) and completion.event != .data;
+                if (is_busy) return;
                 if (result != 0) std.debug.panic("transferring a borrow answered {d}", .{result});
                 self.board.add_transit(buffer.name, buffer.generation);
             },
         }
+    }
+
+    /// Some of it is a message, and the next one as long as some of it, or nothing is known.
+    fn answer(
+        self: *Script,
+        open_loop: *OpenLoop,
+        from: Handle,
+        completion: layout.Completion,
+    ) void {
+        self.data(open_loop, from, completion);
+        const length = completion.length;
+        open_loop.append(std.mem.zeroInit(layout.SegmentEntry, .{
+            .operation = .segment,
+            .slot = from.name,
+            .generation = from.generation,
+            .consumed = completion.buffer % (length + 2),
+            .needed = completion.buffer_generation % 3 * length,
+        }));
     }
 
     fn send_back(

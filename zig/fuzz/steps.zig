@@ -187,6 +187,12 @@ fn prepare(
             arguments[number] = honest.shielded(arguments[number - 1], arguments[number]);
         }
     }
+    if (comptime std.mem.eql(u8, name, "tp_connection_segmenter")) {
+        const Options = layout.SegmenterOptions;
+        if (arguments[2] != @sizeOf(Options)) return true;
+        const options: *align(1) Options = @ptrCast(arguments[1]);
+        options.generation = honest.shielded(options.slot, options.generation);
+    }
     return true;
 }
 

@@ -89,6 +89,12 @@ fn template(comptime Struct: type, record: Record, context: Context) Struct {
             value.address = region_module.loopback(0);
             value.backlog = 16;
             value.stream = region_module.stream_options;
+            value.stream.segmenter = segmenter(chosen);
+        },
+        layout.SegmenterOptions => {
+            value.dispatched = chosen >> 16 & 63;
+            value.consumed = chosen >> 22 & 63;
+            value.segmenter = segmenter(chosen);
         },
         layout.ConnectOptions => {
             value.address = region_module.loopback(context.port);
@@ -125,6 +131,22 @@ fn template(comptime Struct: type, record: Record, context: Context) Struct {
     }
     value.size = @sizeOf(Struct);
     return value;
+}
+
+/// One of each kind, mostly none.
+fn segmenter(chosen: u32) layout.Segmenter {
+    return .{
+        .kind = (chosen >> 8 & 15) % 9 % 5,
+        .flags = chosen >> 12 & layout.segment_flags,
+        .max_length = 1 + (chosen & 0x3fff),
+        .field_offset = chosen >> 20 & 1,
+        .field_width = 1 + (chosen >> 21 & 1),
+        .header_bytes = if (chosen >> 12 & layout.segment_varint != 0) 0 else 3,
+        .adjustment = 0,
+        .fixed_bytes = 1 + (chosen & 0xff),
+        .delimiter_bytes = 1,
+        .delimiter = @splat('\n'),
+    };
 }
 
 fn tame(comptime Struct: type, value: *Struct, context: Context) void {

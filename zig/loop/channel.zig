@@ -130,7 +130,7 @@ pub const Channel = struct {
 
     /// Reports `length` bytes in a buffer and lends it to the script until the next turn.
     pub fn emit_data(self: *Channel, completion: layout.Completion) void {
-        std.debug.assert(completion.event == .data or completion.event == .datagram);
+        std.debug.assert(completion.buffer != layout.no_slot);
         self.borrowed[self.borrowed_count] = completion.buffer;
         self.borrowed_count += 1;
         self.emit(completion);

@@ -83,6 +83,11 @@ pub const Supply = struct {
 
     noinline fn take_uncached(self: *Supply, class: u32) u32 {
         if (self.refill(class) or self.release_oldest(class)) return self.cache.pop(class);
+        // The arena may be out of blocks within the budget, when other pools have more than theirs.
+        if (self.cache.bytes() > 0) {
+            self.scavenge();
+            if (self.refill(class)) return self.cache.pop(class);
+        }
         self.note_short(class);
         return slabs.none;
     }
@@ -157,7 +162,11 @@ pub const Supply = struct {
     }
 
     fn take_affordable_run(self: *Supply, bytes: u32) ?u32 {
-        return if (self.afford(bytes)) self.arena.take_run(bytes) else null;
+        if (!self.afford(bytes)) return null;
+        if (self.arena.take_run(bytes)) |name| return name;
+        if (self.cache.bytes() == 0) return null;
+        self.scavenge();
+        return self.arena.take_run(bytes);
     }
 
     /// Bytes that can be had without anything becoming free, counted until they are `enough`.

@@ -3,6 +3,7 @@
 const std = @import("std");
 const layout = @import("../layout.zig");
 const Link = @import("../memory/list.zig").Link;
+const Frame = @import("frame.zig").Frame;
 const Held = @import("held.zig").Held;
 const SendQueue = @import("send_queue.zig").SendQueue;
 
@@ -66,6 +67,8 @@ pub const Connection = struct {
 
     queue: SendQueue,
     held: Held,
+    /// The message under way.
+    frame: Frame,
     /// Receive buffers that it answers for: held back, with the script, or on their way on. Parts
     /// of shared buffers do not count.
     buffers: u32,
@@ -123,6 +126,7 @@ pub const Connection = struct {
             .outcome = 0,
             .queue = .empty,
             .held = .empty,
+            .frame = .of(&options.segmenter),
             .buffers = 0,
             .delivered_bytes = 0,
             .delivered_turn = 0,
@@ -135,6 +139,11 @@ pub const Connection = struct {
 
     pub fn has_operations(self: *const Connection) bool {
         return self.connecting or self.receiving or self.sending;
+    }
+
+    /// Whether what it receives becomes messages.
+    pub fn is_segmented(self: *const Connection) bool {
+        return self.options.segmenter.kind != 0;
     }
 
     /// Notes the error that ends the connection; the first is the reason.

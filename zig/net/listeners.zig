@@ -211,8 +211,8 @@ pub fn Listeners(comptime Loop: type, comptime Streams: type) type {
         pub fn close(self: *Self, slot: u32, generation: u32) bool {
             const listener = self.find(slot, generation) orelse return false;
             listener.state = .closing;
-            sockets.stop_listening(listener.descriptor);
             listener.path.remove();
+            sockets.stop_listening(listener.descriptor);
             self.drop_parked(slot);
             self.loop.stop_user_timer(self.first_port + slot);
             self.attention.push(self.listeners, slot);

@@ -8,12 +8,17 @@ const contract = @import("../backend/contract.zig");
 const kernel = @import("../sys/kernel.zig");
 const plain = @import("../loop/channel.zig").plain;
 const Connection = @import("connection.zig").Connection;
+const Framing = @import("framing.zig").Framing;
+const Lending = @import("lending.zig").Lending;
 const Part = @import("held.zig").Part;
 
 /// No place to hold back what arrived.
 const no_buffers = kernel.negative(.NOBUFS);
 
 pub fn Receiving(comptime Streams: type) type {
+    const sockets = Streams.sockets;
+    const Frames = Framing(Streams);
+    const Lend = Lending(Streams);
     return struct {
         /// A completion of the connection's receive.
         pub fn complete(
@@ -36,7 +41,11 @@ pub fn Receiving(comptime Streams: type) type {
                 });
                 if (completion.more) return;
             } else if (result == 0) {
-                connection.peer_ended = true;
+                if (hides_reset(connection)) {
+                    connection.fail(kernel.negative(.CONNRESET));
+                } else {
+                    connection.peer_ended = true;
+                }
             } else switch (result) {
                 kernel.negative(.CANCELED), kernel.negative(.AGAIN), kernel.negative(.INTR) => {},
                 kernel.negative(.NOBUFS) => {
@@ -46,6 +55,13 @@ pub fn Receiving(comptime Streams: type) type {
                 else => connection.fail(result),
             }
             streams.attention.push(streams.connections, slot);
+        }
+
+        /// A kernel tells of an error once. A send may have been told, and have kept it back
+        /// because it had sent something before: then the receive reads an end where there is none.
+        fn hides_reset(connection: *const Connection) bool {
+            if (connection.queue.bytes == 0 or connection.shutdown_done) return false;
+            return connection.family != .unix and sockets.is_dead(connection.descriptor);
         }
 
         /// Shows bytes to the script, or holds them back, or drops them when nobody wants them.
@@ -59,12 +75,13 @@ pub fn Receiving(comptime Streams: type) type {
             if (connection.state != .open or connection.failure == no_buffers) {
                 return streams.release(part.buffer);
             }
+            if (connection.is_segmented()) return Frames.arrived(streams, slot, connection, part);
             const wanted = !connection.paused and !connection.held_back;
             const first = connection.held.count == 0;
             if (wanted and first and deliver(streams, slot, connection, part)) {
                 if (connection.buffers < streams.allowance(connection)) return;
             } else {
-                const nodes = &streams.held_nodes;
+                const nodes = streams.nodes_of(connection);
                 if (!connection.held.push(streams.loop.pool, nodes, part)) {
                     streams.release(part.buffer);
                     connection.fail(no_buffers);
@@ -90,24 +107,15 @@ pub fn Receiving(comptime Streams: type) type {
             const state = streams.loop.pool.state(part.buffer);
             if (state.borrowed == std.math.maxInt(u16)) return false;
             if (!connection.may_deliver(turn, part.length)) return false;
-            state.borrowed += 1;
-            channel.emit_data(.{
-                .event = .data,
-                .slot = slot,
-                .generation = connection.generation,
-                .result = 0,
-                .buffer = part.buffer,
-                .buffer_generation = state.generation(),
-                .offset = part.offset,
-                .length = part.length,
-            });
+            Lend.lend(streams, slot, connection, .{ .event = .data, .shown = part, .all = part });
             return true;
         }
 
         pub fn deliver_held(streams: *Streams, slot: u32, connection: *Connection) void {
             const pool = streams.loop.pool;
+            if (connection.is_segmented()) return Frames.pump(streams, slot, connection);
             while (!connection.paused and !connection.held_back) {
-                const nodes = &streams.held_nodes;
+                const nodes = streams.nodes_of(connection);
                 const part = connection.held.pop(pool, nodes) orelse return;
                 if (deliver(streams, slot, connection, part)) continue;
                 connection.held.push_first(pool, nodes, part);
@@ -118,10 +126,18 @@ pub fn Receiving(comptime Streams: type) type {
             }
         }
 
+        /// Whether something is to be shown yet before a connection that failed ends.
+        pub fn has_undelivered(streams: *Streams, slot: u32, connection: *Connection) bool {
+            if (connection.is_segmented()) return Frames.has_undelivered(streams, slot, connection);
+            return connection.held.count > 0;
+        }
+
         pub fn drop_held(streams: *Streams, connection: *Connection) void {
-            while (connection.held.pop(streams.loop.pool, &streams.held_nodes)) |part| {
+            const nodes = streams.nodes_of(connection);
+            while (connection.held.pop(streams.loop.pool, nodes)) |part| {
                 streams.release(part.buffer);
             }
+            Frames.drop(streams, connection);
         }
 
         /// Starts to receive, or stops, as the connection is ready for more bytes or not.
@@ -162,7 +178,9 @@ pub fn Receiving(comptime Streams: type) type {
         /// has its side closed too.
         pub fn report_end(streams: *Streams, slot: u32, connection: *Connection) void {
             if (!connection.peer_ended or connection.end_reported) return;
-            if (connection.held.count > 0 or connection.paused) return;
+            if (connection.is_segmented()) {
+                if (!Frames.may_end(streams, slot, connection)) return;
+            } else if (connection.held.count > 0 or connection.paused) return;
             const channel = &streams.loop.channel;
             if (channel.room() == 0) return streams.attention.push(streams.connections, slot);
             connection.end_reported = true;

@@ -16,13 +16,17 @@ const Connection = @import("connection.zig").Connection;
 const Ending = @import("ending.zig").Ending;
 const Freed = @import("../memory/pool.zig").Freed;
 const List = @import("../memory/list.zig").List;
+const framing = @import("framing.zig");
 const held = @import("held.zig");
 const Idling = @import("idling.zig").Idling;
+const Loans = @import("lending.zig").Loans;
 const Nodes = @import("send_queue.zig").Nodes;
 const Receiving = @import("receiving.zig").Receiving;
+const Resegmenting = @import("resegmenting.zig").Resegmenting;
 const Returns = @import("returns.zig").Returns;
 const Sending = @import("sending.zig").Sending;
 const Slots = @import("slots.zig").Slots;
+const Unsegmented = @import("unsegmented.zig").Unsegmented;
 
 const plain = channel_module.plain;
 
@@ -50,6 +54,14 @@ pub fn Streams(comptime Loop: type) type {
         connections: []Connection,
         nodes: Nodes,
         held_nodes: held.Nodes,
+        /// The same for connections that have or had a segmenter.
+        segmented_nodes: held.Nodes,
+        loans: Loans,
+        /// What the message that is being shown lies in.
+        pieces: [framing.pieces_max]held.Part,
+        /// Parts and joins of connections that wait for a buffer to join a message in.
+        waiting_parts: u32,
+        waiting_joins: u32,
         slots: Slots,
         /// By slot, the peer of a connect under way: the kernel reads it when it takes the
         /// operation.
@@ -86,11 +98,20 @@ pub fn Streams(comptime Loop: type) type {
             errdefer slots.deinit();
             var nodes = try Nodes.init(options.sends);
             errdefer nodes.deinit();
+            var held_nodes = try held.Nodes.of(contract.shares_buffers(&loop.backend));
+            errdefer held_nodes.deinit();
+            var segmented_nodes = try held.Nodes.of_segmented();
+            errdefer segmented_nodes.deinit();
             return .{
                 .loop = loop,
                 .connections = connections,
                 .nodes = nodes,
-                .held_nodes = try .of(contract.shares_buffers(&loop.backend)),
+                .held_nodes = held_nodes,
+                .segmented_nodes = segmented_nodes,
+                .loans = try .init(@intCast(loop.channel.completions.len)),
+                .pieces = undefined,
+                .waiting_parts = 0,
+                .waiting_joins = 0,
                 .slots = slots,
                 .addresses = addresses,
                 .attention = .{},
@@ -109,6 +130,8 @@ pub fn Streams(comptime Loop: type) type {
             for (self.connections[0..self.slots.fresh]) |*connection| {
                 if (connection.state != .free) sockets.reset(connection.descriptor);
             }
+            self.loans.deinit();
+            self.segmented_nodes.deinit();
             self.held_nodes.deinit();
             self.nodes.deinit();
             self.slots.deinit();
@@ -123,6 +146,11 @@ pub fn Streams(comptime Loop: type) type {
             const connection = &self.connections[slot];
             if (connection.state == .free or connection.generation != generation) return null;
             return connection;
+        }
+
+        /// Where what a connection holds back stands.
+        pub fn nodes_of(self: *Self, connection: *const Connection) *held.Nodes {
+            return if (connection.frame.is_in_nodes) &self.segmented_nodes else &self.held_nodes;
         }
 
         pub fn take_slot(self: *Self) u32 {
@@ -164,6 +192,8 @@ pub fn Streams(comptime Loop: type) type {
         pub const end = End.end;
         /// Ends every connection with a reset; their operations end in later turns.
         pub const end_all = End.end_all;
+        /// Makes messages of what a connection receives from now on.
+        pub const set_segmenter = Resegmenting(Self).set;
 
         /// Applies a submission; false when it is stale or malformed.
         pub fn apply(
@@ -172,6 +202,7 @@ pub fn Streams(comptime Loop: type) type {
             raw: *const RawSubmission,
         ) bool {
             if (operation == .send) return Send.apply(self, @bitCast(raw.*));
+            if (operation == .segment) return Unsegmented(Self).answer(self, @bitCast(raw.*));
             const entry: layout.HandleEntry = @bitCast(raw.*);
             const connection = self.find(entry.slot, entry.generation) orelse return false;
             switch (operation) {
@@ -285,8 +316,9 @@ pub fn Streams(comptime Loop: type) type {
             connection.update_hold();
             Receive.deliver_held(self, slot, connection);
             // What arrived before the error comes first, and while paused both wait.
-            if (connection.failure != 0 and connection.held.count == 0) {
-                return End.end_now(self, slot, connection.failure);
+            if (connection.failure != 0) {
+                const undelivered = Receive.has_undelivered(self, slot, connection);
+                if (!undelivered) return End.end_now(self, slot, connection.failure);
             }
             Send.start(self, slot, connection);
             Receive.start_or_stop(self, slot, connection);

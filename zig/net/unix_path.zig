@@ -18,7 +18,8 @@ pub const OwnedPath = struct {
     found: paths.Found = .{},
     address: SocketAddress = undefined,
 
-    /// Removes the file, if it is still the one that was made.
+    /// Removes the file, if it is still the one that was made. To be called while the socket is
+    /// open: as long the file's number is not given to another one.
     pub fn remove(self: *OwnedPath) void {
         if (!self.is_owned) return;
         self.is_owned = false;
@@ -82,4 +83,49 @@ fn path_of(address: *const SocketAddress) ?[:0]const u8 {
     const path = address.path();
     if (path.len == 0 or path[0] == 0) return null;
     return address.storage.un.path[0..path.len :0];
+}
+
+fn path_in(folder: std.testing.TmpDir, name: []const u8) SocketAddress {
+    var address = std.mem.zeroes(SocketAddress);
+    const un = &address.storage.un;
+    un.family = sockets.AF.UNIX;
+    const format = ".zig-cache/tmp/{s}/{s}";
+    const path = std.fmt.bufPrint(&un.path, format, .{ folder.sub_path, name }) catch unreachable;
+    address.unix_length = @intCast(SocketAddress.path_offset + path.len + 1);
+    return address;
+}
+
+test "a file is made with its permissions, taken over when stale, and removed if it is ours" {
+    const testing = std.testing;
+    var folder = testing.tmpDir(.{});
+    defer folder.cleanup();
+    const address = path_in(folder, "socket");
+    const options: Options = .{ .unlink_stale = true, .mode = 0o600 };
+    var owned: OwnedPath = .{};
+    const first = sockets.open_stream(sockets.AF.UNIX, true);
+    try testing.expectEqual(@as(i32, 0), bind(first, &address, options, &owned));
+    try testing.expectEqual(@as(i32, 0), sockets.listen(first, 4));
+
+    // Alive.
+    var other: OwnedPath = .{};
+    const second = sockets.open_stream(sockets.AF.UNIX, true);
+    defer sockets.close(second);
+    const in_use = kernel.negative(.ADDRINUSE);
+    try testing.expectEqual(in_use, bind(second, &address, options, &other));
+    try testing.expect(!other.is_owned);
+
+    // Stale, and then another's.
+    sockets.stop_listening(first);
+    defer sockets.close(first);
+    const keep: Options = .{ .unlink_stale = false, .mode = layout.option_unset };
+    try testing.expectEqual(in_use, bind(second, &address, keep, &other));
+    try testing.expectEqual(@as(i32, 0), bind(second, &address, options, &other));
+    owned.remove();
+    var found: paths.Found = .{};
+    try testing.expectEqual(@as(i32, 0), paths.look(path_of(&address).?, &found));
+    other.remove();
+    try testing.expectEqual(
+        kernel.negative(.NOENT),
+        paths.look(path_of(&address).?, &found),
+    );
 }

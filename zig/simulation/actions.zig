@@ -4,6 +4,7 @@ const std = @import("std");
 const layout = @import("../layout.zig");
 const Host = @import("host.zig").Host;
 const leases = @import("leases.zig");
+const messages = @import("messages.zig");
 const Link = @import("link.zig").Link;
 const sends = @import("sends.zig");
 const stale = @import("stale.zig");
@@ -16,8 +17,8 @@ pub fn act(host: *Host) void {
     const world = host.world;
     for (0..world.random().uintAtMost(u32, 3)) |_| {
         if (world.failed()) return;
-        const choice = world.random().uintLessThan(u8, 42);
-        if (choice >= 25) {
+        const choice = world.random().uintLessThan(u8, 43);
+        if (choice >= 26) {
             if (host.pick_link()) |link| sends.send(host, link);
             continue;
         }
@@ -38,6 +39,9 @@ pub fn act(host: *Host) void {
             19, 20 => stale.submit(host),
             21 => leases.adopt(host),
             22, 23 => if (host.pick_link()) |link| leases.send(host, link),
+            24 => if (world.one_in(4)) if (host.pick_link()) |link| {
+                _ = messages.set(host, link, 0);
+            },
             else => host.advance_clock(world.random().uintAtMost(u64, clock_step_longest_ns)),
         }
     }
@@ -67,6 +71,7 @@ fn choose_stream(host: *Host) layout.StreamOptions {
             random.intRangeAtMost(u32, 40, 200),
         .idle_timeout_ms = if (host.world.one_in(4)) random.intRangeAtMost(u32, 5, 2000) else 0,
         .socket = socket,
+        .segmenter = if (random.boolean()) messages.none else messages.choose(host),
     };
 }
 
@@ -132,6 +137,8 @@ pub fn connect(host: *Host) void {
         .state = .connecting,
         .options = options.stream,
         .has_connect_timeout = options.timeout_ms > 0,
+        .segmenter = options.stream.segmenter,
+        .was_segmented = messages.is_segmented(&options.stream.segmenter),
     };
     host.links[slot] = link;
     host.trace("connects to {d}, slot {d}/{d}", .{ port, slot, link.generation });

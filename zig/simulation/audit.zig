@@ -99,7 +99,9 @@ fn expected_references(host: *Host) u64 {
         references += @intFromBool(is_ours and state.borrowed > 0);
     }
     for (streams.connections[0..streams.slots.fresh]) |*connection| {
-        if (connection.state != .free) references += connection.held.count;
+        if (connection.state == .free) continue;
+        references += connection.held.count;
+        references += @intFromBool(connection.frame.join.has_buffer());
     }
     references += host.instance.loop.backend.holding();
     return references + streams.nodes.nodes.len - streams.nodes.free_count;

@@ -8,6 +8,7 @@ const actions = @import("actions.zig");
 const Host = @import("host.zig").Host;
 const leases = @import("leases.zig");
 const Link = @import("link.zig").Link;
+const messages = @import("messages.zig");
 const World = @import("world.zig").World;
 
 const rounds_max = 2000;
@@ -207,7 +208,9 @@ fn owed(world: *World, link: *const Link) ?[]const u8 {
     if (socket.broken or is_waiting) return null;
     if (link.drain_wanted) return "drain of connection";
     const sent = world.stream(peer).sent.items.len;
-    return if (link.received < sent) "bytes of connection" else null;
+    if (link.received >= sent) return null;
+    const rest = world.stream(peer).sent.items[link.received..];
+    return if (messages.is_owed(link, rest)) "bytes of connection" else null;
 }
 
 fn all_closed(world: *World) ?Stuck {

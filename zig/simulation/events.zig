@@ -7,6 +7,7 @@ const Borrow = @import("host.zig").Borrow;
 const Host = @import("host.zig").Host;
 const leases = @import("leases.zig");
 const Link = @import("link.zig").Link;
+const messages = @import("messages.zig");
 const sends = @import("sends.zig");
 
 pub fn dispatch(host: *Host, event: layout.Completion) void {
@@ -29,6 +30,8 @@ pub fn dispatch(host: *Host, event: layout.Completion) void {
         .memory_released => memory_released(host, event),
         .open => opened(host, event),
         .data => data(host, event),
+        .message, .message_part => message(host, event),
+        .unsegmented => unsegmented(host, event),
         .end => ended(host, event),
         .drain => drained(host, event),
         .closed => closed(host, event),
@@ -88,23 +91,30 @@ fn opened(host: *Host, event: layout.Completion) void {
         .socket = if (is_there) network.find(connection.descriptor) else null,
         .state = .open,
         .options = connection.options,
+        .segmenter = connection.options.segmenter,
+        .was_segmented = messages.is_segmented(&connection.options.segmenter),
     };
     host.links[event.slot] = link;
     if (link.socket) |socket| host.world.stream(socket).is_open = true;
     if (host.world.is_ending) actions.close(host, link);
 }
 
-fn data(host: *Host, event: layout.Completion) void {
-    const link = find(host, event) orelse return;
+/// The connection of an event about bytes, which may come now; null also where they come again.
+fn find_reader(host: *Host, event: layout.Completion) ?*Link {
+    const link = find(host, event) orelse return null;
+    if (link.is_void) return null;
     if (link.state != .open or link.ended) host.fail("data for connection {d}", .{event.slot});
     if (link.is_paused) host.fail("data for connection {d}, which is paused", .{event.slot});
-    const pool = &host.instance.pool;
-    if (!pool.valid(event.buffer, event.buffer_generation)) {
-        return host.fail("data in a buffer that is not valid", .{});
+    if (!host.instance.pool.valid(event.buffer, event.buffer_generation)) {
+        host.fail("data in a buffer that is not valid", .{});
+        return null;
     }
-    const bytes = pool.pointer(event.buffer)[event.offset..][0..event.length];
-    check_bytes(host, link, bytes);
-    link.received += bytes.len;
+    return link;
+}
+
+/// Notes what was lent.
+fn note_borrow(host: *Host, event: layout.Completion) Borrow {
+    const bytes = host.instance.pool.pointer(event.buffer)[event.offset..][0..event.length];
     const borrow = host.borrowed.addOne(host.world.gpa) catch @panic("out of memory");
     borrow.* = .{
         .buffer = event.buffer,
@@ -112,7 +122,41 @@ fn data(host: *Host, event: layout.Completion) void {
         .offset = event.offset,
         .bytes = host.world.gpa.dupe(u8, bytes) catch @panic("out of memory"),
     };
-    answer(host, link, borrow.*);
+    return borrow.*;
+}
+
+fn data(host: *Host, event: layout.Completion) void {
+    const link = find_reader(host, event) orelse return;
+    if (messages.is_segmented(&link.segmenter)) host.fail("data that is no message", .{});
+    const borrow = note_borrow(host, event);
+    check_bytes(host, link, borrow.bytes);
+    link.received += borrow.bytes.len;
+    answer(host, link, borrow);
+    if (host.world.one_in(12)) _ = messages.set(host, link, 0);
+}
+
+fn message(host: *Host, event: layout.Completion) void {
+    const link = find_reader(host, event) orelse return;
+    const borrow = note_borrow(host, event);
+    if (event.event == .message) messages.begin(host, link, event);
+    if (host.world.failed()) return;
+    const is_complete = messages.take(host, link, borrow.bytes);
+    if (borrow.bytes.len > 0) answer(host, link, borrow);
+    if (is_complete and host.world.one_in(12)) _ = messages.set(host, link, 0);
+}
+
+fn unsegmented(host: *Host, event: layout.Completion) void {
+    const link = find_reader(host, event) orelse return;
+    const borrow = note_borrow(host, event);
+    check_bytes(host, link, borrow.bytes);
+    messages.answer(host, link, borrow, react);
+}
+
+/// To a message that the script's own segmenter has found.
+fn react(host: *Host, link: *Link, borrow: Borrow, consumed: u32) bool {
+    answer(host, link, borrow);
+    if (link.closing) return false;
+    return !host.world.one_in(12) or !messages.set(host, link, consumed);
 }
 
 /// What arrives is what was sent, from the first byte on.
@@ -148,6 +192,7 @@ fn answer(host: *Host, link: *Link, borrow: Borrow) void {
 
 fn ended(host: *Host, event: layout.Completion) void {
     const link = find(host, event) orelse return;
+    if (link.is_void) return;
     if (link.ended) host.fail("connection {d} ends twice", .{event.slot});
     if (link.is_paused) host.fail("connection {d} ends while it is paused", .{event.slot});
     link.ended = true;
@@ -181,14 +226,17 @@ fn drained(host: *Host, event: layout.Completion) void {
 
 fn closed(host: *Host, event: layout.Completion) void {
     const link = find_any(host, event) orelse return;
-    if (!link.may_end_with(event.result)) {
+    const may_end = link.may_end_with(event.result) or
+        messages.may_end_with(host, link, event.result);
+    if (!may_end) {
         host.fail("connection {d} (socket {d}) ends with {d} for no reason", .{
             event.slot,
             link.socket.?.serial,
             event.result,
         });
     }
-    check_read(host, link);
+    // A time limit for silence ends a connection at once.
+    if (event.result != @intFromEnum(layout.Status.idle_timeout)) check_read(host, link);
     link.state = .closed;
     host.links[event.slot] = null;
     host.stale.append(host.world.gpa, .{
@@ -201,7 +249,10 @@ fn closed(host: *Host, event: layout.Completion) void {
 fn check_read(host: *Host, link: *const Link) void {
     const socket = link.socket orelse return;
     if (link.closing or link.is_paused or link.failed_paused) return;
-    if (link.received >= socket.read_before_error orelse 0) return;
+    const read = socket.read_before_error orelse 0;
+    if (link.received >= read) return;
+    const rest = messages.left(host, link).?;
+    if (!messages.is_shown(link, rest[0 .. read - link.received])) return;
     host.fail("connection {d} (socket {d}) is closed at {d} of {d} bytes that were read", .{
         link.slot,
         socket.serial,

@@ -64,6 +64,9 @@ pub const Host = struct {
     timers: [timers_max]Timer,
     /// Until something happens; whatever the script asks for ends it.
     asleep: bool,
+    /// Completions of this turn that the script has dealt with, with the one that it deals with;
+    /// null between turns.
+    dispatched: ?u32,
 
     pub fn init(self: *Host, world: *World, index: u32) void {
         self.world = world;
@@ -91,6 +94,7 @@ pub const Host = struct {
         self.adopted = .empty;
         self.timers = @splat(.{});
         self.asleep = false;
+        self.dispatched = null;
         self.trace("opens, {t}, {t} clock, {d} connections", .{
             self.style,
             self.instance.loop.clock,
@@ -187,9 +191,11 @@ pub const Host = struct {
         audit.check(self);
         if (self.world.failed() or count <= 0) return 0;
         for (0..@intCast(count)) |place| {
+            self.dispatched = @intCast(place + 1);
             events.dispatch(self, self.instance.loop.channel.completions[place]);
             if (self.world.failed()) break;
         }
+        self.dispatched = null;
         return @intCast(count);
     }
 

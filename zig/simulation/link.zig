@@ -1,6 +1,7 @@
 //! What a script must believe of one connection: what it asked for, what it was told, and so what
 //! it may still be told.
 
+const std = @import("std");
 const layout = @import("../layout.zig");
 const kernel = @import("../sys/kernel.zig");
 const Socket = @import("../backend/simulated/socket.zig").Socket;
@@ -30,8 +31,19 @@ pub const Link = struct {
     drain_wanted: bool = false,
     /// Something was sent since the last turn.
     has_unread: bool = false,
-    /// Bytes that were delivered.
+    /// Bytes that were delivered, with those that a segmenter does not show.
     received: usize = 0,
+    /// What makes messages of them now, and whether anything ever has.
+    segmenter: layout.Segmenter = std.mem.zeroes(layout.Segmenter),
+    was_segmented: bool = false,
+    /// Where the next part of a message begins, where the message ends, and how many parts follow.
+    message_at: usize = 0,
+    message_end: usize = 0,
+    parts_left: u32 = 0,
+    /// Bytes about which the script's segmenter could not tell.
+    asked_in_vain: u32 = 0,
+    /// What this turn still tells of its bytes comes again.
+    is_void: bool = false,
 
     /// A turn begins, which takes what was asked for.
     pub fn begin_turn(self: *Link) void {
@@ -41,6 +53,7 @@ pub const Link = struct {
         self.is_paused = self.paused;
         self.is_closing = self.closing;
         self.has_unread = false;
+        self.is_void = false;
     }
 
     /// The connection has closed by itself: what it has not read of the script is lost.

@@ -193,6 +193,11 @@ pub fn unsent(descriptor: i32) u32 {
 /// Whether the end that `shutdown_send` adds counts as one byte of `unsent`.
 pub const unsent_counts_end: bool = system.unsent_counts_end;
 
+/// Whether neither direction of a connection works any more.
+pub fn is_dead(descriptor: i32) bool {
+    return ready_within(descriptor, 0, .{}).hangup;
+}
+
 /// Why a connection is broken of which nothing is left to be read, as a negated errno that is told
 /// once; 0 while there is something, and while it is whole.
 pub fn failure(descriptor: i32) i32 {

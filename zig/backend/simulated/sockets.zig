@@ -174,6 +174,11 @@ pub fn unsent(descriptor: i32) u32 {
     return socket.unsent();
 }
 
+pub fn is_dead(descriptor: i32) bool {
+    const socket = find(descriptor) orelse return false;
+    return socket.state == .dead;
+}
+
 pub fn failure(descriptor: i32) i32 {
     const socket = find(descriptor) orelse return bad_descriptor;
     if (socket.failure == 0 or socket.incoming.visible > 0) return 0;

@@ -1,0 +1,85 @@
+/**
+ * Opening a stream.
+ *
+ * @module
+ */
+
+import type { Connection } from "./connection.ts";
+import type { ConnectionHandle } from "./connection_handle.ts";
+import type { Endpoint } from "./endpoint.ts";
+import type { IoError } from "./io_error.ts";
+import { integerOption } from "./options.ts";
+import { loopOf } from "./shared_loop.ts";
+import type { Stream, StreamConnectOptions, StreamLoopOptions } from "./stream.ts";
+import { StreamEvents, StreamHandle } from "./stream_handle.ts";
+
+const defaultReadAheadBytes = 65_536;
+const maxReadAheadBytes = 2 ** 30;
+
+/**
+ * Connects.
+ *
+ * @param endpoint The peer, such as `tcp://[::1]:7000`.
+ * @param options Of the connection; `signal` and `timeoutMs` limit the wait for it.
+ * @returns The open stream. Rejects with an `IoError`: `INVALID_ENDPOINT`, `UNKNOWN_SCHEME`,
+ *   `INVALID_OPTION`, `EXHAUSTED`, `LOOP_CLOSED`, `CONNECT_TIMEOUT`, `ABORTED` with the signal's
+ *   reason as its cause, or what the system says, such as `ECONNREFUSED`.
+ *
+ * @example
+ * ```ts
+ * import { connect, listen } from "@twinpoll/twinpoll";
+ *
+ * await using server = await listen("tcp://127.0.0.1:0");
+ * const signal = AbortSignal.timeout(5_000);
+ * await using stream = await connect(server.endpoint, { signal, noDelay: true });
+ * console.log(stream.remoteAddress.port === server.address.port); // true
+ * ```
+ */
+export async function connect(
+  endpoint: string | Endpoint,
+  options: StreamConnectOptions = {},
+): Promise<Stream> {
+  const loop = loopOf(options.loop);
+  const readAheadBytes = readAheadOf(options);
+  return await new Promise((resolve, reject) => {
+    loop.connect(endpoint, new Opening(readAheadBytes, resolve, reject), options);
+  });
+}
+
+/** The `readAheadBytes` of options. */
+export function readAheadOf({ readAheadBytes }: StreamLoopOptions): number {
+  if (readAheadBytes === undefined) return defaultReadAheadBytes;
+  return integerOption("readAheadBytes", readAheadBytes, 1, maxReadAheadBytes);
+}
+
+/** The handlers of a connection until it is open. */
+class Opening {
+  readonly #readAheadBytes: number;
+  readonly #resolve: (stream: Stream) => void;
+  readonly #reject: (error: IoError | null) => void;
+
+  constructor(
+    readAheadBytes: number,
+    resolve: (stream: Stream) => void,
+    reject: (error: IoError | null) => void,
+  ) {
+    this.#readAheadBytes = readAheadBytes;
+    this.#resolve = resolve;
+    this.#reject = reject;
+  }
+
+  open(conn: Connection): void {
+    this.#resolve(streamOf(conn, this.#readAheadBytes));
+  }
+
+  close(_conn: Connection, error: IoError | null): void {
+    this.#reject(error);
+  }
+}
+
+/** The stream of a connection that is open; what happens on it goes there from now on. */
+export function streamOf(conn: Connection, readAheadBytes: number): StreamHandle {
+  const stream = new StreamHandle(conn, readAheadBytes);
+  (conn as ConnectionHandle).handlers = new StreamEvents(stream);
+  return stream;
+}
