@@ -40,7 +40,9 @@ export interface DatagramHandlers {
 export interface DatagramSettings {
   /** Lets datagrams go to broadcast addresses (`SO_BROADCAST`). Default false. */
   broadcast?: boolean;
-  /** Bytes that the kernel holds to be sent: 1 to 1,073,741,824, within its limits (`SO_SNDBUF`). */
+  /**
+   * Bytes that the kernel holds to be sent: 1 to 1,073,741,824, within its limits (`SO_SNDBUF`).
+   */
   sendBufferBytes?: number;
   /**
    * Bytes that the kernel holds to be received: 1 to 1,073,741,824, within its limits

@@ -358,7 +358,8 @@ export class Loop implements Disposable {
 
   /**
    * Resets every connection and closes every datagram socket, whose `close` then gets
-   * `LOOP_CLOSED`, closes every listener and doorbell, removes every watch, stops every timer. Every handle and lease is stale afterwards.
+   * `LOOP_CLOSED`, closes every listener and doorbell, removes every watch, stops every timer.
+   * Every handle and lease is stale afterwards.
    * Does nothing when closed.
    */
   close(): void {

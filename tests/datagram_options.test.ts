@@ -1,5 +1,5 @@
-// What a datagram socket can be set to, each option read back; groups, broadcast, and what the kernel
-// tells beside datagrams.
+// What a datagram socket can be set to, each option read back; groups, broadcast, and what the
+// kernel tells beside datagrams.
 
 import assert from "node:assert/strict";
 import { networkInterfaces } from "node:os";

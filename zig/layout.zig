@@ -346,8 +346,8 @@ pub const Event = enum(u32) {
     /// until the next turn. No more of them come before the connection's `segment`.
     unsegmented = 14,
     /// A datagram of `length` bytes arrived in `buffer` at `offset`; borrowed until the next turn.
-    /// `result`: `datagram_truncated`, and its ECN bits above `datagram_ecn_shift`. Who sent it, and
-    /// more, is at the same place in the array of sources.
+    /// `result`: `datagram_truncated`, and its ECN bits above `datagram_ecn_shift`. Who sent it,
+    /// and more, is at the same place in the array of sources.
     datagram = 15,
     /// Something failed that concerns single datagrams (`result`: a negative status), at the
     /// `Syscall` `length`. The socket goes on.

@@ -117,12 +117,14 @@ fn set(options: *Options, name: []const u8, value: []const u8) !void {
 const Window = struct { start: clock.Reading = .{}, end: clock.Reading = .{} };
 
 fn run(options: *const Options) Failure!void {
-    const epoll: i32 = @intCast(try checked(linux.epoll_create1(linux.EPOLL.CLOEXEC), error.Epoll));
+    const created = linux.epoll_create1(linux.EPOLL.CLOEXEC);
+    const epoll: i32 = @intCast(try checked(created, error.Epoll));
     const open = sockets[0..options.sockets];
     for (open) |*socket| {
         socket.* = .{ .descriptor = try connect(options) };
-        var event: linux.epoll_event = .{ .events = linux.EPOLL.IN, .data = .{ .fd = socket.descriptor } };
-        const added = linux.epoll_ctl(epoll, linux.EPOLL.CTL_ADD, socket.descriptor, &event);
+        const fd = socket.descriptor;
+        var event: linux.epoll_event = .{ .events = linux.EPOLL.IN, .data = .{ .fd = fd } };
+        const added = linux.epoll_ctl(epoll, linux.EPOLL.CTL_ADD, fd, &event);
         _ = try checked(added, error.Epoll);
     }
     prepare(options);

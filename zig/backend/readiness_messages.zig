@@ -1,5 +1,5 @@
-//! Messages on a readiness backend: received in batches, each into a buffer with its header, address
-//! and control data before it, and sent again once there is room.
+//! Messages on a readiness backend: received in batches, each into a buffer with its header,
+//! address and control data before it, and sent again once there is room.
 
 const contract = @import("contract.zig");
 const datagrams = @import("../sys/datagrams.zig");

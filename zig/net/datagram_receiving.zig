@@ -91,7 +91,7 @@ pub fn Receiving(comptime Datagrams: type) type {
             buffer: [*]align(8) const u8,
             source: *layout.Source,
         ) u32 {
-            const header: contract.MessageHeader = @as(*const contract.MessageHeader, @ptrCast(buffer)).*;
+            const header = @as(*const contract.MessageHeader, @ptrCast(buffer)).*;
             const address_length = @min(header.address_bytes, contract.message_address_bytes);
             const address = buffer[contract.message_address_offset..][0..address_length];
             address_module.write_source(&source.address, address);

@@ -1,9 +1,10 @@
 //! A datagram socket's outgoing datagrams: from the script's submission through the queue to the
 //! kernel, as many at once as there are.
 //!
-//! Invariants: datagrams leave in the order in which they were submitted; a datagram is dropped only
-//! when the kernel refuses it, and then the script is told; the script's view of the bytes queued is
-//! put right whenever it could differ; a reference that moved with a refused send is given back.
+//! Invariants: datagrams leave in the order in which they were submitted; a datagram is dropped
+//! only when the kernel refuses it, and then the script is told; the script's view of the bytes
+//! queued is put right whenever it could differ; a reference that moved with a refused send is
+//! given back.
 
 const std = @import("std");
 const layout = @import("../layout.zig");
@@ -230,7 +231,7 @@ pub fn Sending(comptime Datagrams: type) type {
         }
 
         fn refused_for_good(datagrams: *Datagrams, slot: u32, socket: *Socket, result: i32) bool {
-            // A connected socket may have been told of an earlier datagram: this one is tried again.
+            // A connected socket may be told of an earlier datagram: this one is tried again.
             if (socket.is_connected and !socket.is_retried) {
                 socket.is_retried = true;
                 datagrams.fail(slot, socket, result, .send);

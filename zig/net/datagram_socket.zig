@@ -90,7 +90,12 @@ pub const Socket = struct {
     waiting: Link,
 
     /// Makes a free slot a socket. Its links stay: the slot may still stand in lists.
-    pub fn open(self: *Socket, descriptor: i32, family: u32, options: *const layout.BindOptions) void {
+    pub fn open(
+        self: *Socket,
+        descriptor: i32,
+        family: u32,
+        options: *const layout.BindOptions,
+    ) void {
         const kept = self.*;
         self.* = .{
             .state = .open,

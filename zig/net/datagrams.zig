@@ -1,5 +1,5 @@
 //! The datagram sockets of a loop, from `bind` to `socket_closed`. Their datagrams are in
-//! `datagram_receiving.zig` and `datagram_sending.zig`, how they begin is in `datagram_binding.zig`.
+//! `datagram_receiving.zig` and `datagram_sending.zig`, their begin is in `datagram_binding.zig`.
 //!
 //! Invariants: each socket is reported closed once, after its last operation ended; its buffers go
 //! back then at the latest. `advance` takes every step that is possible and is harmless at any
