@@ -1,8 +1,8 @@
 //! Messages on a ring: a receive that goes on, each message in a provided buffer with its header,
 //! address and control data before it; sends by a call of their own.
 //!
-//! Sending a batch with one call costs the kernel less than an entry per message (`zig build bench`
-//! has the program that tells), and what is sent is free at once. The ring only waits for room.
+//! A batch is one call, where entries would need a header that stays and a completion for each
+//! message; and what is sent is free at once. The ring only waits for room.
 
 const contract = @import("contract.zig");
 const datagrams = @import("../sys/datagrams.zig");
