@@ -76,6 +76,14 @@ export { listen } from "./src/open_server.ts";
 export { connect } from "./src/open_stream.ts";
 export type { Server, ServerOptions, ShutdownOptions } from "./src/server.ts";
 export type { Stream, StreamConnectOptions, StreamLoopOptions } from "./src/stream.ts";
+export {
+  type Lookup,
+  type ResolvedAddress,
+  type ResolveHandler,
+  type ResolveOptions,
+  type ResolverFiles,
+  useResolverFiles,
+} from "./src/resolve.ts";
 export type { Timer, TimerOptions } from "./src/timer.ts";
 export type { Endpoint, IpEndpoint, PathEndpoint } from "./src/endpoint.ts";
 export type { SocketAddress, Transport } from "./src/socket_address.ts";

@@ -5,6 +5,7 @@ import { parseArgs } from "node:util";
 import { type Runtime, runtimes } from "../scripts/lib/tools.mjs";
 import { backends } from "./backends.ts";
 import { echo } from "./echo.ts";
+import { framing } from "./framing.ts";
 import { jsonLines, text } from "./lib/report.ts";
 import { memory } from "./memory.ts";
 import { stream } from "./stream.ts";
@@ -27,6 +28,10 @@ const benchmarks: Readonly<Record<string, Benchmark>> = {
   stream: {
     summary: "bytes in one direction, 64 KiB messages, to and from the server, beside C",
     run: runStream,
+  },
+  framing: {
+    summary: "64-byte messages by a segmenter and by hand in a `data` handler",
+    run: runFraming,
   },
   udp: {
     summary: "UDP echo: twinpoll on every runtime, the runtimes' own sockets, C with sendmmsg",
@@ -60,6 +65,11 @@ options of stream:
   --seconds N        measured window per visit (0.5)
   --rounds N         visits per contestant and direction (5)
   --json             one line of JSON per contestant and direction instead of tables
+
+options of framing:
+  --seconds N        measured window per visit (0.3)
+  --rounds N         visits per contestant (3)
+  --json             one line of JSON per figure instead of a table
 
 options of udp:
   --sockets N        sockets of the load (16)
@@ -142,6 +152,20 @@ async function runStream(args: readonly string[]): Promise<void> {
     json: values.json,
   });
   process.stdout.write(output);
+}
+
+async function runFraming(args: readonly string[]): Promise<void> {
+  const { values } = parseArgs({
+    args: [...args],
+    options: {
+      seconds: { type: "string", default: "0.3" },
+      rounds: { type: "string", default: "3" },
+      json: { type: "boolean", default: false },
+    },
+  });
+  const seconds = positive("seconds", values.seconds, false);
+  const rounds = positive("rounds", values.rounds, true);
+  process.stdout.write(await framing({ seconds, rounds, json: values.json }));
 }
 
 async function runUdp(args: readonly string[]): Promise<void> {

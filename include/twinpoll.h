@@ -16,7 +16,7 @@ extern "C" {
 #define TP_ASSERT_SIZE(type, bytes) struct tp_size_is_checked_from_c11_on
 #endif
 
-#define TP_LAYOUT_HASH UINT32_C(0x57787cab)
+#define TP_LAYOUT_HASH UINT32_C(0x854e3f76)
 #define TP_ABI_VERSION UINT32_C(1)
 #define TP_READY_READABLE UINT32_C(1)
 #define TP_READY_WRITABLE UINT32_C(2)
@@ -37,6 +37,9 @@ extern "C" {
 #define TP_SOURCE_STRIDE UINT32_C(192)
 #define TP_BUFFER_UNIT UINT32_C(512)
 #define TP_BUFFER_SLAB_SHIFT UINT32_C(21)
+#define TP_NAME_BYTES_MAX UINT32_C(256)
+#define TP_RESOLVED_MAX UINT32_C(32)
+#define TP_PATH_BYTES_MAX UINT32_C(256)
 #define TP_SOCKET_OPTION_COUNT UINT32_C(23)
 #define TP_OPTION_UNSET UINT32_C(4294967295)
 #define TP_SEGMENT_STRIPPED UINT32_C(1)
@@ -95,6 +98,9 @@ enum tp_status {
     TP_STATUS_MESSAGE_TOO_LARGE = -10018,
     TP_STATUS_INVALID_MESSAGE = -10019,
     TP_STATUS_TRUNCATED_MESSAGE = -10020,
+    TP_STATUS_NAME_NOT_FOUND = -10021,
+    TP_STATUS_RESOLVE_FAILED = -10022,
+    TP_STATUS_RESOLVE_TIMEOUT = -10023,
 };
 
 enum tp_reason {
@@ -183,10 +189,12 @@ enum tp_event {
     TP_EVENT_MESSAGE = 12,
     TP_EVENT_MESSAGE_PART = 13,
     TP_EVENT_UNSEGMENTED = 14,
-    TP_EVENT_DATAGRAM = 15,
-    TP_EVENT_SOCKET_ERROR = 16,
-    TP_EVENT_SOCKET_DRAIN = 17,
-    TP_EVENT_SOCKET_CLOSED = 18,
+    TP_EVENT_RESOLVED = 15,
+    TP_EVENT_ATTEMPT_FAILED = 16,
+    TP_EVENT_DATAGRAM = 17,
+    TP_EVENT_SOCKET_ERROR = 18,
+    TP_EVENT_SOCKET_DRAIN = 19,
+    TP_EVENT_SOCKET_CLOSED = 20,
 };
 
 enum tp_address_family {
@@ -559,8 +567,41 @@ struct tp_connect_options {
     struct tp_address address;
     uint32_t timeout_ms;
     struct tp_stream_options stream;
+    uint32_t name_length;
+    uint32_t resolve_timeout_ms;
+    uint32_t attempt_delay_ms;
+    uint8_t name[256];
 };
-TP_ASSERT_SIZE(struct tp_connect_options, 300);
+TP_ASSERT_SIZE(struct tp_connect_options, 568);
+
+struct tp_resolve_options {
+    uint32_t size;
+    uint32_t family;
+    uint32_t timeout_ms;
+    uint32_t name_length;
+    uint8_t name[256];
+};
+TP_ASSERT_SIZE(struct tp_resolve_options, 272);
+
+struct tp_resolve_report {
+    uint32_t size;
+    uint32_t slot;
+    uint32_t generation;
+    uint32_t count;
+    uint32_t families[32];
+    uint32_t scopes[32];
+    uint8_t bytes[512];
+};
+TP_ASSERT_SIZE(struct tp_resolve_report, 784);
+
+struct tp_resolver_files {
+    uint32_t size;
+    uint32_t hosts_length;
+    uint32_t config_length;
+    uint8_t hosts[256];
+    uint8_t config[256];
+};
+TP_ASSERT_SIZE(struct tp_resolver_files, 524);
 
 struct tp_bind_options {
     uint32_t size;
@@ -850,6 +891,26 @@ int32_t tp_memory_adopt(uint32_t loop, uint8_t *options, uint32_t length);
  * Fills a `PoolReport` whose `size` is set.
  */
 int32_t tp_pool_report(uint32_t loop, uint8_t *report, uint32_t length);
+
+/*
+ * Looks a name up (`ResolveOptions`); `resolved` follows. The lookup's slot or a status.
+ */
+int32_t tp_resolve(uint32_t loop, uint8_t *options, uint32_t length);
+
+/*
+ * Fills a `ResolveReport` for a lookup that `resolved` told of; it is gone then.
+ */
+int32_t tp_resolve_report(uint32_t loop, uint8_t *report, uint32_t length);
+
+/*
+ * Ends a lookup, of which nothing is told any more.
+ */
+int32_t tp_resolve_cancel(uint32_t loop, uint32_t slot, uint32_t generation);
+
+/*
+ * Has this process resolve names by other files (`ResolverFiles`) from now on.
+ */
+int32_t tp_resolver_files(uint8_t *files, uint32_t length);
 
 #ifdef __cplusplus
 }

@@ -98,6 +98,18 @@ export interface ConnectOptions extends StreamOptions, ConnectSocketOptions {
    * own limit of about two minutes. Default 10,000.
    */
   timeoutMs?: number;
+  /** Of a name's addresses those of one family only. By default both, IPv6 first. */
+  family?: "ipv4" | "ipv6";
+  /**
+   * How long to wait for the addresses of a name, in milliseconds: 1 to 3,600,000; `timeoutMs`
+   * covers that as well. Default 5,000.
+   */
+  resolveTimeoutMs?: number;
+  /**
+   * How long one address of a name is given to answer before the next is tried beside it, in
+   * milliseconds: 10 to 2,000. When one has failed the next is tried at once. Default 250.
+   */
+  attemptDelayMs?: number;
   /** Aborts the connection while it is connecting; its `close` then gets `ABORTED`. */
   signal?: AbortSignal;
 }

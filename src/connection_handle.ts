@@ -80,6 +80,10 @@ export class ConnectionHandle implements Connection {
   voidIn = -1;
   knownLocal: SocketAddress | null = null;
   knownRemote: SocketAddress | null = null;
+  /** Where it connects to, when that is a name. */
+  namedEndpoint: string | null = null;
+  /** What became of addresses of the name that were tried in vain. */
+  failedAttempts: IoError[] | null = null;
 
   readonly #queue: SubmissionQueue;
   readonly #pool: PoolHandle;

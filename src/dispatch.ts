@@ -12,6 +12,7 @@ import { ConnectionHandle } from "./connection_handle.ts";
 import type { DatagramSocketHandle } from "./datagram_handle.ts";
 import { formatAddress } from "./socket_address.ts";
 import { errorOfStatus, type IoError } from "./io_error.ts";
+import { attemptError, namedError } from "./named_connect.ts";
 import type { LoopState } from "./loop_state.ts";
 import { completionWords, message, unsegmented } from "./messages.ts";
 import { Completion, Event, Operation, ready_error, Status, Syscall } from "./native/abi.ts";
@@ -82,6 +83,12 @@ function dispatchRest(loop: LoopState): void {
         break;
       case Event.rung:
         rung(loop, at);
+        break;
+      case Event.resolved:
+        resolved(loop, at);
+        break;
+      case Event.attempt_failed:
+        attemptFailed(loop, at);
         break;
       case Event.socket_drain:
         socketDrain(loop, at);
@@ -202,6 +209,7 @@ function closed(loop: LoopState, at: number): void {
 
 function endError(conn: ConnectionHandle, result: number): IoError {
   const cause = result === Status.aborted ? conn.abortReason : undefined;
+  if (!conn.wasOpened && conn.namedEndpoint !== null) return namedError(conn, result, cause);
   if (conn.wasOpened || conn.knownRemote === null) {
     return errorOfStatus(result, "connection", Syscall.none, { cause });
   }
@@ -234,6 +242,21 @@ function rung(loop: LoopState, at: number): void {
   if (doorbell === undefined) return;
   if (doorbell.message.generation !== loop.words[at + Completion.generation]) return;
   doorbell.handler(doorbell);
+}
+
+function resolved(loop: LoopState, at: number): void {
+  loop.currentConnection = null;
+  const lookup = loop.lookups.get(loop.words[at + Completion.slot]);
+  if (lookup?.generation !== loop.words[at + Completion.generation]) return;
+  lookup.resolved(loop.signed[at + Completion.result]);
+}
+
+function attemptFailed(loop: LoopState, at: number): void {
+  const conn = connectionAt(loop, at);
+  if (conn === null) return;
+  const error = attemptError(loop, at);
+  if (conn.failedAttempts === null) conn.failedAttempts = [error];
+  else conn.failedAttempts.push(error);
 }
 
 function memoryReleased(loop: LoopState, at: number): void {

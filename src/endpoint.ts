@@ -1,14 +1,15 @@
 /**
  * Endpoints: where to listen and what to connect to.
  *
- * A string such as `tcp://[::1]:7000` and an object say the same. Addresses are numeric, so nothing
- * here waits; the only name is `localhost`, which is 127.0.0.1.
+ * A string such as `tcp://[::1]:7000` and an object say the same. Nothing here waits: a name is
+ * left to who can look it up, and elsewhere the only one is `localhost`, which is 127.0.0.1.
  *
  * @module
  */
 
 import { IoError } from "./io_error.ts";
-import { describeHost, parseHost } from "./ip_address.ts";
+import { wrongName } from "./host_name.ts";
+import { describeHost, isLocalhost, parseHost } from "./ip_address.ts";
 import { address_bytes_max, AddressFamily } from "./native/abi.ts";
 import { show } from "./show.ts";
 import {
@@ -24,8 +25,9 @@ export interface IpEndpoint {
   /** What is spoken there. */
   readonly transport: "tcp" | "udp";
   /**
-   * An IPv4 address, an IPv6 address without brackets (`fe80::1%2` with a numeric scope), or
-   * `localhost`, which is 127.0.0.1.
+   * An IPv4 address, an IPv6 address without brackets (`fe80::1%2` with a numeric scope), or a
+   * name. To listen, `localhost` is 127.0.0.1, and other names are to be looked up before with
+   * `loop.resolve`.
    */
   readonly host: string;
   /** 0 to 65,535; 0 listens on a free port and cannot be connected to. */
@@ -51,6 +53,8 @@ export interface ResolvedEndpoint extends NativeAddress {
   readonly transport: Transport;
   /** Canonical text, for error messages. */
   readonly text: string;
+  /** A name that stands in the address's place, which is then of no family; else empty. */
+  readonly name: string;
 }
 
 /** The transports of connections. */
@@ -65,6 +69,8 @@ const forms: Readonly<Record<Transport, string>> = {
   "inproc": "inproc://name",
 };
 
+const noBytes = new Uint8Array(0);
+
 interface Parts {
   readonly transport: Transport;
   readonly host: string;
@@ -75,35 +81,52 @@ interface Parts {
 /**
  * Reads either form, of one of `transports`. Throws `INVALID_ENDPOINT`, or `UNKNOWN_SCHEME` for
  * another transport.
+ *
+ * @param names Whether a name may stand in an address's place.
  */
 export function resolveEndpoint(
   endpoint: string | Endpoint,
   transports: readonly Transport[] = streamTransports,
+  names = false,
 ): ResolvedEndpoint {
   const parts = typeof endpoint === "string"
     ? splitEndpoint(endpoint, transports)
     : checkObjectForm(endpoint, transports);
-  return isIp(parts.transport) ? resolveIp(endpoint, parts) : resolvePath(endpoint, parts);
+  return isIp(parts.transport) ? resolveIp(endpoint, parts, names) : resolvePath(endpoint, parts);
 }
 
 function isIp(transport: string): boolean {
   return transport === "tcp" || transport === "udp";
 }
 
-function resolveIp(endpoint: string | Endpoint, parts: Parts): ResolvedEndpoint {
+function resolveIp(endpoint: string | Endpoint, parts: Parts, names: boolean): ResolvedEndpoint {
   const { transport, host, port } = parts;
   const address = parseHost(host);
+  if (names && (address === null || isLocalhost(host))) return nameOf(endpoint, parts);
   if (address === null) {
-    const isName = /^[a-z0-9._-]*[a-z_-][a-z0-9._-]*$/i.test(host);
-    const advice = isName
-      ? "Resolve the name first (node:dns/promises lookup) and pass the address."
+    const advice = wrongName(host) === null
+      ? "Look the name up first, with loop.resolve, and pass an address."
       : "Use an address such as 127.0.0.1 or [::1].";
     throw invalid(endpoint, `${JSON.stringify(host)} is not an address`, advice);
   }
   const { bytes, scope } = address;
   const family = address.family === 6 ? AddressFamily.ipv6 : AddressFamily.ipv4;
   const text = formatAddress({ transport, port, path: "", ...describeHost(address) });
-  return { text, transport, family, port, scope, bytes };
+  return { text, name: "", transport, family, port, scope, bytes };
+}
+
+function nameOf(endpoint: string | Endpoint, parts: Parts): ResolvedEndpoint {
+  const { transport, host, port } = parts;
+  const why = wrongName(host);
+  if (why !== null) {
+    throw invalid(
+      endpoint,
+      `${JSON.stringify(host)} is neither an address nor a host name: ${why}`,
+      "Use a name such as example.com, or an address such as 127.0.0.1 or [::1].",
+    );
+  }
+  const text = `${transport}://${host}:${port}`;
+  return { text, name: host, transport, family: 0, port, scope: 0, bytes: noBytes };
 }
 
 function resolvePath(endpoint: string | Endpoint, parts: Parts): ResolvedEndpoint {
@@ -136,7 +159,7 @@ function resolvePath(endpoint: string | Endpoint, parts: Parts): ResolvedEndpoin
     port: 0,
     path,
   });
-  return { text, transport, family, port: 0, scope: 0, bytes };
+  return { text, name: "", transport, family, port: 0, scope: 0, bytes };
 }
 
 function splitEndpoint(endpoint: string, transports: readonly Transport[]): Parts {

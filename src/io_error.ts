@@ -24,13 +24,17 @@ export type LibraryErrorCode =
   | "INVALID_ARGUMENT"
   | "INVALID_ENDPOINT"
   | "INVALID_MESSAGE"
+  | "INVALID_NAME"
   | "INVALID_OPTION"
   | "LIBRARY_NOT_FOUND"
   | "LOOP_CLOSED"
   | "MESSAGE_TOO_LARGE"
+  | "NAME_NOT_FOUND"
   | "NOT_GRANTED"
   | "NO_THREADS"
   | "PERMISSION_DENIED"
+  | "RESOLVE_FAILED"
+  | "RESOLVE_TIMEOUT"
   | "STALE_HANDLE"
   | "STALE_LEASE"
   | "TRUNCATED_MESSAGE"
@@ -141,6 +145,11 @@ const explanations: Readonly<Record<string, readonly [meaning: string, advice: s
     "Raise idleTimeoutMs, or have the peers send something from time to time.",
   ],
   INVALID_ARGUMENT: ["an argument is out of its range", "Check the argument's documentation."],
+  INVALID_NAME: [
+    "that is no host name",
+    "Use labels of at most 63 letters, digits and hyphens, with dots, 253 in all; write names of " +
+    "other letters as xn--… (URL does).",
+  ],
   INVALID_OPTION: ["an option is out of its range", "Check the option's documentation."],
   LOOP_CLOSED: ["the loop was closed", "Open a new loop; handles of a closed one stay stale."],
   INVALID_MESSAGE: [
@@ -151,6 +160,10 @@ const explanations: Readonly<Record<string, readonly [meaning: string, advice: s
     "the message is larger than its limit",
     "Send it in parts, or raise pool.maxBytes; for one that arrives the segmenter's maxLength.",
   ],
+  NAME_NOT_FOUND: [
+    "there is no such name, or it has no address",
+    "Check the spelling and the family that was asked for, or add the name to the hosts file.",
+  ],
   NOT_GRANTED: [
     "this machine does not grant what was asked for",
     "Set pool.strict to false, or see `twinpoll info` for what this machine grants.",
@@ -158,6 +171,14 @@ const explanations: Readonly<Record<string, readonly [meaning: string, advice: s
   NO_THREADS: [
     "no thread can be started here",
     "Use run(), which needs none, or raise the process's thread limit.",
+  ],
+  RESOLVE_FAILED: [
+    "the name servers could not be asked, or would not tell",
+    "Check the name servers in resolv.conf and the way to them, and try again later.",
+  ],
+  RESOLVE_TIMEOUT: [
+    "the name servers did not answer in time",
+    "Check the name servers in resolv.conf and the way to them, or raise the time limit.",
   ],
   STALE_HANDLE: [
     "the handle names nothing any more",
@@ -239,6 +260,9 @@ const codesOfStatus = new Map<number, LibraryErrorCode>([
   [Status.not_granted, "NOT_GRANTED"],
   [Status.descriptor_limit, "DESCRIPTOR_LIMIT"],
   [Status.unsupported, "UNSUPPORTED"],
+  [Status.name_not_found, "NAME_NOT_FOUND"],
+  [Status.resolve_failed, "RESOLVE_FAILED"],
+  [Status.resolve_timeout, "RESOLVE_TIMEOUT"],
   [Status.idle_timeout, "IDLE_TIMEOUT"],
   [Status.message_too_large, "MESSAGE_TOO_LARGE"],
   [Status.invalid_message, "INVALID_MESSAGE"],

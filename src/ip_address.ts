@@ -13,9 +13,14 @@ export interface HostAddress {
   readonly scope: number;
 }
 
+/** Whether it is the name that every machine has for itself. */
+export function isLocalhost(host: string): boolean {
+  return host.toLowerCase() === "localhost";
+}
+
 /** An address as people write it; null when it is none. `localhost` is 127.0.0.1. */
 export function parseHost(host: string): HostAddress | null {
-  if (host.toLowerCase() === "localhost") {
+  if (isLocalhost(host)) {
     return { family: 4, bytes: Uint8Array.of(127, 0, 0, 1), scope: 0 };
   }
   if (!host.includes(":")) {

@@ -30,6 +30,14 @@ import type { Pool } from "./pool.ts";
 import { setPoolOf } from "./pool_of.ts";
 import { loadLibrary } from "./native/library.ts";
 import { run } from "./run.ts";
+import {
+  type Lookup,
+  promiseLookup,
+  type ResolvedAddress,
+  type ResolveHandler,
+  type ResolveOptions,
+  startLookup,
+} from "./resolve.ts";
 import { type Timer, TimerHandle, type TimerOptions } from "./timer.ts";
 import { type Watch, watch, type WatchHandler, type WatchOptions } from "./watch.ts";
 
@@ -140,7 +148,11 @@ export class Loop implements Disposable {
   /**
    * Starts to connect. Success is reported to `open`, failure to `close`.
    *
-   * @param endpoint The peer, such as `tcp://[::1]:7000`.
+   * A name's addresses are tried one after the other, the next one when one has failed or has not
+   * answered for `attemptDelayMs`; the first that answers has it. When none does the error is the
+   * first one's, and its `cause` has them all.
+   *
+   * @param endpoint The peer, such as `tcp://[::1]:7000` or `tcp://example.com:80`.
    * @param handlers What to call.
    * @param options Of the connection.
    * @throws {IoError} `INVALID_ENDPOINT`, `UNKNOWN_SCHEME`, `INVALID_OPTION`, `EXHAUSTED`,
@@ -152,6 +164,48 @@ export class Loop implements Disposable {
     options: ConnectOptions = {},
   ): Connection {
     return connect(this.#state, endpoint, handlers, options);
+  }
+
+  /**
+   * Looks a name up, without holding the loop up: in `/etc/hosts`, then with the name servers of
+   * `/etc/resolv.conf`. An address is its own answer, and `localhost` is both loopback addresses.
+   * Nothing is remembered.
+   *
+   * @param name A host name, a short one is completed with the search list, or an address.
+   * @param handler Called once with the addresses, in the order in which to try them, or an error:
+   *   `NAME_NOT_FOUND`, `RESOLVE_FAILED`, `RESOLVE_TIMEOUT`, `ABORTED`, `LOOP_CLOSED`.
+   * @param options How long to wait and for what.
+   * @throws {IoError} `INVALID_NAME`, `INVALID_OPTION`, `INVALID_ARGUMENT`, `EXHAUSTED` (2,048
+   *   lookups per process), `NO_THREADS`, `LOOP_CLOSED`.
+   *
+   * @example
+   * ```ts
+   * import { Loop } from "@twinpoll/twinpoll";
+   *
+   * const loop = new Loop();
+   * loop.resolve("localhost", (error, addresses) => {
+   *   console.log(error ?? addresses.map(({ host }) => host)); // [ "::1", "127.0.0.1" ]
+   * });
+   * await loop.run();
+   * loop.close();
+   * ```
+   */
+  resolve(name: string, handler: ResolveHandler, options?: ResolveOptions): Lookup;
+  /**
+   * The same as a promise, for loops that are driven by `run()` or `attach()`.
+   *
+   * @param name As above.
+   * @param options As above.
+   * @returns The addresses; rejects with the errors of both ways.
+   */
+  resolve(name: string, options?: ResolveOptions): Promise<readonly ResolvedAddress[]>;
+  resolve(
+    name: string,
+    handler: ResolveHandler | ResolveOptions = {},
+    options: ResolveOptions = {},
+  ): Lookup | Promise<readonly ResolvedAddress[]> {
+    if (typeof handler === "function") return startLookup(this.#state, name, handler, options);
+    return promiseLookup(this.#state, name, handler);
   }
 
   /**

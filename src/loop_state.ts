@@ -17,6 +17,7 @@ import { HostSleep } from "./host_sleep.ts";
 import { errorOfStatus, IoError, meaningOf } from "./io_error.ts";
 import type { LeaseHandle } from "./lease.ts";
 import type { ListenerHandle } from "./listener.ts";
+import type { LookupHandle } from "./resolve.ts";
 import type { WatchHandle } from "./watch.ts";
 import type { OpenedLoop } from "./loop_options.ts";
 import {
@@ -76,6 +77,9 @@ export class LoopState {
   readonly watches: (WatchHandle | null)[] = [];
   /** By slot, of which other loops have some. */
   readonly doorbells: Map<number, DoorbellHandle> = new Map();
+  /** Lookups by slot, of which other loops have some, and those whose abort is still to be told. */
+  readonly lookups: Map<number, LookupHandle> = new Map();
+  readonly abortedLookups: Set<LookupHandle> = new Set();
   /** Sends that can be queued at a time, and those of them that are for answers only. */
   readonly sendPlaces: number;
   readonly answerPlaces: number;
@@ -310,6 +314,7 @@ export class LoopState {
         this.fail(error);
       }
     }
+    this.#endLookups();
     this.listeners.length = 0;
     this.watches.length = 0;
     this.connections.length = 0;
@@ -323,6 +328,20 @@ export class LoopState {
     this.driver?.stop();
     this.sleep.close();
     if (status < 0) throw errorOfStatus(status, "close the loop");
+  }
+
+  #endLookups(): void {
+    const lookups = [...this.lookups.values(), ...this.abortedLookups];
+    this.lookups.clear();
+    this.abortedLookups.clear();
+    for (const lookup of lookups) {
+      const error = new IoError("LOOP_CLOSED", `resolve ${lookup.name}: the loop was closed`);
+      try {
+        lookup.ended(error, []);
+      } catch (error) {
+        this.fail(error);
+      }
+    }
   }
 
   #flushLast(): void {

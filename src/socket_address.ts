@@ -29,7 +29,8 @@ export interface SocketAddress {
 
 /** An address as native code takes it. */
 export interface NativeAddress {
-  readonly family: AddressFamily;
+  /** 0 where a name stands for the address. */
+  readonly family: AddressFamily | 0;
   readonly port: number;
   readonly scope: number;
   /** IP in network order, or a path or name. */

@@ -214,6 +214,11 @@ testEach("arbitrary handles to every function are answered with a status", (back
         functions.tp_memory_adopt(handle, bytes, bytes.length),
       tp_pool_report: (handle, _, __, bytes) =>
         functions.tp_pool_report(handle, bytes, bytes.length),
+      tp_resolve: (handle, _, __, bytes) => functions.tp_resolve(handle, bytes, bytes.length),
+      tp_resolve_report: (handle, _, __, bytes) =>
+        functions.tp_resolve_report(handle, bytes, bytes.length),
+      tp_resolve_cancel: (handle, a, b) => functions.tp_resolve_cancel(handle, a, b),
+      tp_resolver_files: (_, __, ___, bytes) => functions.tp_resolver_files(bytes, bytes.length),
     };
   const names = Object.keys(calls) as Name[];
   fc.assert(
@@ -245,6 +250,7 @@ testEach("arbitrary handles to every function are answered with a status", (back
     assert.equal(functions.tp_buffer_release(raw.handle, a, b), Status.stale_handle);
     assert.equal(functions.tp_buffer_transfer(raw.handle, a, b, 1), Status.stale_handle);
     assert.equal(functions.tp_buffer_receive(raw.handle, a, b, b), Status.stale_handle);
+    assert.equal(functions.tp_resolve_cancel(raw.handle, a, b), Status.stale_handle);
     const taken = functions.tp_buffer_take(raw.handle, b);
     assert.ok(b <= 65_536 || taken === Status.bad_argument);
     assert.equal(functions.tp_clock_advance(raw.handle, a, b), Status.bad_argument);

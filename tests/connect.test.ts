@@ -96,7 +96,7 @@ for (
 testLoop("the peer's address is known while connecting", (loop) => {
   const listener = listenEcho(loop);
   const conn = loop.connect(
-    { transport: "tcp", host: "localhost", port: listener.address.port },
+    { transport: "tcp", host: "127.0.0.1", port: listener.address.port },
     {},
   );
   assert.equal(conn.state, "connecting");

@@ -208,3 +208,27 @@ function choose({ kind, size, contiguous }: Link): Segmenter {
   const length: LengthSegmenter = { ...two, contiguous };
   return kind === "length" ? length : asFunction(length);
 }
+
+testLoop(
+  "a segmenter can be set when a connection opens, before or after bytes arrived",
+  (loop) => {
+    const found: string[] = [];
+    const listener = loop.listen("tcp://127.0.0.1:0", {
+      open: (conn) => conn.setSegmenter(lines),
+      data: () => assert.fail("bytes that are no message"),
+      message: (_, lease) => void found.push(Buffer.from(lease.bytes).toString()),
+    });
+    const clients = Array.from({ length: 5 }, () => {
+      const client = loop.connect(listener.address, {});
+      client.send("one\ntwo\n");
+      return client;
+    });
+    turnUntil(loop, () => found.length === 10, "the lines");
+    assert.deepEqual(
+      found.toSorted(),
+      Array.from({ length: 10 }, (_, n) => n < 5 ? "one\n" : "two\n"),
+    );
+    for (const client of clients) client.close();
+    listener.close();
+  },
+);

@@ -262,11 +262,14 @@ testLoop("a closed connection has no options", (loop) => {
 
 testLoop("options of a connection that still connects", (loop) => {
   const listener = loop.listen(anyPort, {});
-  const conn = loop.connect(listener.address, {});
+  const conn = loop.connect(listener.address, {}, { fastOpen: true });
+  assert.equal(conn.getOption("fastOpen"), true);
   conn.setOptions({ keepAlive: true, ttl: 9 });
   assert.equal(conn.getOption("ttl"), 9);
   turnUntil(loop, () => conn.state === "open", "a connection");
   assert.equal(conn.getOption("ttl"), 9);
+  const { idleSeconds, intervalSeconds, count } = conn.getOption("keepAlive") || {};
+  assert.ok(idleSeconds! > 0 && intervalSeconds! > 0 && count! > 0, "the kernel's own times");
   conn.abort();
   listener.close();
 });

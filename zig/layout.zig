@@ -105,6 +105,12 @@ pub const Status = enum(i32) {
     invalid_message = -10019,
     /// The peer ended its direction inside of a message.
     truncated_message = -10020,
+    /// No such name, or it has no address of the family asked for.
+    name_not_found = -10021,
+    /// Those who know names could not be asked, or would not tell.
+    resolve_failed = -10022,
+    /// They did not answer within the time limit.
+    resolve_timeout = -10023,
 };
 
 /// Why a backend cannot run, beside the errno of the call that failed.
@@ -345,18 +351,25 @@ pub const Event = enum(u32) {
     /// Bytes arrived of which only the script's segmenter can tell where messages end; borrowed
     /// until the next turn. No more of them come before the connection's `segment`.
     unsegmented = 14,
+    /// The lookup `slot` ended. `result`: how many addresses there are, which `tp_resolve_report`
+    /// tells, or a negative status, after which the lookup is gone.
+    resolved = 15,
+    /// An attempt of a connection to a name failed with `result`; the connection goes on while
+    /// there are others. `buffer`, `buffer_generation`, `offset` and `length` are its IPv6 address,
+    /// an IPv4 one as ::ffff:0:0/96 has it.
+    attempt_failed = 16,
     /// A datagram of `length` bytes arrived in `buffer` at `offset`; borrowed until the next turn.
     /// `result`: `datagram_truncated`, and its ECN bits above `datagram_ecn_shift`. Who sent it,
     /// and more, is at the same place in the array of sources.
-    datagram = 15,
+    datagram = 17,
     /// Something failed that concerns single datagrams (`result`: a negative status), at the
     /// `Syscall` `length`. The socket goes on.
-    socket_error = 16,
+    socket_error = 18,
     /// Room again after `socket_want_drain`.
-    socket_drain = 17,
+    socket_drain = 19,
     /// A datagram socket is gone and its slot may be given out again. `result`: 0 or a negative
     /// status.
-    socket_closed = 18,
+    socket_closed = 20,
 };
 
 /// The datagram was longer than a buffer: its end is lost.
@@ -718,6 +731,60 @@ pub const ConnectOptions = extern struct {
     /// 0: the kernel's own limit (about two minutes).
     timeout_ms: u32,
     stream: StreamOptions,
+    /// Bytes of `name`; 0 connects to `address`. Else the name's addresses are tried at
+    /// `address.port`: those of `address.family`, where 0 stands for both.
+    name_length: u32 = 0,
+    /// How long to wait for the name's addresses: 1 to 3,600,000, or 0 for no limit of its own.
+    resolve_timeout_ms: u32 = 0,
+    /// How long one attempt is given before the next begins beside it: 10 to 2,000.
+    attempt_delay_ms: u32 = 0,
+    name: [name_bytes_max]u8 = @splat(0),
+};
+
+/// Room for a host name, with a dot at its end.
+pub const name_bytes_max: u32 = 256;
+/// Most addresses of one name.
+pub const resolved_max: u32 = 32;
+/// Most bytes of a path in `ResolverFiles`.
+pub const path_bytes_max: u32 = 256;
+
+/// A name to look up.
+pub const ResolveOptions = extern struct {
+    size: u32,
+    /// `AddressFamily` of IP, or 0 for both.
+    family: u32,
+    /// 0: no limit of its own. At most 3,600,000.
+    timeout_ms: u32,
+    name_length: u32,
+    name: [name_bytes_max]u8,
+};
+
+/// What a lookup found, in the order in which to try it.
+pub const ResolveReport = extern struct {
+    size: u32,
+    /// In: the lookup.
+    slot: u32,
+    generation: u32,
+    /// Out, as everything below: how many addresses there are.
+    count: u32,
+    /// `AddressFamily` of each.
+    families: [resolved_max]u32,
+    /// IPv6 scope of each, 0 for none.
+    scopes: [resolved_max]u32,
+    /// 16 bytes for each, as in `Address`.
+    bytes: [16 * resolved_max]u8,
+};
+
+/// Files that say how this process resolves names, instead of the system's own.
+pub const ResolverFiles = extern struct {
+    size: u32,
+    /// Bytes of the paths; 0 changes nothing.
+    hosts_length: u32,
+    config_length: u32,
+    /// As hosts(5).
+    hosts: [path_bytes_max]u8,
+    /// As resolv.conf(5).
+    config: [path_bytes_max]u8,
 };
 
 pub const BindOptions = extern struct {
@@ -1288,6 +1355,31 @@ pub const functions = [_]Function{
         .result = .i32,
         .about = "Fills a `PoolReport` whose `size` is set.",
     },
+    .{
+        .name = "tp_resolve",
+        .parameters = &.{ .{ "loop", .u32 }, .{ "options", .buffer }, .{ "length", .u32 } },
+        .result = .i32,
+        .about = "Looks a name up (`ResolveOptions`); `resolved` follows. The lookup's slot or " ++
+            "a status.",
+    },
+    .{
+        .name = "tp_resolve_report",
+        .parameters = &.{ .{ "loop", .u32 }, .{ "report", .buffer }, .{ "length", .u32 } },
+        .result = .i32,
+        .about = "Fills a `ResolveReport` for a lookup that `resolved` told of; it is gone then.",
+    },
+    .{
+        .name = "tp_resolve_cancel",
+        .parameters = &.{ .{ "loop", .u32 }, .{ "slot", .u32 }, .{ "generation", .u32 } },
+        .result = .i32,
+        .about = "Ends a lookup, of which nothing is told any more.",
+    },
+    .{
+        .name = "tp_resolver_files",
+        .parameters = &.{ .{ "files", .buffer }, .{ "length", .u32 } },
+        .result = .i32,
+        .about = "Has this process resolve names by other files (`ResolverFiles`) from now on.",
+    },
 };
 
 comptime {
@@ -1325,6 +1417,9 @@ comptime {
         AdoptOptions,
         ListenOptions,
         ConnectOptions,
+        ResolveOptions,
+        ResolveReport,
+        ResolverFiles,
         StreamOptions,
         SocketOptions,
         SocketControl,

@@ -60,6 +60,15 @@ test {
     _ = @import("net/held.zig");
     _ = @import("net/segmenter.zig");
     _ = @import("net/segmenter_test.zig");
+    _ = @import("net/resolve/config.zig");
+    _ = @import("net/resolve/hosts.zig");
+    _ = @import("net/resolve/ip.zig");
+    _ = @import("net/resolve/lookup.zig");
+    _ = @import("net/resolve/requests.zig");
+    _ = @import("net/resolve/names.zig");
+    _ = @import("net/resolve/message.zig");
+    _ = @import("net/attempts.zig");
+    _ = @import("net/resolving.zig");
     _ = @import("net/send_queue.zig");
     _ = @import("simulation/close_test.zig");
     _ = @import("sys/datagram_options.zig");
@@ -68,13 +77,16 @@ test {
     _ = @import("sys/fork.zig");
     _ = @import("sys/host.zig");
     _ = @import("sys/kernel.zig");
+    _ = @import("sys/lines.zig");
     _ = @import("sys/lock.zig");
     _ = @import("sys/machine.zig");
     _ = @import("sys/memory_facts.zig");
     _ = @import("sys/pages.zig");
+    _ = @import("sys/random.zig");
     _ = @import("sys/select.zig");
     _ = @import("sys/sockets.zig");
     _ = @import("sys/uring_test.zig");
+    _ = @import("sys/wait_any.zig");
     _ = @import("sys/wake_set.zig");
     _ = @import("watch/watches.zig");
 }

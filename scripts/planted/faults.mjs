@@ -279,6 +279,18 @@ export const faults = [
     instead: "_ = undelivered;\n                return End.end_now",
   },
   {
+    about: "attempts go on after another one has won",
+    file: "zig/net/attempts.zig",
+    text: "self.end_attempts(race, index);",
+    instead: "if (index == none) self.end_attempts(race, index);",
+  },
+  {
+    about: "attempts go on although their connection was called off",
+    file: "zig/net/attempts.zig",
+    text: "self.end_attempts(race, none);",
+    instead: "if (index == none) self.end_attempts(race, none);",
+  },
+  {
     about: "a loop that closes does not wait for its operations",
     file: "zig/abi/work.zig",
     text: "if (before == 0) return true;",

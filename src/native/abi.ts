@@ -5,7 +5,7 @@
 // of an f64. The offset of a nested struct is counted in that struct's alignment.
 // `byte_length` is the size in bytes.
 
-export const layout_hash = 0x57787cab;
+export const layout_hash = 0x854e3f76;
 export const abi_version = 1;
 export const ready_readable = 1;
 export const ready_writable = 2;
@@ -26,6 +26,9 @@ export const address_stride = 128;
 export const source_stride = 192;
 export const buffer_unit = 512;
 export const buffer_slab_shift = 21;
+export const name_bytes_max = 256;
+export const resolved_max = 32;
+export const path_bytes_max = 256;
 export const socket_option_count = 23;
 export const option_unset = 4294967295;
 export const segment_stripped = 1;
@@ -92,6 +95,9 @@ export const Status = {
   message_too_large: -10018,
   invalid_message: -10019,
   truncated_message: -10020,
+  name_not_found: -10021,
+  resolve_failed: -10022,
+  resolve_timeout: -10023,
 } as const;
 
 export type Status = (typeof Status)[keyof typeof Status];
@@ -264,10 +270,12 @@ export const Event = {
   message: 12,
   message_part: 13,
   unsegmented: 14,
-  datagram: 15,
-  socket_error: 16,
-  socket_drain: 17,
-  socket_closed: 18,
+  resolved: 15,
+  attempt_failed: 16,
+  datagram: 17,
+  socket_error: 18,
+  socket_drain: 19,
+  socket_closed: 20,
 } as const;
 
 export type Event = (typeof Event)[keyof typeof Event];
@@ -493,11 +501,44 @@ export const ListenOptions = {
 } as const;
 
 export const ConnectOptions = {
-  byte_length: 300,
+  byte_length: 568,
   size: 0,
   address: 1,
   timeout_ms: 32,
   stream: 33,
+  name_length: 75,
+  resolve_timeout_ms: 76,
+  attempt_delay_ms: 77,
+  name: 312,
+} as const;
+
+export const ResolveOptions = {
+  byte_length: 272,
+  size: 0,
+  family: 1,
+  timeout_ms: 2,
+  name_length: 3,
+  name: 16,
+} as const;
+
+export const ResolveReport = {
+  byte_length: 784,
+  size: 0,
+  slot: 1,
+  generation: 2,
+  count: 3,
+  families: 4,
+  scopes: 36,
+  bytes: 272,
+} as const;
+
+export const ResolverFiles = {
+  byte_length: 524,
+  size: 0,
+  hosts_length: 1,
+  config_length: 2,
+  hosts: 12,
+  config: 268,
 } as const;
 
 export const BindOptions = {
@@ -724,6 +765,10 @@ export const signatures = {
   tp_buffer_receive: { parameters: ["u32", "u32", "u32", "u32"], result: "i32" },
   tp_memory_adopt: { parameters: ["u32", "buffer", "u32"], result: "i32" },
   tp_pool_report: { parameters: ["u32", "buffer", "u32"], result: "i32" },
+  tp_resolve: { parameters: ["u32", "buffer", "u32"], result: "i32" },
+  tp_resolve_report: { parameters: ["u32", "buffer", "u32"], result: "i32" },
+  tp_resolve_cancel: { parameters: ["u32", "u32", "u32"], result: "i32" },
+  tp_resolver_files: { parameters: ["buffer", "u32"], result: "i32" },
 } as const;
 
 /** The exported functions as a script calls them. */
@@ -883,4 +928,20 @@ export interface Functions {
    * Fills a `PoolReport` whose `size` is set.
    */
   tp_pool_report(loop: number, report: Uint8Array, length: number): number;
+  /**
+   * Looks a name up (`ResolveOptions`); `resolved` follows. The lookup's slot or a status.
+   */
+  tp_resolve(loop: number, options: Uint8Array, length: number): number;
+  /**
+   * Fills a `ResolveReport` for a lookup that `resolved` told of; it is gone then.
+   */
+  tp_resolve_report(loop: number, report: Uint8Array, length: number): number;
+  /**
+   * Ends a lookup, of which nothing is told any more.
+   */
+  tp_resolve_cancel(loop: number, slot: number, generation: number): number;
+  /**
+   * Has this process resolve names by other files (`ResolverFiles`) from now on.
+   */
+  tp_resolver_files(files: Uint8Array, length: number): number;
 }

@@ -5,6 +5,7 @@ const std = @import("std");
 const layout = @import("../layout.zig");
 const layout_hash: u32 = @import("layout_hash.zig").of(layout);
 const doorbells = @import("../loop/doorbells.zig");
+const resolver_paths = @import("../net/resolve/paths.zig");
 const waker = @import("../loop/waker.zig");
 const memory = @import("memory.zig");
 const options_module = @import("options.zig");
@@ -157,6 +158,40 @@ fn tp_connect(loop: u32, options: [*]u8, length: u32) callconv(.c) i32 {
     return switch (any) {
         inline else => |instance| instance.connect(&value),
     };
+}
+
+fn tp_resolve(loop: u32, options: [*]u8, length: u32) callconv(.c) i32 {
+    const any = registry.find(loop) catch |err| return find_status(err);
+    const value = read(layout.ResolveOptions, options, length) orelse return status(.bad_layout);
+    return switch (any) {
+        inline else => |instance| instance.resolve(&value),
+    };
+}
+
+fn tp_resolve_report(loop: u32, report: [*]u8, length: u32) callconv(.c) i32 {
+    const any = registry.find(loop) catch |err| return find_status(err);
+    var value = read(layout.ResolveReport, report, length) orelse return status(.bad_layout);
+    const rc = switch (any) {
+        inline else => |instance| instance.resolve_report(&value),
+    };
+    if (rc >= 0) write(report, &value);
+    return rc;
+}
+
+fn tp_resolve_cancel(loop: u32, slot: u32, generation: u32) callconv(.c) i32 {
+    const any = registry.find(loop) catch |err| return find_status(err);
+    return switch (any) {
+        inline else => |instance| instance.cancel_resolve(slot, generation),
+    };
+}
+
+fn tp_resolver_files(files: [*]u8, length: u32) callconv(.c) i32 {
+    const value = read(layout.ResolverFiles, files, length) orelse return status(.bad_layout);
+    if (value.hosts_length > value.hosts.len) return status(.bad_argument);
+    if (value.config_length > value.config.len) return status(.bad_argument);
+    const hosts = value.hosts[0..value.hosts_length];
+    const config = value.config[0..value.config_length];
+    return if (resolver_paths.replace(hosts, config)) 0 else status(.bad_argument);
 }
 
 fn tp_connection_address(loop: u32, slot: u32, generation: u32, remote: u32) callconv(.c) i32 {

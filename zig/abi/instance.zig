@@ -14,6 +14,8 @@ const loop_module = @import("../loop/loop.zig");
 const ChannelLayout = @import("../loop/channel.zig").Layout;
 const resegmenting = @import("../net/resegmenting.zig");
 const socket_options = @import("../net/socket_options.zig");
+const Lookup = @import("../net/resolving.zig").Handle;
+const NetOf = @import("../net/net.zig").Net;
 const Work = @import("work.zig").Work;
 const memory = @import("memory.zig");
 const options_module = @import("options.zig");
@@ -22,8 +24,6 @@ const options_module = @import("options.zig");
 const sends_per_entry = 4;
 /// Slots per listener: one may be reported closed while the next one opens.
 const listener_slots = 2;
-/// Timers of a datagram socket: until when it lingers, and when it tries to send again.
-const socket_timers = 2;
 /// Most entries of the backend's own submission queue; a full one is submitted early.
 const backend_entries_max = 256;
 
@@ -37,6 +37,7 @@ pub fn Instance(comptime Backend: type) type {
     return struct {
         const Self = @This();
         pub const Loop = loop_module.Loop(Backend);
+        const Net = NetOf(Loop);
 
         pool: Pool,
         loop: Loop,
@@ -68,11 +69,16 @@ pub fn Instance(comptime Backend: type) type {
             const connections = options.max_connections + options.entries;
             const listeners = options.max_listeners * listener_slots;
             const sockets = options.max_sockets + options.entries;
-            const net_ports = connections + listeners + sockets;
+            const counts = Net.count(
+                options.max_connections,
+                options.entries,
+                listeners,
+                sockets,
+            );
             try self.loop.init(.{
                 .backend = .{
                     .entries = @min(options.entries, backend_entries_max),
-                    .ports = net_ports + options.max_watches + 1,
+                    .ports = counts.ports + options.max_watches + 1,
                     .pool = &self.pool,
                     .trigger = @enumFromInt(options.trigger),
                     .deny_flags = deny.flags,
@@ -85,12 +91,13 @@ pub fn Instance(comptime Backend: type) type {
                 .connections = connections,
                 .sockets = sockets,
                 .script_timers = options.max_timers,
-                .user_timers = net_ports + sockets * (socket_timers - 1),
+                .user_timers = counts.timers,
                 .spin_ceiling_ns = @as(u64, options.spin_ceiling_us) * std.time.ns_per_us,
                 .cpus_online = machine.cpus_online(),
             }, failure);
             errdefer self.loop.deinit();
             try self.work.init(&self.loop, .{
+                .doorbells = &self.work.doorbells,
                 .connections = options.max_connections,
                 .spare = options.entries,
                 .listeners = listeners,
@@ -260,12 +267,28 @@ pub fn Instance(comptime Backend: type) type {
             self.loop.channel.note_option(null);
             if (!valid_stream(&self.pool, &options.stream)) return bad_argument;
             var failed: layout.Syscall = .none;
-            const slot = self.work.net.streams.connect(options, &failed);
+            const slot = self.work.net.connect(options, &failed);
             if (slot < 0) return self.refuse(slot, failed);
             const connection = &self.work.net.streams.connections[@intCast(slot)];
             self.loop.channel.header.result_generation = connection.generation;
             self.work.net.publish();
             return slot;
+        }
+
+        pub fn resolve(self: *Self, options: *const layout.ResolveOptions) i32 {
+            var made: Lookup = undefined;
+            const slot = self.work.net.resolving.start_for_script(options, &made);
+            if (slot >= 0) self.loop.channel.header.result_generation = made.generation;
+            return self.refuse(slot, .eventfd);
+        }
+
+        pub fn resolve_report(self: *Self, report: *layout.ResolveReport) i32 {
+            return self.work.net.resolving.report(report);
+        }
+
+        pub fn cancel_resolve(self: *Self, slot: u32, generation: u32) i32 {
+            const lookup: Lookup = .{ .slot = slot, .generation = generation };
+            return self.work.net.resolving.cancel_for_script(lookup);
         }
 
         pub fn bind(self: *Self, options: *const layout.BindOptions) i32 {

@@ -15,6 +15,7 @@ const arena = @import("../memory/arena.zig");
 const fork = @import("../sys/fork.zig");
 const members = @import("../memory/members.zig");
 const memory = @import("memory.zig");
+const lookups = @import("../net/resolve/requests.zig");
 const regions = @import("../memory/regions.zig");
 const slabs = @import("../memory/slabs.zig");
 const backends = @import("backends.zig");
@@ -108,6 +109,7 @@ fn start_afresh() void {
     lock = .{};
     for (&slots) |*slot| slot.handle.store(0, .monotonic);
     waker.reset();
+    lookups.reset();
     doorbells.reset();
     regions.reset();
     arena.reset();

@@ -148,6 +148,7 @@ pub fn Script(comptime Backend: type) type {
                 .socket_closed,
                 => {},
                 .message, .message_part, .unsegmented => self.messages += 1,
+                .resolved, .attempt_failed => {},
             }
         }
 

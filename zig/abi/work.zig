@@ -90,9 +90,10 @@ pub fn Work(comptime Loop: type) type {
         }
 
         pub fn attend(self: *Self) void {
+            // What rang is told of after its mailbox was answered, or a later ring would be lost.
+            self.doorbells.attend();
             self.net.attend();
             self.watches.attend();
-            self.doorbells.attend();
         }
 
         pub fn waiting(self: *const Self) bool {

@@ -228,6 +228,8 @@ pub fn check(comptime Backend: type) void {
         // because it belongs to others, who may have closed it; false when that cannot be noted
         // now.
         .{ "forget", fn (*Backend, u32, u32, i32) bool },
+        // The same for a descriptor that stays open elsewhere: here nothing looks at it any more.
+        .{ "leave", fn (*Backend, u32, u32, i32) bool },
         // Submits and waits until something completes, at most so many nanoseconds; 0 only looks.
         // A negated errno when the kernel refused; an interrupted or timed-out wait is 0.
         .{ "enter", fn (*Backend, u64) i32 },

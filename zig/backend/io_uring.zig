@@ -280,6 +280,8 @@ pub fn IoUringOver(comptime System: type) type {
             return true;
         }
 
+        pub const leave = forget;
+
         pub fn enter(self: *Self, wait_ns: u64) i32 {
             self.ring.show();
             const work = self.ring.must_submit() or self.ring.kernel_has_work();

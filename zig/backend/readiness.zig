@@ -243,6 +243,11 @@ pub fn Readiness(comptime Poller: type) type {
             return true;
         }
 
+        pub fn leave(self: *Self, port: u32, epoch: u32, descriptor: i32) bool {
+            self.unwatch(port, &self.ports[port]);
+            return self.forget(port, epoch, descriptor);
+        }
+
         /// The port's state. What refused to be watched is tried again once nobody uses it.
         fn open(self: *Self, port: u32, epoch: u32, descriptor: i32) *Port {
             const state = &self.ports[port];

@@ -239,6 +239,8 @@ pub const Simulated = struct {
         return !network.hit(network.faults.no_room);
     }
 
+    pub const leave = forget;
+
     pub fn enter(self: *Simulated, wait_ns: u64) i32 {
         const network = self.network;
         self.calls += 1;

@@ -123,6 +123,7 @@ pub const Honest = struct {
             .socket_closed,
             => return false,
             .message, .message_part, .unsegmented => return false,
+            .resolved, .attempt_failed => return false,
             .listener_closed => {
                 const ours = self.listener.is(completion.slot, completion.generation);
                 if (ours) self.end();

@@ -260,7 +260,10 @@ pub const Script = struct {
                 @panic("a datagram socket was closed that was not open");
             },
             .socket_error, .socket_drain => {},
-            .timer, .listener_error, .memory_released, .ready, .rung => {},
+            .attempt_failed => if (connections.has(handle.name, handle.generation) == false) {
+                @panic("an attempt failed for a connection that is closed");
+            },
+            .timer, .listener_error, .memory_released, .ready, .rung, .resolved => {},
         }
     }
 

@@ -16,6 +16,7 @@ const input = @import("input.zig");
 const mutate = @import("mutate.zig");
 const region_module = @import("region.zig");
 const run = @import("run.zig");
+const templates = @import("templates.zig");
 
 const inputs_per_process = 250;
 const slabs_per_process = 500;
@@ -49,6 +50,7 @@ pub const Options = struct {
 pub fn live(shared: *Shared, options: Options) void {
     if (shared.backends_count == 0) find_backends(shared);
     start_waker();
+    resolve_nothing();
     const inputs = shared.inputs.load(.monotonic);
     var generator: std.Random.DefaultPrng = .init(options.seed +% inputs *% 0x9e3779b97f4a7c15);
     for (0..inputs_per_process) |_| {
@@ -64,6 +66,17 @@ pub fn live(shared: *Shared, options: Options) void {
         }
         run_current(shared, options, is_replay);
     }
+}
+
+/// No name server but this machine's is asked, whatever is looked up.
+fn resolve_nothing() void {
+    var paths = std.mem.zeroInit(layout.ResolverFiles, .{
+        .size = @sizeOf(layout.ResolverFiles),
+    });
+    templates.name_nothing(&paths);
+    const bytes = std.mem.asBytes(&paths);
+    const result = calls.named("tp_resolver_files")(bytes, bytes.len);
+    if (result < 0) std.debug.panic("the files cannot be replaced: {d}", .{result});
 }
 
 /// Asks for each backend; those that are not available here are told.

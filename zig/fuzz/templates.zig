@@ -99,6 +99,8 @@ fn template(comptime Struct: type, record: Record, context: Context) Struct {
         layout.ConnectOptions => {
             value.address = region_module.loopback(context.port);
             value.timeout_ms = chosen >> 8 & 3;
+            value.attempt_delay_ms = 10;
+            if (chosen >> 10 & 3 == 3) value.name_length = write_name(&value.name, chosen >> 12);
             value.stream = region_module.stream_options;
         },
         layout.BindOptions => {
@@ -126,6 +128,10 @@ fn template(comptime Struct: type, record: Record, context: Context) Struct {
             value.address_low = @truncate(base);
             value.address_high = @truncate(base >> 32);
             value.bytes = @intCast(bytes);
+        },
+        layout.ResolveOptions => {
+            value.name_length = write_name(&value.name, chosen >> 8);
+            value.timeout_ms = chosen >> 12 & 3;
         },
         else => {},
     }
@@ -164,8 +170,27 @@ fn tame(comptime Struct: type, value: *Struct, context: Context) void {
             // Someone else's port is none of ours; those above are no ports.
             if (!is_known) value.address.port |= 1 << 16;
         },
+        // Nobody else's name server is asked: without one in the file it is this machine's.
+        layout.ResolverFiles => name_nothing(value),
         else => {},
     }
+}
+
+/// Files without a name, and without a name server. Longer paths have zeros in them.
+pub fn name_nothing(files: *layout.ResolverFiles) void {
+    const nowhere = "/dev/null";
+    files.hosts[0..nowhere.len].* = nowhere.*;
+    files.config[0..nowhere.len].* = nowhere.*;
+    files.hosts_length = @max(files.hosts_length, nowhere.len);
+    files.config_length = @max(files.config_length, nowhere.len);
+}
+
+/// Names that need nobody to be asked, and others.
+fn write_name(bytes: *[layout.name_bytes_max]u8, chosen: u32) u32 {
+    const names = [_][]const u8{ "localhost", "127.0.0.1", "::1", "somewhere.invalid", "-" };
+    const name = names[chosen % names.len];
+    @memcpy(bytes[0..name.len], name);
+    return @intCast(name.len);
 }
 
 fn tame_loop(value: *layout.LoopOptions) void {

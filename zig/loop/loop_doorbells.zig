@@ -76,7 +76,8 @@ pub fn LoopDoorbells(comptime Loop: type) type {
             return @intFromEnum(layout.Status.stale_handle);
         }
 
-        fn open_mailbox(self: *Self) i32 {
+        /// How the loop can be woken from now on. 0, or a negative status.
+        pub fn open_mailbox(self: *Self) i32 {
             if (self.mailbox != null) return 0;
             const ring = self.loop.backend.message_target();
             if (ring == null and !self.notifier.is_open()) {

@@ -30,7 +30,7 @@ pub fn Connecting(comptime Streams: type) type {
             const address = address_module.to_kernel(&options.address) orelse
                 return @intFromEnum(layout.Status.bad_argument);
             if (!streams.accepts_more()) return @intFromEnum(layout.Status.exhausted);
-            const descriptor = open_socket(streams, &address, options, failed);
+            const descriptor = open_socket(streams, &address, &options.stream, failed);
             if (descriptor < 0) return descriptor;
             const slot = streams.take_slot();
             const connection = &streams.connections[slot];
@@ -48,10 +48,11 @@ pub fn Connecting(comptime Streams: type) type {
             return @intCast(slot);
         }
 
-        fn open_socket(
+        /// A socket that may connect to the address, or a negative status.
+        pub fn open_socket(
             streams: *Streams,
             address: *const sockets.SocketAddress,
-            options: *const layout.ConnectOptions,
+            options: *const layout.StreamOptions,
             failed: *layout.Syscall,
         ) i32 {
             failed.* = .socket;
@@ -67,9 +68,9 @@ pub fn Connecting(comptime Streams: type) type {
                 .descriptor = descriptor,
                 .use = .connection,
                 .family = family,
-                .best_effort = options.stream.best_effort != 0,
+                .best_effort = options.best_effort != 0,
             };
-            const rc = target.apply(sockets, &options.stream.socket);
+            const rc = target.apply(sockets, &options.socket);
             if (rc >= 0) return descriptor;
             streams.loop.channel.note_option(target.refused.?);
             sockets.close(descriptor);
@@ -116,6 +117,40 @@ pub fn Connecting(comptime Streams: type) type {
                 return put_off(streams, slot, connection);
             }
             if (result < 0) return streams.end(slot, result, false);
+            connected(streams, slot, connection);
+        }
+
+        /// A connection whose address is being looked for by a race. Its slot.
+        pub fn open_resolving(
+            streams: *Streams,
+            race: u32,
+            options: *const layout.ConnectOptions,
+        ) u32 {
+            const slot = streams.take_slot();
+            const connection = &streams.connections[slot];
+            connection.open(.resolving, -1, .ipv6, options.stream);
+            connection.race = race;
+            streams.loop.channel.queued[slot] = 0;
+            if (options.timeout_ms > 0) streams.loop.start_user_timer(slot, options.timeout_ms);
+            return slot;
+        }
+
+        /// The race of a connection is over; the descriptor is connected.
+        pub fn resolved(
+            streams: *Streams,
+            slot: u32,
+            descriptor: i32,
+            family: layout.AddressFamily,
+        ) void {
+            const connection = &streams.connections[slot];
+            connection.descriptor = descriptor;
+            connection.family = family;
+            connection.race = layout.no_slot;
+            connected(streams, slot, connection);
+            streams.attention.push(streams.connections, slot);
+        }
+
+        fn connected(streams: *Streams, slot: u32, connection: *Connection) void {
             streams.loop.stop_user_timer(slot);
             connection.state = .open;
             if (connection.options.idle_timeout_ms > 0) {

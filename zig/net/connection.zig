@@ -11,6 +11,8 @@ pub const State = enum(u8) {
     /// The slot is nobody's. Zero, so that fresh memory is free slots.
     free = 0,
     connecting,
+    /// Looks for its peer's address: it has no descriptor, but a race (`attempts.zig`).
+    resolving,
     open,
     /// Closed by this side: what is queued goes out, what arrives is discarded.
     lingering,
@@ -22,7 +24,10 @@ pub const Connection = struct {
     state: State,
     /// Of the addresses at both of its ends.
     family: layout.AddressFamily,
+    /// -1 while there is none.
     descriptor: i32,
+    /// While `resolving`.
+    race: u32,
     /// Changes when the slot is freed; the epoch of its operations.
     generation: u32,
     /// The turn in which the slot was last freed.
@@ -99,6 +104,7 @@ pub const Connection = struct {
             .state = state,
             .family = family,
             .descriptor = descriptor,
+            .race = layout.no_slot,
             .generation = self.generation,
             .freed_turn = self.freed_turn,
             .options = options,

@@ -45,9 +45,9 @@ pub fn Datagrams(comptime Loop: type) type {
         slots: Slots,
         nodes: Nodes,
         held_nodes: held.Nodes,
-        /// Ports of sockets follow those of listeners; so do their first timers. The second ones
-        /// follow those.
         first_port: u32,
+        /// First one per socket for its time limit, then one per socket for its rests.
+        first_timer: u32,
         attention: List(Socket, "attention"),
         starved: List(Socket, "starved"),
         waiters: List(Socket, "waiting"),
@@ -66,6 +66,7 @@ pub fn Datagrams(comptime Loop: type) type {
             /// Slots beyond the limit: as many as can be freed in one turn.
             spare: u32,
             first_port: u32,
+            first_timer: u32,
             /// Datagrams that may wait in all queues.
             sends: u32,
         };
@@ -81,6 +82,7 @@ pub fn Datagrams(comptime Loop: type) type {
             self.loop = loop;
             self.held_nodes = try .of(false);
             self.first_port = options.first_port;
+            self.first_timer = options.first_timer;
             self.attention = .{};
             self.starved = .{};
             self.waiters = .{};
@@ -148,7 +150,7 @@ pub fn Datagrams(comptime Loop: type) type {
             const socket = &self.sockets[slot];
             if (socket.state != .open) return;
             socket.state = .lingering;
-            self.loop.start_user_timer(self.first_port + slot, socket.linger_timeout_ms);
+            self.loop.start_user_timer(self.first_timer + slot, socket.linger_timeout_ms);
         }
 
         /// Ends a socket whatever is under way; `socket_closed` follows when that has ended too.
@@ -157,7 +159,7 @@ pub fn Datagrams(comptime Loop: type) type {
             if (socket.state == .free or socket.state == .ending) return;
             socket.state = .ending;
             socket.outcome = outcome;
-            self.loop.stop_user_timer(self.first_port + slot);
+            self.loop.stop_user_timer(self.first_timer + slot);
             self.loop.stop_user_timer(self.rest_timer(slot));
             self.attention.push(self.sockets, slot);
         }
@@ -167,7 +169,7 @@ pub fn Datagrams(comptime Loop: type) type {
         }
 
         pub fn rest_timer(self: *const Self, slot: u32) u32 {
-            return self.ports_end() + slot;
+            return self.first_timer + @as(u32, @intCast(self.sockets.len)) + slot;
         }
 
         /// `timer`: counted from the first one of sockets.

@@ -22,6 +22,7 @@ pub fn Ending(comptime Streams: type) type {
             switch (connection.state) {
                 // It may have connected meanwhile: no peer is to take nothing for everything.
                 .connecting => end(streams, slot, @intFromEnum(layout.Status.aborted), true),
+                .resolving => end(streams, slot, @intFromEnum(layout.Status.aborted), false),
                 .open => {
                     connection.state = .lingering;
                     connection.shutdown_wanted = true;
@@ -36,6 +37,7 @@ pub fn Ending(comptime Streams: type) type {
         pub fn end(streams: *Streams, slot: u32, outcome: i32, reset: bool) void {
             const connection = &streams.connections[slot];
             if (connection.state == .ending) return;
+            if (connection.state == .resolving) streams.attempts.abandon(connection.race);
             connection.state = .ending;
             connection.outcome = outcome;
             connection.reset = reset;
@@ -107,15 +109,17 @@ pub fn Ending(comptime Streams: type) type {
 
         fn finish(streams: *Streams, slot: u32, connection: *Connection) void {
             const loop = streams.loop;
-            if (!loop.backend.forget(slot, connection.generation, connection.descriptor)) {
-                return streams.attention.push(streams.connections, slot);
+            if (connection.descriptor >= 0) {
+                if (!loop.backend.forget(slot, connection.generation, connection.descriptor)) {
+                    return streams.attention.push(streams.connections, slot);
+                }
+                if (connection.reset) {
+                    sockets.reset(connection.descriptor);
+                } else {
+                    sockets.close(connection.descriptor);
+                }
             }
             Send.drop(streams, connection);
-            if (connection.reset) {
-                sockets.reset(connection.descriptor);
-            } else {
-                sockets.close(connection.descriptor);
-            }
             const outcome = connection.outcome;
             loop.channel.emit(plain(.closed, slot, connection.generation, outcome));
             loop.counters.closed += 1;

@@ -4,12 +4,21 @@ const std = @import("std");
 const layout = @import("../layout.zig");
 const contract = @import("../backend/contract.zig");
 const RawSubmission = @import("../loop/channel.zig").RawSubmission;
+const kernel = @import("../sys/kernel.zig");
 const address_module = @import("address.zig");
+const attempts_module = @import("attempts.zig");
+const Attempts = attempts_module.Attempts;
 const Datagrams = @import("datagrams.zig").Datagrams;
 const Freed = @import("../memory/pool.zig").Freed;
 const Listeners = @import("listeners.zig").Listeners;
+const LoopDoorbells = @import("../loop/loop_doorbells.zig").LoopDoorbells;
+const Resolving = @import("resolving.zig").Resolving;
 const socket_control = @import("socket_control.zig");
+const lookup_timers = @import("resolving.zig").timers;
 const Streams = @import("streams.zig").Streams;
+
+/// Timers of a datagram socket: until when it lingers, and when it tries to send again.
+const socket_timers = 2;
 
 pub fn Net(comptime Loop: type) type {
     return struct {
@@ -19,9 +28,13 @@ pub fn Net(comptime Loop: type) type {
         loop: *Loop,
         streams: Streams(Loop),
         listeners: Listeners(Loop, Streams(Loop)),
+        resolving: Resolving(Loop),
+        attempts: Attempts(Streams(Loop)),
         datagrams: Datagrams(Loop),
 
         pub const Options = struct {
+            /// How lookups wake the loop; it need not be open yet.
+            doorbells: *LoopDoorbells(Loop),
             connections: u32,
             /// Slots of connections beyond that, for those whose end is being reported.
             spare: u32,
@@ -42,11 +55,27 @@ pub fn Net(comptime Loop: type) type {
             errdefer self.streams.deinit();
             self.listeners = try .init(loop, &self.streams, options.listeners);
             errdefer self.listeners.deinit();
-            const listener_count: u32 = @intCast(self.listeners.listeners.len);
+            const counts = count(
+                options.connections,
+                options.spare,
+                options.listeners,
+                options.sockets + options.spare,
+            );
+            const races = attempts_module.races_max(options.connections);
+            self.resolving = .init(loop, options.doorbells, counts.ports + races);
+            self.attempts = try .init(&self.streams, &self.resolving, .{
+                .connections = options.connections,
+                .first_port = self.listeners.first_port + options.listeners,
+                .first_timer = counts.ports,
+            });
+            errdefer self.attempts.deinit();
+            self.streams.attempts = &self.attempts;
+            const attempt_count: u32 = @intCast(self.attempts.attempts.len);
             try self.datagrams.init(loop, .{
                 .limit = options.sockets,
                 .spare = options.spare,
-                .first_port = self.listeners.first_port + listener_count,
+                .first_port = self.attempts.first_port + attempt_count,
+                .first_timer = counts.ports + races + lookup_timers,
                 .sends = options.sends,
             });
             self.streams.elsewhere = .{
@@ -70,8 +99,26 @@ pub fn Net(comptime Loop: type) type {
             streams.returned(freed);
         }
 
+        /// Ports and timers that such options need.
+        pub const Counts = struct { ports: u32, timers: u32 };
+
+        pub fn count(
+            connections: u32,
+            spare: u32,
+            listeners: u32,
+            socket_slots: u32,
+        ) Counts {
+            const attempts = attempts_module.attempts_max(connections);
+            const ports_needed = connections + spare + listeners + attempts + socket_slots;
+            const races = attempts_module.races_max(connections);
+            const others = races + lookup_timers + socket_slots * socket_timers;
+            return .{ .ports = ports_needed, .timers = ports_needed + others };
+        }
+
         pub fn deinit(self: *Self) void {
+            self.resolving.close();
             self.datagrams.deinit();
+            self.attempts.deinit();
             self.listeners.deinit();
             self.streams.deinit();
             self.* = undefined;
@@ -82,11 +129,23 @@ pub fn Net(comptime Loop: type) type {
             self.listeners.close_all();
             self.streams.end_all(@intFromEnum(layout.Status.loop_closed));
             self.datagrams.end_all(@intFromEnum(layout.Status.loop_closed));
+            self.resolving.close();
         }
 
         pub fn open_count(self: *const Self) u32 {
             return self.streams.slots.open_count + self.listeners.open_count +
-                self.datagrams.slots.open_count;
+                self.attempts.open_count() + self.datagrams.slots.open_count;
+        }
+
+        /// Starts to connect, to an address or to a name. The slot, or a negative status with
+        /// `failed` naming the system call.
+        pub fn connect(
+            self: *Self,
+            options: *const layout.ConnectOptions,
+            failed: *layout.Syscall,
+        ) i32 {
+            if (options.name_length > 0) return self.attempts.connect(options);
+            return self.streams.connect(options, failed);
         }
 
         /// Ports are below it.
@@ -113,8 +172,10 @@ pub fn Net(comptime Loop: type) type {
         pub fn complete(self: *Self, completion: contract.Completion) void {
             if (completion.port < self.listeners.first_port) {
                 self.streams.complete(completion);
-            } else if (completion.port < self.datagrams.first_port) {
+            } else if (completion.port < self.attempts.first_port) {
                 self.listeners.complete(completion);
+            } else if (completion.port < self.datagrams.first_port) {
+                self.attempts.complete(completion);
             } else {
                 self.datagrams.complete(completion);
             }
@@ -133,15 +194,21 @@ pub fn Net(comptime Loop: type) type {
         pub fn timer_fired(self: *Self, id: u32) void {
             if (id < self.listeners.first_port) {
                 self.streams.timer_fired(id);
-            } else if (id < self.datagrams.first_port) {
+            } else if (id < self.attempts.first_port) {
                 self.listeners.timer_fired(id - self.listeners.first_port);
+            } else if (id < self.resolving.first_timer) {
+                self.attempts.timer_fired(id - self.attempts.first_timer);
+            } else if (id < self.datagrams.first_timer) {
+                self.resolving.timer_fired(id - self.resolving.first_timer);
             } else {
-                self.datagrams.timer_fired(id - self.datagrams.first_port);
+                self.datagrams.timer_fired(id - self.datagrams.first_timer);
             }
         }
 
         pub fn attend(self: *Self) void {
             const closed = self.loop.counters.closed;
+            self.resolving.attend(&self.attempts);
+            self.attempts.attend();
             self.streams.attend();
             if (self.loop.counters.closed != closed) self.listeners.room_again();
             self.listeners.attend();
@@ -150,6 +217,7 @@ pub fn Net(comptime Loop: type) type {
 
         pub fn waiting(self: *const Self) bool {
             return self.streams.waiting() or self.listeners.waiting() or
+                self.resolving.waiting() or self.attempts.waiting() or
                 self.datagrams.waiting();
         }
 
@@ -223,6 +291,7 @@ pub fn Net(comptime Loop: type) type {
             failed: *layout.Syscall,
         ) i32 {
             var address: sockets.SocketAddress = undefined;
+            if (descriptor < 0) return kernel.negative(.NOTCONN);
             failed.* = if (remote) .getpeername else .getsockname;
             const rc = if (remote)
                 sockets.remote_address(descriptor, &address)

@@ -39,7 +39,7 @@ pub fn Resegmenting(comptime Streams: type) type {
             const stale = @intFromEnum(layout.Status.stale_handle);
             const connection = streams.find(options.slot, options.generation) orelse return stale;
             switch (connection.state) {
-                .connecting, .open => {},
+                .resolving, .connecting, .open => {},
                 .free, .lingering, .ending => return stale,
             }
             const rule = &options.segmenter;

@@ -36,7 +36,7 @@ pub fn Sending(comptime Streams: type) type {
             if (entry.length == 0 or entry.length > size) return false;
             if (entry.offset > size - entry.length) return false;
             switch (connection.state) {
-                .connecting, .open => {},
+                .connecting, .resolving, .open => {},
                 .free, .lingering, .ending => return false,
             }
             if (connection.shutdown_wanted) return false;

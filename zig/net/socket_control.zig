@@ -3,6 +3,7 @@
 //! What a listener is given goes to the connections that it accepts from then on.
 
 const layout = @import("../layout.zig");
+const kernel = @import("../sys/kernel.zig");
 const address_module = @import("address.zig");
 const socket_options = @import("socket_options.zig");
 
@@ -71,6 +72,7 @@ fn find(
     }
     if (control.kind != @intFromEnum(layout.SocketKind.connection)) return bad_argument;
     const connection = net.streams.find(control.slot, control.generation) orelse return stale;
+    if (connection.descriptor < 0) return kernel.negative(.NOTCONN);
     target.* = .{
         .descriptor = connection.descriptor,
         .use = .connection,

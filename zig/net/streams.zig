@@ -10,6 +10,7 @@ const std = @import("std");
 const layout = @import("../layout.zig");
 const contract = @import("../backend/contract.zig");
 const mapped = @import("../memory/mapped.zig");
+const Attempts = @import("attempts.zig").Attempts;
 const channel_module = @import("../loop/channel.zig");
 const Connecting = @import("connecting.zig").Connecting;
 const Connection = @import("connection.zig").Connection;
@@ -38,9 +39,10 @@ const served_at_once = 64;
 
 const aborted = @intFromEnum(layout.Status.aborted);
 
-pub fn Streams(comptime Loop: type) type {
+pub fn Streams(comptime LoopType: type) type {
     return struct {
         const Self = @This();
+        pub const Loop = LoopType;
         pub const Backend = Loop.Backend;
         pub const sockets = Backend.sockets;
         const Connect = Connecting(Self);
@@ -66,6 +68,8 @@ pub fn Streams(comptime Loop: type) type {
         /// By slot, the peer of a connect under way: the kernel reads it when it takes the
         /// operation.
         addresses: []sockets.SocketAddress,
+        /// Set once both are where they stay.
+        attempts: *Attempts(Self),
         attention: List(Connection, "attention"),
         starved: List(Connection, "starved"),
         bufferless: List(Connection, "bufferless"),
@@ -114,6 +118,7 @@ pub fn Streams(comptime Loop: type) type {
                 .waiting_joins = 0,
                 .slots = slots,
                 .addresses = addresses,
+                .attempts = undefined,
                 .attention = .{},
                 .starved = .{},
                 .bufferless = .{},
@@ -128,7 +133,8 @@ pub fn Streams(comptime Loop: type) type {
 
         pub fn deinit(self: *Self) void {
             for (self.connections[0..self.slots.fresh]) |*connection| {
-                if (connection.state != .free) sockets.reset(connection.descriptor);
+                const is_open = connection.state != .free and connection.descriptor >= 0;
+                if (is_open) sockets.reset(connection.descriptor);
             }
             self.loans.deinit();
             self.segmented_nodes.deinit();
@@ -186,6 +192,9 @@ pub fn Streams(comptime Loop: type) type {
 
         /// Starts to connect. The slot, or a negative status with `failed` naming the system call.
         pub const connect = Connect.connect;
+        /// For `attempts.zig`, which finds such a connection its descriptor.
+        pub const open_resolving = Connect.open_resolving;
+        pub const resolved = Connect.resolved;
         /// Flush, end our direction, wait for the peer's end.
         pub const close = End.close;
         /// Ends a connection whatever is under way; `closed` follows when that has ended too.
@@ -257,7 +266,9 @@ pub fn Streams(comptime Loop: type) type {
         /// A time limit of a connection passed: for connecting, silence or lingering.
         pub fn timer_fired(self: *Self, slot: u32) void {
             switch (self.connections[slot].state) {
-                .connecting => Connect.timer_fired(self, slot, &self.connections[slot]),
+                .connecting, .resolving => {
+                    Connect.timer_fired(self, slot, &self.connections[slot]);
+                },
                 .lingering => End.linger_on(self, slot),
                 .open => Idle.timer_fired(self, slot, &self.connections[slot]),
                 .free, .ending => {},
@@ -306,6 +317,7 @@ pub fn Streams(comptime Loop: type) type {
             switch (connection.state) {
                 .free => {},
                 .connecting => Connect.start(self, slot, connection),
+                .resolving => {},
                 .open => self.advance_open(slot, connection),
                 .lingering => End.advance_lingering(self, slot, connection),
                 .ending => End.advance_ending(self, slot, connection),

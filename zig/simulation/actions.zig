@@ -7,6 +7,7 @@ const leases = @import("leases.zig");
 const messages = @import("messages.zig");
 const Link = @import("link.zig").Link;
 const sends = @import("sends.zig");
+const World = @import("world.zig").World;
 const stale = @import("stale.zig");
 const timers_max = @import("host.zig").timers_max;
 
@@ -115,12 +116,14 @@ pub fn connect(host: *Host) void {
         1
     else
         listeners[random.uintLessThan(usize, listeners.len)].port;
-    const options: layout.ConnectOptions = .{
+    var options: layout.ConnectOptions = .{
         .size = @sizeOf(layout.ConnectOptions),
         .address = loopback(port),
         .timeout_ms = if (random.boolean()) 0 else random.intRangeAtMost(u32, 1, 2000),
         .stream = choose_stream(host),
     };
+    const is_named = world.one_in(4);
+    if (is_named) name_peer(world, &options);
     const rc = host.instance.connect(&options);
     if (rc < 0) return;
     host.asleep = false;
@@ -133,7 +136,8 @@ pub fn connect(host: *Host) void {
     link.* = .{
         .slot = slot,
         .generation = host.instance.loop.channel.header.result_generation,
-        .socket = world.network.find(connection.descriptor),
+        .socket = if (is_named) null else world.network.find(connection.descriptor),
+        .is_named = is_named,
         .state = .connecting,
         .options = options.stream,
         .has_connect_timeout = options.timeout_ms > 0,
@@ -146,6 +150,15 @@ pub fn connect(host: *Host) void {
     // Called off before anybody has answered.
     sends.send(host, link);
     close(host, link);
+}
+
+/// By a name with two addresses; the network only looks at the port.
+fn name_peer(world: *World, options: *layout.ConnectOptions) void {
+    const name = "localhost";
+    options.name[0..name.len].* = name.*;
+    options.name_length = name.len;
+    options.address.family = 0;
+    options.attempt_delay_ms = world.random().intRangeAtMost(u32, 10, 30);
 }
 
 fn on_link(host: *Host, link: *const Link, operation: layout.Operation) void {

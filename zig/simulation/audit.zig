@@ -169,6 +169,10 @@ fn check_kernel(host: *Host) void {
         under_way += @intFromBool(connection.receiving);
         under_way += @intFromBool(connection.sending);
     }
+    const attempts = &host.instance.work.net.attempts;
+    for (attempts.attempts[0..attempts.free_attempts.fresh]) |attempt| {
+        under_way += @intFromBool(attempt.state != .free and attempt.under_way);
+    }
     for (host.instance.work.net.listeners.listeners) |listener| {
         under_way += @intFromBool(listener.state != .free and listener.accepting);
     }

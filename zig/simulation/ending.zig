@@ -241,5 +241,7 @@ fn check_idle(host: *Host) void {
     if (pool.buffers_in_use > 0) host.fail("{d} buffers are left in use", .{pool.buffers_in_use});
     const open_count = streams.slots.open_count;
     if (open_count > 0) host.fail("{d} connections are left", .{open_count});
+    const attempts = host.instance.work.net.attempts.open_count();
+    if (attempts > 0) host.fail("{d} attempts are left", .{attempts});
     if (host.instance.work.net.waiting()) host.fail("there is something left to do", .{});
 }

@@ -9,6 +9,7 @@ const leases = @import("leases.zig");
 const Link = @import("link.zig").Link;
 const messages = @import("messages.zig");
 const sends = @import("sends.zig");
+const Socket = @import("../backend/simulated/socket.zig").Socket;
 
 pub fn dispatch(host: *Host, event: layout.Completion) void {
     host.trace("{t} {d}/{d}, result {d}, {d} bytes", .{
@@ -22,6 +23,7 @@ pub fn dispatch(host: *Host, event: layout.Completion) void {
         .none,
         .ready,
         .rung,
+        .resolved,
         .datagram,
         .socket_error,
         .socket_drain,
@@ -38,6 +40,7 @@ pub fn dispatch(host: *Host, event: layout.Completion) void {
         .timer => timer(host, event),
         .listener_error => _ = find_listener(host, event),
         .listener_closed => listener_closed(host, event),
+        .attempt_failed => _ = find_any(host, event),
     }
     // Slots must not be given out again before the script has read of their end.
     if (host.world.one_in(16)) actions.listen(host);
@@ -75,28 +78,34 @@ fn opened(host: *Host, event: layout.Completion) void {
         const link = find(host, event) orelse return;
         if (link.state != .connecting) host.fail("connection {d} opens twice", .{event.slot});
         link.state = .open;
-        host.world.stream(link.socket.?).is_open = true;
+        if (link.is_named) link.socket = socket_of(host, event);
+        if (link.socket) |socket| host.world.stream(socket).is_open = true;
         return;
     }
     if (host.links[event.slot] != null) {
         return host.fail("slot {d} is given out while it is open", .{event.slot});
     }
-    const connection = &host.instance.work.net.streams.connections[event.slot];
-    const is_there = connection.generation == event.generation and connection.state != .free;
-    const network = &host.world.network;
     const link = host.world.gpa.create(Link) catch @panic("out of memory");
+    const options = &host.instance.work.net.streams.connections[event.slot].options;
     link.* = .{
         .slot = event.slot,
         .generation = event.generation,
-        .socket = if (is_there) network.find(connection.descriptor) else null,
+        .socket = socket_of(host, event),
         .state = .open,
-        .options = connection.options,
-        .segmenter = connection.options.segmenter,
-        .was_segmented = messages.is_segmented(&connection.options.segmenter),
+        .options = options.*,
+        .segmenter = options.segmenter,
+        .was_segmented = messages.is_segmented(&options.segmenter),
     };
     host.links[event.slot] = link;
     if (link.socket) |socket| host.world.stream(socket).is_open = true;
     if (host.world.is_ending) actions.close(host, link);
+}
+
+/// Null where the connection has ended already.
+fn socket_of(host: *Host, event: layout.Completion) ?*Socket {
+    const connection = &host.instance.work.net.streams.connections[event.slot];
+    const is_there = connection.generation == event.generation and connection.state != .free;
+    return if (is_there) host.world.network.find(connection.descriptor) else null;
 }
 
 /// The connection of an event about bytes, which may come now; null also where they come again.

@@ -13,6 +13,8 @@ pub const Link = struct {
     generation: u32,
     /// Null when it was gone before anybody could look.
     socket: ?*Socket,
+    /// Its socket is known once it is open.
+    is_named: bool = false,
     state: State,
     options: layout.StreamOptions,
     has_connect_timeout: bool = false,
@@ -67,6 +69,7 @@ pub const Link = struct {
     }
 
     pub fn may_send(self: *const Link) bool {
+        if (self.is_named and self.state == .connecting) return false;
         return self.state != .closed and !self.closing and !self.shutdown;
     }
 

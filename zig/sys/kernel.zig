@@ -58,6 +58,12 @@ pub fn round_to_page(length: usize) usize {
     return std.mem.alignForward(usize, length, std.heap.page_size_min);
 }
 
+/// A descriptor of a file to be read, or a negated errno. A pipe or a terminal is not waited for.
+pub const open_for_reading = system.open;
+
+/// The number of bytes read, 0 at the end.
+pub const read = system.read;
+
 /// Reads a small file such as one under /proc into `buffer`; what was read, or null.
 pub fn read_file(path: [*:0]const u8, buffer: []u8) ?[]const u8 {
     const descriptor = system.open(path);

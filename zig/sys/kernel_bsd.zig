@@ -78,7 +78,7 @@ pub fn discard(memory: Memory) void {
 }
 
 pub fn open(path: [*:0]const u8) i32 {
-    return result(c.open(path, .{ .CLOEXEC = true }));
+    return result(c.open(path, .{ .CLOEXEC = true, .NONBLOCK = true }));
 }
 
 pub fn read(descriptor: i32, buffer: []u8) i32 {

@@ -62,7 +62,7 @@ pub fn discard(memory: Memory) void {
 }
 
 pub fn open(path: [*:0]const u8) i32 {
-    return result(linux.open(path, .{ .CLOEXEC = true }, 0));
+    return result(linux.open(path, .{ .CLOEXEC = true, .NONBLOCK = true }, 0));
 }
 
 pub fn read(descriptor: i32, buffer: []u8) i32 {

@@ -153,6 +153,14 @@ pub fn send(descriptor: i32, bytes: []const u8) i32 {
     return kernel.result(calls.sendto(descriptor, bytes.ptr, bytes.len, flags, null, 0));
 }
 
+/// The same for a datagram to somebody.
+pub fn send_to(descriptor: i32, bytes: []const u8, address: *const SocketAddress) i32 {
+    const flags = system.send_flags;
+    const to = address.pointer();
+    const rc = calls.sendto(descriptor, bytes.ptr, bytes.len, flags, to, address.length());
+    return kernel.result(rc);
+}
+
 /// The same for bytes that are in several places, at most 1,024.
 pub fn send_vectors(descriptor: i32, vectors: []const std.posix.iovec_const) i32 {
     const header = std.mem.zeroInit(calls.msghdr_const, .{
