@@ -65,6 +65,17 @@ export {
   type SegmentFunction,
 } from "./src/segmenter.ts";
 export type { Relay, RelayOptions, RelayState, RelayTotals } from "./src/relay.ts";
+export type {
+  DatagramHandlers,
+  DatagramOptionName,
+  DatagramOptions,
+  DatagramSendOptions,
+  DatagramSettings,
+  DatagramSocket,
+  DatagramSocketState,
+  GroupOptions,
+} from "./src/datagram_socket.ts";
+export type { DatagramSource } from "./src/datagram_source.ts";
 export { Lease } from "./src/lease.ts";
 export type { LeaseMessage } from "./src/lease_message.ts";
 export { type Doorbell, type DoorbellHandler, type DoorbellMessage, ring } from "./src/doorbell.ts";

@@ -11,6 +11,7 @@ import { jsonLines, text } from "./lib/report.ts";
 import { memory } from "./memory.ts";
 import { relay } from "./relay.ts";
 import { stream } from "./stream.ts";
+import { udp } from "./udp.ts";
 
 interface Benchmark {
   readonly summary: string;
@@ -37,6 +38,10 @@ const benchmarks: Readonly<Record<string, Benchmark>> = {
   inproc: {
     summary: "messages between two Workers: in-process, TCP, postMessage, MessageChannel",
     run: runInproc,
+  },
+  udp: {
+    summary: "UDP echo: twinpoll on every runtime, the runtimes' own sockets, C with sendmmsg",
+    run: runUdp,
   },
   memory: {
     summary: "what a buffer costs, natively and from TypeScript; registered buffers and files",
@@ -80,6 +85,12 @@ options of inproc:
   --runtimes A,B     only these: deno, bun, node
   --seconds N        measured window per visit (0.3)
   --rounds N         visits per contestant (3)
+options of udp:
+  --sockets N        sockets of the load (16)
+  --depth N          datagrams in flight per socket (16)
+  --size N           bytes per datagram (64)
+  --seconds N        measured window per visit (1)
+  --rounds N         visits per contestant (5)
   --json             one line of JSON per contestant instead of a table
 
 options of memory:
@@ -197,6 +208,29 @@ async function runInproc(args: readonly string[]): Promise<void> {
       json: values.json,
     }),
   );
+}
+
+async function runUdp(args: readonly string[]): Promise<void> {
+  const { values } = parseArgs({
+    args: [...args],
+    options: {
+      sockets: { type: "string", default: "16" },
+      depth: { type: "string", default: "16" },
+      size: { type: "string", default: "64" },
+      seconds: { type: "string", default: "1" },
+      rounds: { type: "string", default: "5" },
+      json: { type: "boolean", default: false },
+    },
+  });
+  const output = await udp({
+    sockets: positive("sockets", values.sockets, true),
+    depth: positive("depth", values.depth, true),
+    size: positive("size", values.size, true),
+    seconds: positive("seconds", values.seconds, false),
+    rounds: positive("rounds", values.rounds, true),
+    json: values.json,
+  });
+  process.stdout.write(output);
 }
 
 async function runMemory(args: readonly string[]): Promise<void> {

@@ -16,7 +16,7 @@ extern "C" {
 #define TP_ASSERT_SIZE(type, bytes) struct tp_size_is_checked_from_c11_on
 #endif
 
-#define TP_LAYOUT_HASH UINT32_C(0xc083a8d0)
+#define TP_LAYOUT_HASH UINT32_C(0x764f14a6)
 #define TP_ABI_VERSION UINT32_C(1)
 #define TP_READY_READABLE UINT32_C(1)
 #define TP_READY_WRITABLE UINT32_C(2)
@@ -30,9 +30,15 @@ extern "C" {
 #define TP_SEND_FLAG_ANSWER UINT32_C(2)
 #define TP_SEND_FLAG_DESCRIPTORS UINT32_C(4)
 #define TP_MESSAGE_DESCRIPTORS_MAX UINT32_C(8)
+#define TP_SEND_FLAG_ADDRESSED UINT32_C(4)
 #define TP_SEGMENT_FLAG_INVALID UINT32_C(1)
+#define TP_DATAGRAM_TRUNCATED UINT32_C(1)
+#define TP_DATAGRAM_ECN_SHIFT UINT32_C(1)
+#define TP_DATAGRAM_OFFSET UINT32_C(256)
 #define TP_HEADER_BYTES UINT32_C(512)
 #define TP_ADDRESS_BYTES_MAX UINT32_C(108)
+#define TP_ADDRESS_STRIDE UINT32_C(128)
+#define TP_SOURCE_STRIDE UINT32_C(192)
 #define TP_BUFFER_UNIT UINT32_C(512)
 #define TP_BUFFER_SLAB_SHIFT UINT32_C(21)
 #define TP_NAME_BYTES_MAX UINT32_C(256)
@@ -165,6 +171,12 @@ enum tp_operation {
     TP_OPERATION_SEGMENT = 13,
     TP_OPERATION_DETACH = 14,
     TP_OPERATION_UNDELIVER = 15,
+    TP_OPERATION_DATAGRAM_SEND = 16,
+    TP_OPERATION_SOCKET_PAUSE = 17,
+    TP_OPERATION_SOCKET_UNPAUSE = 18,
+    TP_OPERATION_SOCKET_CLOSE = 19,
+    TP_OPERATION_SOCKET_ABORT = 20,
+    TP_OPERATION_SOCKET_WANT_DRAIN = 21,
 };
 
 enum tp_event {
@@ -187,6 +199,10 @@ enum tp_event {
     TP_EVENT_ATTEMPT_FAILED = 16,
     TP_EVENT_DETACHED = 17,
     TP_EVENT_DESCRIPTORS = 18,
+    TP_EVENT_DATAGRAM = 19,
+    TP_EVENT_SOCKET_ERROR = 20,
+    TP_EVENT_SOCKET_DRAIN = 21,
+    TP_EVENT_SOCKET_CLOSED = 22,
 };
 
 enum tp_address_family {
@@ -221,6 +237,13 @@ enum tp_ring_feature {
     TP_RING_FEATURE_NAPI = 128,
     TP_RING_FEATURE_CLONE_BUFFERS = 256,
     TP_RING_FEATURE_SEND_MESSAGE = 512,
+};
+
+enum tp_socket_action {
+    TP_SOCKET_ACTION_SET_OPTION = 0,
+    TP_SOCKET_ACTION_GET_OPTION = 1,
+    TP_SOCKET_ACTION_JOIN = 2,
+    TP_SOCKET_ACTION_LEAVE = 3,
 };
 
 enum tp_socket_kind {
@@ -289,6 +312,20 @@ struct tp_send_entry {
 };
 TP_ASSERT_SIZE(struct tp_send_entry, 32);
 
+struct tp_datagram_entry {
+    uint8_t operation;
+    uint8_t flags;
+    uint16_t segment_bytes;
+    uint32_t slot;
+    uint32_t generation;
+    uint32_t buffer;
+    uint32_t buffer_generation;
+    uint32_t offset;
+    uint32_t length;
+    uint32_t padding;
+};
+TP_ASSERT_SIZE(struct tp_datagram_entry, 32);
+
 struct tp_buffer_entry {
     uint8_t operation;
     uint8_t flags;
@@ -352,8 +389,12 @@ struct tp_counters {
     double zero_copied;
     double zero_copy_copied;
     double relayed_bytes;
+    double datagrams_received;
+    double datagrams_sent;
+    double datagrams_refused;
+    double datagrams_dropped;
 };
-TP_ASSERT_SIZE(struct tp_counters, 120);
+TP_ASSERT_SIZE(struct tp_counters, 152);
 
 struct tp_address {
     uint32_t family;
@@ -379,9 +420,20 @@ struct tp_header {
     uint32_t open_listeners;
     uint32_t open_watches;
     uint32_t result_offset;
+    uint32_t open_sockets;
+    uint32_t free_datagrams;
     uint32_t error_option;
 };
-TP_ASSERT_SIZE(struct tp_header, 304);
+TP_ASSERT_SIZE(struct tp_header, 344);
+
+struct tp_source {
+    uint32_t segment_bytes;
+    uint32_t interface;
+    uint32_t local_family;
+    struct tp_address address;
+    uint8_t local[16];
+};
+TP_ASSERT_SIZE(struct tp_source, 152);
 
 struct tp_loop_options {
     uint32_t size;
@@ -391,6 +443,7 @@ struct tp_loop_options {
     uint32_t max_connections;
     uint32_t max_listeners;
     uint32_t max_watches;
+    uint32_t max_sockets;
     uint32_t trigger;
     uint32_t max_timers;
     uint32_t entries;
@@ -422,6 +475,9 @@ struct tp_loop_options {
     uint32_t submissions_offset;
     uint32_t completions_offset;
     uint32_t queued_offset;
+    uint32_t socket_queued_offset;
+    uint32_t addresses_offset;
+    uint32_t sources_offset;
     uint32_t error_reason;
     uint32_t error_errno;
     uint32_t error_syscall;
@@ -432,7 +488,7 @@ struct tp_loop_options {
     uint32_t pool_key;
     uint32_t relayed_offset;
 };
-TP_ASSERT_SIZE(struct tp_loop_options, 188);
+TP_ASSERT_SIZE(struct tp_loop_options, 204);
 
 struct tp_memory_grant {
     uint32_t asked;
@@ -581,6 +637,35 @@ struct tp_connection_options {
     struct tp_stream_options stream;
 };
 TP_ASSERT_SIZE(struct tp_connection_options, 196);
+
+struct tp_bind_options {
+    uint32_t size;
+    struct tp_address address;
+    struct tp_address remote;
+    uint32_t high_water_mark;
+    uint32_t linger_timeout_ms;
+    uint32_t receive_credits;
+    uint32_t receive_segments;
+    uint32_t tell_local;
+    uint32_t tell_ecn;
+    uint32_t tell_drops;
+    uint32_t send_segments;
+    struct tp_socket_options socket;
+};
+TP_ASSERT_SIZE(struct tp_bind_options, 376);
+
+struct tp_socket_request {
+    uint32_t size;
+    uint32_t slot;
+    uint32_t generation;
+    uint32_t action;
+    uint32_t option;
+    uint32_t value;
+    uint32_t interface;
+    struct tp_address group;
+    struct tp_address source;
+};
+TP_ASSERT_SIZE(struct tp_socket_request, 276);
 
 struct tp_socket_control {
     uint32_t size;
@@ -815,6 +900,21 @@ int32_t tp_connection_segmenter(uint32_t loop, uint8_t *options, uint32_t length
  * turn on. `busy` where one is relayed already, EPIPE where its direction was ended.
  */
 int32_t tp_relay(uint32_t loop, uint8_t *options, uint32_t length);
+
+/*
+ * Opens a datagram socket (`BindOptions`). Its slot, or a negative status.
+ */
+int32_t tp_bind(uint32_t loop, uint8_t *options, uint32_t length);
+
+/*
+ * Writes a datagram socket's local (0) or remote (1) address to `Header.address`.
+ */
+int32_t tp_socket_address(uint32_t loop, uint32_t slot, uint32_t generation, uint32_t remote);
+
+/*
+ * Reads or sets an option, joins or leaves a group (`SocketRequest`).
+ */
+int32_t tp_socket_request(uint32_t loop, uint8_t *request, uint32_t length);
 
 /*
  * Changes options of an open connection or listener (`SocketControl`). What a refusal is about is

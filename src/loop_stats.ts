@@ -38,10 +38,20 @@ export interface LoopStats {
   readonly zeroCopiesCopied: number;
   /** Bytes that relays have taken from one connection for another. */
   readonly relayedBytes: number;
+  /** Datagrams received. */
+  readonly datagramsReceived: number;
+  /** Datagrams that the kernel took. */
+  readonly datagramsSent: number;
+  /** Datagrams that the kernel refused to send; `error` tells why. */
+  readonly datagramsRefused: number;
+  /** Datagrams that the kernel dropped, of sockets bound with `countDrops`. */
+  readonly datagramsDropped: number;
   /** Connections open now. */
   readonly openConnections: number;
   /** Listeners open now. */
   readonly openListeners: number;
+  /** Datagram sockets open now. */
+  readonly openSockets: number;
   /** Watches of descriptors that are active now, or whose end is not over. */
   readonly openWatches: number;
   /** Buffers on which the program owns references. */
@@ -69,8 +79,13 @@ export function readStats(words: Uint32Array, doubles: Float64Array): LoopStats 
     zeroCopies: doubles[at + Counters.zero_copied],
     zeroCopiesCopied: doubles[at + Counters.zero_copy_copied],
     relayedBytes: doubles[at + Counters.relayed_bytes],
+    datagramsReceived: doubles[at + Counters.datagrams_received],
+    datagramsSent: doubles[at + Counters.datagrams_sent],
+    datagramsRefused: doubles[at + Counters.datagrams_refused],
+    datagramsDropped: doubles[at + Counters.datagrams_dropped],
     openConnections: words[Header.open_connections],
     openListeners: words[Header.open_listeners],
+    openSockets: words[Header.open_sockets],
     openWatches: words[Header.open_watches],
     leases: words[Header.leases],
     buffersInUse: words[Header.buffers_in_use],

@@ -205,6 +205,10 @@ testEach("arbitrary handles to every function are answered with a status", (back
       tp_descriptor_close: (_, a) => functions.tp_descriptor_close(a | 0),
       // A small number may be a descriptor of this process.
       tp_descriptor_inherit: (_, a) => functions.tp_descriptor_inherit(a | 0x4000_0000),
+      tp_bind: (handle, _, __, bytes) => functions.tp_bind(handle, bytes, bytes.length),
+      tp_socket_address: (handle, a, b) => functions.tp_socket_address(handle, a, b, a),
+      tp_socket_request: (handle, _, __, bytes) =>
+        functions.tp_socket_request(handle, bytes, bytes.length),
       tp_socket_configure: (handle, _, __, bytes) =>
         functions.tp_socket_configure(handle, bytes, bytes.length),
       tp_socket_read: (handle, _, __, bytes) =>
@@ -253,6 +257,7 @@ testEach("arbitrary handles to every function are answered with a status", (back
   fc.assert(fc.property(anyWord, anyWord.filter((word) => word > 100), (a, b) => {
     assert.equal(functions.tp_listener_address(raw.handle, a, b), Status.stale_handle);
     assert.equal(functions.tp_connection_address(raw.handle, a, b, a), Status.stale_handle);
+    assert.equal(functions.tp_socket_address(raw.handle, a, b, a), Status.stale_handle);
     const far = (b | 0x4000_0000) >>> 0;
     assert.ok(!functions.tp_slab(raw.handle, far));
     assert.equal(functions.tp_slab_bytes(raw.handle, far), Status.bad_argument);

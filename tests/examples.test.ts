@@ -34,6 +34,10 @@ const programs: Record<string, [args: string[], output: RegExp]> = {
     /^quick -> QUICK\nat once -> AT ONCE\nslow and[^]*slow again -> SLOW AGAIN\n$/,
   ],
   "relay.ts": [[], /^red: hello\nblue: world\n5 bytes up, 10 down, in order\n5 bytes up, 11 /m],
+  "udp_echo.ts": [
+    ["--once"],
+    /^listening on port \d+ .*\nechoed one\nechoed two\nechoed three\n$/,
+  ],
   "timers.ts": [[], /^tick 1, at the end of its turn\n[^]*later: after \d+ ms\n/],
 };
 

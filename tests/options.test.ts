@@ -34,6 +34,7 @@ test("options of a loop", () => {
     ["maxConnections", 0, 1_048_577],
     ["maxListeners", 0, 4_097],
     ["maxWatches", 0, 65_537],
+    ["maxSockets", 0, 65_537],
     ["maxTimers", 0, 1_048_577],
     ["spinCeilingUs", 0, 1_000_001],
     ["entries", 32, 131_072],
@@ -77,6 +78,7 @@ testEach("what a loop is granted is what it was asked for", (backend) => {
     maxConnections: 3,
     maxListeners: 2,
     maxWatches: 4,
+    maxSockets: 3,
     maxTimers: 1,
     entries: 64,
   } as const;
@@ -107,6 +109,7 @@ testEach("the defaults are as documented", (backend) => {
     maxConnections: 65_536,
     maxListeners: 64,
     maxWatches: 1_024,
+    maxSockets: 1_024,
     maxTimers: 65_536,
     entries: 4_096,
   });

@@ -206,6 +206,18 @@ pub const Operation = enum(u8) {
     /// `SendEntry`: a part of a buffer that was delivered and that nobody has looked at, of a
     /// connection that is being detached. Parts come in the order of their delivery.
     undeliver = 15,
+    /// `DatagramEntry`: queue a datagram.
+    datagram_send = 16,
+    /// `HandleEntry` of a datagram socket: deliver nothing more.
+    socket_pause = 17,
+    /// `HandleEntry` of a datagram socket: deliver again.
+    socket_unpause = 18,
+    /// `HandleEntry` of a datagram socket: send what is queued within the linger limit, then close.
+    socket_close = 19,
+    /// `HandleEntry` of a datagram socket: drop what is queued and close.
+    socket_abort = 20,
+    /// `HandleEntry` of a datagram socket: a `socket_drain` completion once there is room again.
+    socket_want_drain = 21,
 };
 
 pub const listener_flag_drain: u8 = 1;
@@ -222,6 +234,8 @@ pub const send_flag_descriptors: u8 = 4;
 
 /// Most descriptors of one message.
 pub const message_descriptors_max: u32 = 8;
+/// Of a datagram: it goes to the address at the same place in the array of addresses.
+pub const send_flag_addressed: u8 = 4;
 
 /// 32 bytes. Common head of every submission: operation, flags, slot, generation.
 pub const HandleEntry = extern struct {
@@ -254,6 +268,25 @@ pub const SendEntry = extern struct {
     offset: u32,
     length: u32,
     descriptors: u32,
+};
+
+pub const DatagramEntry = extern struct {
+    operation: Operation,
+    /// `send_flag_move` as in a `SendEntry`. `send_flag_addressed`; without it the datagram goes to
+    /// the peer of a connected socket.
+    flags: u8,
+    /// 0, or bytes of each of the datagrams that the bytes are cut into, the last one's excepted.
+    segment_bytes: u16,
+    /// The socket.
+    slot: u32,
+    generation: u32,
+    buffer: u32,
+    buffer_generation: u32,
+    /// Bytes from the buffer's start.
+    offset: u32,
+    /// May be 0.
+    length: u32,
+    padding: u32,
 };
 
 pub const BufferEntry = extern struct {
@@ -346,7 +379,25 @@ pub const Event = enum(u32) {
     /// Descriptors came with the bytes that the connection's next `data` tells of. `result` and
     /// `buffer_generation`: what `tp_descriptors_read` reads them by.
     descriptors = 18,
+    /// A datagram of `length` bytes arrived in `buffer` at `offset`; borrowed until the next turn.
+    /// `result`: `datagram_truncated`, and its ECN bits above `datagram_ecn_shift`. Who sent it,
+    /// and more, is at the same place in the array of sources.
+    datagram = 19,
+    /// Something failed that concerns single datagrams (`result`: a negative status), at the
+    /// `Syscall` `length`. The socket goes on.
+    socket_error = 20,
+    /// Room again after `socket_want_drain`.
+    socket_drain = 21,
+    /// A datagram socket is gone and its slot may be given out again. `result`: 0 or a negative
+    /// status.
+    socket_closed = 22,
 };
+
+/// The datagram was longer than a buffer: its end is lost.
+pub const datagram_truncated: u32 = 1;
+pub const datagram_ecn_shift: u32 = 1;
+/// Where in its buffer a datagram starts: bytes that a buffer has less for it.
+pub const datagram_offset: u32 = 256;
 
 /// 32 bytes.
 pub const Completion = extern struct {
@@ -385,13 +436,20 @@ pub const Counters = extern struct {
     zero_copy_copied: f64,
     /// Bytes that relays have taken from one connection for another.
     relayed_bytes: f64,
+    datagrams_received: f64,
+    datagrams_sent: f64,
+    /// Datagrams that the kernel refused to send.
+    datagrams_refused: f64,
+    /// Datagrams that the kernel dropped before they could be received, as far as it told.
+    datagrams_dropped: f64,
 };
 
 pub const header_bytes: u32 = 512;
 
-/// Start of a loop's shared region. After it, at the offsets that it names: submissions,
-/// completions, then per connection slot a u32 with the bytes queued to send, and an f64 with the
-/// bytes that its relay has taken from it.
+/// Start of a loop's shared region. After it, at the offsets that `LoopOptions` names: submissions,
+/// completions, one u32 per connection slot, then per datagram socket, with the bytes queued to
+/// send, an f64 per connection slot with the bytes that its relay has taken from it, an address per
+/// submission, and a `Source` per completion.
 pub const Header = extern struct {
     /// Written by native code at each turn, in microseconds of the loop's clock.
     now_us: f64,
@@ -418,6 +476,9 @@ pub const Header = extern struct {
     open_watches: u32,
     /// Where in the buffer that the last call returned its bytes begin.
     result_offset: u32,
+    open_sockets: u32,
+    /// Datagrams that can still be queued in this loop.
+    free_datagrams: u32,
     /// `SocketOption` that the last negative result is about, or `option_unset`.
     error_option: u32,
 };
@@ -449,6 +510,25 @@ pub const Address = extern struct {
     length: u32,
     /// IP in network order (IPv4 uses the first four), or a path or name.
     bytes: [address_bytes_max]u8,
+};
+
+/// Bytes from one address to the next in the array of addresses, each of which is an `Address`.
+pub const address_stride: u32 = 128;
+/// Bytes from one `Source` to the next.
+pub const source_stride: u32 = 192;
+
+/// Who sent a datagram, and what is known of its way.
+pub const Source = extern struct {
+    /// Bytes of each but the last of the datagrams that came as one; 0 for a single one.
+    segment_bytes: u32,
+    /// The index of the interface at which it came, 0 where that was not asked for.
+    interface: u32,
+    /// `AddressFamily` of the address that it was sent to, 0 where that was not asked for.
+    local_family: u32,
+    /// Up to here and for IPv4 all that is touched lies within one line of a cache.
+    address: Address,
+    /// In network order.
+    local: [16]u8,
 };
 
 /// The size of the pages behind a slab.
@@ -509,6 +589,8 @@ pub const LoopOptions = extern struct {
     max_listeners: u32,
     /// 1 to 65,536. Default 1,024.
     max_watches: u32,
+    /// Datagram sockets, 1 to 65,536. Default 1,024.
+    max_sockets: u32,
     /// `Trigger`, for `epoll` and `kqueue`.
     trigger: u32,
     /// 1 to 1,048,576. Default 65,536.
@@ -576,6 +658,10 @@ pub const LoopOptions = extern struct {
     submissions_offset: u32,
     completions_offset: u32,
     queued_offset: u32,
+    /// Out: of the first datagram socket's queued bytes, of addresses, and of sources.
+    socket_queued_offset: u32,
+    addresses_offset: u32,
+    sources_offset: u32,
     /// Out: `Reason`, errno and `Syscall` of a failure.
     error_reason: u32,
     error_errno: u32,
@@ -758,6 +844,63 @@ pub const ConnectionOptions = extern struct {
     /// `tp_connection_receive`: 1 for `stream`, 0 for what the connection had.
     has_stream: u32,
     stream: StreamOptions,
+};
+
+/// What a datagram socket is opened with.
+pub const BindOptions = extern struct {
+    size: u32,
+    /// Family 0: a Unix socket without a name.
+    address: Address,
+    /// Family 0: none. Else the only one that datagrams come from and go to.
+    remote: Address,
+    /// Bytes that may wait to be sent before `send` answers `full`. At least two buffers.
+    high_water_mark: u32,
+    /// How long a closed socket goes on sending what is queued.
+    linger_timeout_ms: u32,
+    /// Receive buffers that the socket may hold: delivered and not released, held back, or waiting
+    /// to be sent on. 1 to 65,536.
+    receive_credits: u32,
+    /// 0 or 1 each: what is received may be several datagrams as one (UDP_GRO), which needs buffers
+    /// of 131,072 bytes;
+    receive_segments: u32,
+    /// sources tell the local address and the interface;
+    tell_local: u32,
+    /// sources tell ECN bits;
+    tell_ecn: u32,
+    /// what the kernel drops is counted, which costs a little for each datagram;
+    tell_drops: u32,
+    /// runs of datagrams of one size to one address are given to the kernel as one (UDP_SEGMENT).
+    send_segments: u32,
+    socket: SocketOptions,
+};
+
+/// What a `SocketRequest` asks for.
+pub const SocketAction = enum(u32) {
+    /// Set `option` to `value`.
+    set_option = 0,
+    /// Read `option` to `value`.
+    get_option = 1,
+    /// Receive what is sent to `group`, by anybody or by `source`.
+    join = 2,
+    leave = 3,
+};
+
+/// Something asked of an open datagram socket.
+pub const SocketRequest = extern struct {
+    size: u32,
+    slot: u32,
+    generation: u32,
+    /// `SocketAction`.
+    action: u32,
+    /// `SocketOption`.
+    option: u32,
+    /// In or out.
+    value: u32,
+    /// Index of the interface of a group; 0 for the one that the routing table gives.
+    interface: u32,
+    group: Address,
+    /// Family 0: anybody.
+    source: Address,
 };
 
 /// What a connection is opened with; a listener gives it to each connection it accepts.
@@ -1235,6 +1378,29 @@ pub const functions = [_]Function{
             "direction was ended.",
     },
     .{
+        .name = "tp_bind",
+        .parameters = &.{ .{ "loop", .u32 }, .{ "options", .buffer }, .{ "length", .u32 } },
+        .result = .i32,
+        .about = "Opens a datagram socket (`BindOptions`). Its slot, or a negative status.",
+    },
+    .{
+        .name = "tp_socket_address",
+        .parameters = &.{
+            .{ "loop", .u32 },
+            .{ "slot", .u32 },
+            .{ "generation", .u32 },
+            .{ "remote", .u32 },
+        },
+        .result = .i32,
+        .about = "Writes a datagram socket's local (0) or remote (1) address to `Header.address`.",
+    },
+    .{
+        .name = "tp_socket_request",
+        .parameters = &.{ .{ "loop", .u32 }, .{ "request", .buffer }, .{ "length", .u32 } },
+        .result = .i32,
+        .about = "Reads or sets an option, joins or leaves a group (`SocketRequest`).",
+    },
+    .{
         .name = "tp_socket_configure",
         .parameters = &.{ .{ "loop", .u32 }, .{ "control", .buffer }, .{ "length", .u32 } },
         .result = .i32,
@@ -1375,13 +1541,27 @@ pub const functions = [_]Function{
 };
 
 comptime {
-    for (.{ HandleEntry, SendEntry, BufferEntry, TimerEntry, SegmentEntry, Completion }) |Entry| {
-        std.debug.assert(@sizeOf(Entry) == 32);
-    }
-    std.debug.assert(@sizeOf(Header) <= header_bytes);
     for (.{
         HandleEntry,
         SendEntry,
+        DatagramEntry,
+        BufferEntry,
+        TimerEntry,
+        SegmentEntry,
+        Completion,
+    }) |Entry| {
+        std.debug.assert(@sizeOf(Entry) == 32);
+    }
+    std.debug.assert(@sizeOf(Header) <= header_bytes);
+    std.debug.assert(@sizeOf(Address) <= address_stride);
+    std.debug.assert(@sizeOf(Source) <= source_stride);
+    for (.{
+        HandleEntry,
+        SendEntry,
+        DatagramEntry,
+        Source,
+        BindOptions,
+        SocketRequest,
         BufferEntry,
         TimerEntry,
         SegmentEntry,

@@ -11,6 +11,7 @@ comptime {
 
 test {
     _ = @import("abi/exports.zig");
+    _ = @import("abi/datagram_test.zig");
     _ = @import("abi/doorbell_test.zig");
     _ = @import("abi/fork_test.zig");
     _ = @import("abi/inproc_test.zig");
@@ -57,6 +58,7 @@ test {
     _ = @import("net/address.zig");
     _ = @import("net/connection.zig");
     _ = @import("net/given.zig");
+    _ = @import("net/datagram_queue.zig");
     _ = @import("net/held.zig");
     _ = @import("net/passing.zig");
     _ = @import("net/inproc/inbox.zig");
@@ -77,6 +79,8 @@ test {
     _ = @import("net/send_queue.zig");
     _ = @import("net/transit.zig");
     _ = @import("simulation/close_test.zig");
+    _ = @import("sys/datagram_options.zig");
+    _ = @import("sys/datagrams.zig");
     _ = @import("sys/error_numbers.zig");
     _ = @import("sys/fork.zig");
     _ = @import("sys/host.zig");

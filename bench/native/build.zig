@@ -13,10 +13,12 @@ pub fn add(b: *std.Build, target: std.Build.ResolvedTarget) void {
     }
     install(b, step, load(b, target, .ReleaseFast));
     install(b, step, stream(b, target, .ReleaseFast));
+    install(b, step, generator(b, "datagrams", target, .ReleaseFast));
     install(b, step, memory(b, target));
     if (b.graph.host.result.os.tag != .linux) return;
     install(b, step, peer(b, "echo_epoll", b.graph.host, .ReleaseFast));
     install(b, step, peer(b, "stream_epoll", b.graph.host, .ReleaseFast));
+    install(b, step, peer(b, "datagrams_epoll", b.graph.host, .ReleaseFast));
     install(b, step, fixed(b, .ReleaseFast));
     if (header(b, "liburing.h")) install(b, step, io_uring_peer(b, .ReleaseFast));
 }
@@ -34,8 +36,10 @@ pub fn add_checked(
     const programs = [_]?*std.Build.Step.Compile{
         load(b, target, .Debug),
         stream(b, target, .Debug),
+        generator(b, "datagrams", target, .Debug),
         peer(b, "echo_epoll", b.graph.host, .Debug),
         peer(b, "stream_epoll", b.graph.host, .Debug),
+        peer(b, "datagrams_epoll", b.graph.host, .Debug),
         fixed(b, .Debug),
         if (header(b, "liburing.h")) io_uring_peer(b, .Debug) else null,
     };

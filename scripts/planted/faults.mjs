@@ -253,8 +253,8 @@ export const faults = [
   {
     about: "a descriptor is left open",
     file: listeners,
-    text: "sockets.close(descriptor);\n            return true;",
-    instead: "if (!listener.retrying) sockets.close(descriptor);\n            return true;",
+    text: "if (is_forgotten) sockets.close(descriptor);",
+    instead: "if (is_forgotten and !listener.retrying) sockets.close(descriptor);",
   },
   {
     about: "places in send queues are lost with a connection that ends",

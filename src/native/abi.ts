@@ -5,7 +5,7 @@
 // of an f64. The offset of a nested struct is counted in that struct's alignment.
 // `byte_length` is the size in bytes.
 
-export const layout_hash = 0xc083a8d0;
+export const layout_hash = 0x764f14a6;
 export const abi_version = 1;
 export const ready_readable = 1;
 export const ready_writable = 2;
@@ -19,9 +19,15 @@ export const send_flag_move = 1;
 export const send_flag_answer = 2;
 export const send_flag_descriptors = 4;
 export const message_descriptors_max = 8;
+export const send_flag_addressed = 4;
 export const segment_flag_invalid = 1;
+export const datagram_truncated = 1;
+export const datagram_ecn_shift = 1;
+export const datagram_offset = 256;
 export const header_bytes = 512;
 export const address_bytes_max = 108;
+export const address_stride = 128;
+export const source_stride = 192;
 export const buffer_unit = 512;
 export const buffer_slab_shift = 21;
 export const name_bytes_max = 256;
@@ -168,6 +174,12 @@ export const Operation = {
   segment: 13,
   detach: 14,
   undeliver: 15,
+  datagram_send: 16,
+  socket_pause: 17,
+  socket_unpause: 18,
+  socket_close: 19,
+  socket_abort: 20,
+  socket_want_drain: 21,
 } as const;
 
 export type Operation = (typeof Operation)[keyof typeof Operation];
@@ -197,6 +209,20 @@ export const SendEntry = {
   offset: 5,
   length: 6,
   descriptors: 7,
+} as const;
+
+export const DatagramEntry = {
+  byte_length: 32,
+  operation: 0,
+  flags: 1,
+  segment_bytes: 1,
+  slot: 1,
+  generation: 2,
+  buffer: 3,
+  buffer_generation: 4,
+  offset: 5,
+  length: 6,
+  padding: 7,
 } as const;
 
 export const BufferEntry = {
@@ -254,6 +280,10 @@ export const Event = {
   attempt_failed: 16,
   detached: 17,
   descriptors: 18,
+  datagram: 19,
+  socket_error: 20,
+  socket_drain: 21,
+  socket_closed: 22,
 } as const;
 
 export type Event = (typeof Event)[keyof typeof Event];
@@ -271,7 +301,7 @@ export const Completion = {
 } as const;
 
 export const Counters = {
-  byte_length: 120,
+  byte_length: 152,
   turns: 0,
   system_calls: 1,
   sleeps: 2,
@@ -287,25 +317,31 @@ export const Counters = {
   zero_copied: 12,
   zero_copy_copied: 13,
   relayed_bytes: 14,
+  datagrams_received: 15,
+  datagrams_sent: 16,
+  datagrams_refused: 17,
+  datagrams_dropped: 18,
 } as const;
 
 export const Header = {
-  byte_length: 304,
+  byte_length: 344,
   now_us: 0,
   next_timer_us: 1,
   counters: 2,
-  result_generation: 34,
-  result_bytes: 35,
-  error_syscall: 36,
-  leases: 37,
-  buffers_in_use: 38,
-  free_sends: 39,
-  address: 40,
-  open_connections: 71,
-  open_listeners: 72,
-  open_watches: 73,
-  result_offset: 74,
-  error_option: 75,
+  result_generation: 42,
+  result_bytes: 43,
+  error_syscall: 44,
+  leases: 45,
+  buffers_in_use: 46,
+  free_sends: 47,
+  address: 48,
+  open_connections: 79,
+  open_listeners: 80,
+  open_watches: 81,
+  result_offset: 82,
+  open_sockets: 83,
+  free_datagrams: 84,
+  error_option: 85,
 } as const;
 
 export const AddressFamily = {
@@ -325,6 +361,15 @@ export const Address = {
   scope: 2,
   length: 3,
   bytes: 16,
+} as const;
+
+export const Source = {
+  byte_length: 152,
+  segment_bytes: 0,
+  interface: 1,
+  local_family: 2,
+  address: 3,
+  local: 136,
 } as const;
 
 export const Pages = {
@@ -360,7 +405,7 @@ export const RingFeature = {
 export type RingFeature = (typeof RingFeature)[keyof typeof RingFeature];
 
 export const LoopOptions = {
-  byte_length: 188,
+  byte_length: 204,
   size: 0,
   backend: 1,
   mode: 2,
@@ -368,46 +413,50 @@ export const LoopOptions = {
   max_connections: 4,
   max_listeners: 5,
   max_watches: 6,
-  trigger: 7,
-  max_timers: 8,
-  entries: 9,
-  buffer_size: 10,
-  receive_buffers: 11,
-  max_kib: 12,
-  slab_kib: 13,
-  pages: 14,
-  lock: 15,
-  prefault: 16,
-  numa_node: 17,
-  fixed_buffers: 18,
-  strict: 19,
-  poison: 20,
-  quarantine_count: 21,
-  quarantine_ms: 22,
-  spin_ceiling_us: 23,
-  sqpoll: 24,
-  sqpoll_idle_ms: 25,
-  sqpoll_cpu: 26,
-  zero_copy_bytes: 27,
-  min_wait_us: 28,
-  min_wait_count: 29,
-  napi_us: 30,
-  bundles: 31,
-  incremental_buffers: 32,
-  best_effort: 33,
-  shared_bytes: 34,
-  submissions_offset: 35,
-  completions_offset: 36,
-  queued_offset: 37,
-  error_reason: 38,
-  error_errno: 39,
-  error_syscall: 40,
-  error_detail: 41,
-  granted_flags: 42,
-  rung: 43,
-  granted_features: 44,
-  pool_key: 45,
-  relayed_offset: 46,
+  max_sockets: 7,
+  trigger: 8,
+  max_timers: 9,
+  entries: 10,
+  buffer_size: 11,
+  receive_buffers: 12,
+  max_kib: 13,
+  slab_kib: 14,
+  pages: 15,
+  lock: 16,
+  prefault: 17,
+  numa_node: 18,
+  fixed_buffers: 19,
+  strict: 20,
+  poison: 21,
+  quarantine_count: 22,
+  quarantine_ms: 23,
+  spin_ceiling_us: 24,
+  sqpoll: 25,
+  sqpoll_idle_ms: 26,
+  sqpoll_cpu: 27,
+  zero_copy_bytes: 28,
+  min_wait_us: 29,
+  min_wait_count: 30,
+  napi_us: 31,
+  bundles: 32,
+  incremental_buffers: 33,
+  best_effort: 34,
+  shared_bytes: 35,
+  submissions_offset: 36,
+  completions_offset: 37,
+  queued_offset: 38,
+  socket_queued_offset: 39,
+  addresses_offset: 40,
+  sources_offset: 41,
+  error_reason: 42,
+  error_errno: 43,
+  error_syscall: 44,
+  error_detail: 45,
+  granted_flags: 46,
+  rung: 47,
+  granted_features: 48,
+  pool_key: 49,
+  relayed_offset: 50,
 } as const;
 
 export const MemoryGrant = {
@@ -524,6 +573,44 @@ export const ConnectionOptions = {
   pool_key: 4,
   has_stream: 5,
   stream: 6,
+} as const;
+
+export const BindOptions = {
+  byte_length: 376,
+  size: 0,
+  address: 1,
+  remote: 32,
+  high_water_mark: 63,
+  linger_timeout_ms: 64,
+  receive_credits: 65,
+  receive_segments: 66,
+  tell_local: 67,
+  tell_ecn: 68,
+  tell_drops: 69,
+  send_segments: 70,
+  socket: 71,
+} as const;
+
+export const SocketAction = {
+  set_option: 0,
+  get_option: 1,
+  join: 2,
+  leave: 3,
+} as const;
+
+export type SocketAction = (typeof SocketAction)[keyof typeof SocketAction];
+
+export const SocketRequest = {
+  byte_length: 276,
+  size: 0,
+  slot: 1,
+  generation: 2,
+  action: 3,
+  option: 4,
+  value: 5,
+  interface: 6,
+  group: 7,
+  source: 38,
 } as const;
 
 export const StreamOptions = {
@@ -707,6 +794,9 @@ export const signatures = {
   tp_descriptor_inherit: { parameters: ["i32"], result: "i32" },
   tp_connection_segmenter: { parameters: ["u32", "buffer", "u32"], result: "i32" },
   tp_relay: { parameters: ["u32", "buffer", "u32"], result: "i32" },
+  tp_bind: { parameters: ["u32", "buffer", "u32"], result: "i32" },
+  tp_socket_address: { parameters: ["u32", "u32", "u32", "u32"], result: "i32" },
+  tp_socket_request: { parameters: ["u32", "buffer", "u32"], result: "i32" },
   tp_socket_configure: { parameters: ["u32", "buffer", "u32"], result: "i32" },
   tp_socket_read: { parameters: ["u32", "buffer", "u32"], result: "i32" },
   tp_peer_credentials: { parameters: ["u32", "buffer", "u32"], result: "i32" },
@@ -870,6 +960,18 @@ export interface Functions {
    * next turn on. `busy` where one is relayed already, EPIPE where its direction was ended.
    */
   tp_relay(loop: number, options: Uint8Array, length: number): number;
+  /**
+   * Opens a datagram socket (`BindOptions`). Its slot, or a negative status.
+   */
+  tp_bind(loop: number, options: Uint8Array, length: number): number;
+  /**
+   * Writes a datagram socket's local (0) or remote (1) address to `Header.address`.
+   */
+  tp_socket_address(loop: number, slot: number, generation: number, remote: number): number;
+  /**
+   * Reads or sets an option, joins or leaves a group (`SocketRequest`).
+   */
+  tp_socket_request(loop: number, request: Uint8Array, length: number): number;
   /**
    * Changes options of an open connection or listener (`SocketControl`). What a refusal is about
    * is in `Header.error_option`; options before it are changed.

@@ -69,7 +69,13 @@ pub fn Instance(comptime Backend: type) type {
             errdefer self.pool.deinit(true);
             const connections = options.max_connections + options.entries;
             const listeners = options.max_listeners * listener_slots;
-            const counts = Net.count(options.max_connections, options.entries, listeners);
+            const sockets = options.max_sockets + options.entries;
+            const counts = Net.count(
+                options.max_connections,
+                options.entries,
+                listeners,
+                sockets,
+            );
             try self.loop.init(.{
                 .backend = .{
                     .entries = @min(options.entries, backend_entries_max),
@@ -84,6 +90,7 @@ pub fn Instance(comptime Backend: type) type {
                 .clock = @enumFromInt(options.clock),
                 .entries = options.entries,
                 .connections = connections,
+                .sockets = sockets,
                 .script_timers = options.max_timers,
                 // Those of relays follow: each has a connection at least.
                 .user_timers = counts.timers + connections,
@@ -96,6 +103,7 @@ pub fn Instance(comptime Backend: type) type {
                 .connections = options.max_connections,
                 .spare = options.entries,
                 .listeners = listeners,
+                .sockets = options.max_sockets,
                 .sends = options.entries * sends_per_entry,
             }, options.max_watches);
             errdefer self.work.deinit();
@@ -109,6 +117,7 @@ pub fn Instance(comptime Backend: type) type {
             const shape: ChannelLayout = .{
                 .entries = options.entries,
                 .connections = options.max_connections + options.entries,
+                .sockets = options.max_sockets + options.entries,
             };
             const grant = self.loop.backend.grant();
             options.backend = @intFromEnum(Backend.kind);
@@ -117,6 +126,9 @@ pub fn Instance(comptime Backend: type) type {
             options.completions_offset = shape.completions_offset();
             options.queued_offset = shape.queued_offset();
             options.relayed_offset = shape.relayed_offset();
+            options.socket_queued_offset = shape.socket_queued_offset();
+            options.addresses_offset = shape.addresses_offset();
+            options.sources_offset = shape.sources_offset();
             options.granted_flags = grant.flags;
             options.rung = grant.rung;
             options.granted_features = grant.granted;
@@ -204,7 +216,7 @@ pub fn Instance(comptime Backend: type) type {
                     error.Adopted => layout.Status.bad_argument,
                 });
             };
-            self.work.net.streams.returned(freed);
+            self.work.net.returned(freed);
             self.loop.publish_buffers();
             return 0;
         }
@@ -306,6 +318,27 @@ pub fn Instance(comptime Backend: type) type {
                 return bad_argument;
             }
             return moving.receive(self, options);
+        }
+
+        pub fn bind(self: *Self, options: *const layout.BindOptions) i32 {
+            var failed: layout.Syscall = .none;
+            const datagrams = &self.work.net.datagrams;
+            const slot = datagrams.bind(options, &failed);
+            if (slot < 0) return self.refuse(slot, failed);
+            self.loop.channel.header.result_generation =
+                datagrams.sockets[@intCast(slot)].generation;
+            self.work.net.publish();
+            return slot;
+        }
+
+        pub fn socket_address(self: *Self, slot: u32, generation: u32, remote: u32) i32 {
+            var failed: layout.Syscall = .none;
+            const rc = self.work.net.socket_address(slot, generation, remote != 0, &failed);
+            return self.refuse(rc, failed);
+        }
+
+        pub fn socket_request(self: *Self, request: *layout.SocketRequest) i32 {
+            return self.refuse(self.work.net.datagrams.request(request), .setsockopt);
         }
 
         pub fn configure(self: *Self, control: *const layout.SocketControl) i32 {

@@ -4,6 +4,7 @@
 const std = @import("std");
 const linux = std.os.linux;
 const contract = @import("contract.zig");
+const datagrams = @import("../sys/datagrams.zig");
 const kernel = @import("../sys/kernel.zig");
 const sockets = @import("../sys/sockets.zig");
 const mapped = @import("../memory/mapped.zig");
@@ -96,12 +97,54 @@ fn check(comptime Backend: type) !void {
         try check_message(pool.pointer(completion.buffer), bytes, &from);
         backend.provide(completion.buffer);
     }
+    try check_sends(backend, sender, &to);
     try testing.expect(backend.cancel(2, 9, receiver, .receive_message));
     const end = try next(backend);
     try testing.expectEqual(contract.Kind.receive_message, end.kind);
     try testing.expect(!end.more);
     try testing.expectEqual(kernel.negative(.CANCELED), end.result);
     try testing.expect(backend.forget(2, 9, receiver));
+}
+
+/// A batch is taken whole, and where there is no room for a first message that is told.
+fn check_sends(backend: anytype, sender: i32, to: *const sockets.SocketAddress) !void {
+    const batches = try mapped.allocate(datagrams.Outgoing, 1);
+    defer mapped.free(datagrams.Outgoing, batches);
+    const batch = &batches[0];
+    batch.clear();
+    for ([_][]const u8{ "first", "second" }) |bytes| batch.add(to, bytes, 0);
+    try testing.expectEqual(@as(i32, 2), backend.send_messages(3, 7, sender, batch, true));
+    var bytes: i32 = 0;
+    for (0..100) |_| {
+        if (bytes == 11) break;
+        try testing.expectEqual(@as(i32, 0), backend.enter(20 * std.time.ns_per_ms));
+        var out: [32]contract.Completion = undefined;
+        for (out[0..backend.reap(&out)]) |completion| {
+            bytes += completion.result;
+            backend.provide(completion.buffer);
+        }
+    }
+    try testing.expectEqual(@as(i32, 11), bytes);
+    var pair: [2]i32 = undefined;
+    const kind = linux.SOCK.DGRAM | linux.SOCK.NONBLOCK | linux.SOCK.CLOEXEC;
+    const opened = kernel.result(linux.socketpair(linux.AF.UNIX, kind, 0, &pair));
+    try testing.expectEqual(@as(i32, 0), opened);
+    defer for (pair) |end| kernel.close(end);
+    batch.clear();
+    batch.add(null, "x", 0);
+    const full = for (0..10_000) |_| {
+        const rc = backend.send_messages(1, 5, pair[0], batch, true);
+        if (rc < 0) break rc;
+    } else 0;
+    try testing.expectEqual(kernel.negative(.AGAIN), full);
+    var byte: [1]u8 = undefined;
+    while (sockets.receive(pair[1], &byte) > 0) {}
+    const room = try next(backend);
+    try testing.expectEqual(contract.Kind.send_messages, room.kind);
+    try testing.expectEqual(@as(u32, 1), room.port);
+    try testing.expectEqual(@as(u32, 5), room.epoch);
+    try testing.expectEqual(@as(i32, 1), backend.send_messages(1, 5, pair[0], batch, true));
+    try testing.expect(backend.forget(1, 5, pair[0]));
 }
 
 fn check_message(buffer: [*]const u8, bytes: []const u8, from: *const sockets.SocketAddress) !void {

@@ -1,5 +1,6 @@
 //! The memory through which a loop and its script talk: submissions in, completions out, the
-//! header, and per connection the bytes queued to send and those that were relayed.
+//! header, per connection and datagram socket the bytes queued to send, per connection those that
+//! were relayed, and where datagrams go and come from.
 //!
 //! The script may write anything anywhere in it, so native code only writes here, except for
 //! submissions, which it copies once before looking at them. Used by the loop's thread only.
@@ -15,6 +16,7 @@ pub const RawSubmission = [8]u32;
 pub const Layout = struct {
     entries: u32,
     connections: u32,
+    sockets: u32,
 
     pub fn submissions_offset(self: Layout) u32 {
         _ = self;
@@ -29,13 +31,26 @@ pub const Layout = struct {
         return self.completions_offset() + self.entries * @sizeOf(layout.Completion);
     }
 
+    pub fn socket_queued_offset(self: Layout) u32 {
+        return self.queued_offset() + self.connections * @sizeOf(u32);
+    }
+
     pub fn relayed_offset(self: Layout) u32 {
-        const end = self.queued_offset() + self.connections * @sizeOf(u32);
+        const end = self.socket_queued_offset() + self.sockets * @sizeOf(u32);
         return std.mem.alignForward(u32, end, @alignOf(f64));
     }
 
+    pub fn addresses_offset(self: Layout) u32 {
+        const end = self.relayed_offset() + self.connections * @sizeOf(f64);
+        return std.mem.alignForward(u32, end, std.atomic.cache_line);
+    }
+
+    pub fn sources_offset(self: Layout) u32 {
+        return self.addresses_offset() + self.entries * layout.address_stride;
+    }
+
     pub fn bytes(self: Layout) u32 {
-        return self.relayed_offset() + self.connections * @sizeOf(f64);
+        return self.sources_offset() + self.entries * layout.source_stride;
     }
 };
 
@@ -48,6 +63,13 @@ pub const Channel = struct {
     queued: []u32,
     /// By connection slot, since the relay began.
     relayed: []f64,
+    /// By slot of a datagram socket.
+    socket_queued: []u32,
+    /// By submission and by completion.
+    addresses: [*]u8,
+    sources: [*]u8,
+    /// Of the submission that is being applied.
+    applied: u32,
     /// Completions written in this turn.
     count: u32,
     /// Buffers that the script may read until its next turn.
@@ -72,6 +94,10 @@ pub const Channel = struct {
             .completions = completions[0..shape.entries],
             .queued = queued[0..shape.connections],
             .relayed = relayed[0..shape.connections],
+            .socket_queued = queued[shape.connections..][0..shape.sockets],
+            .addresses = base + shape.addresses_offset(),
+            .sources = base + shape.sources_offset(),
+            .applied = 0,
             .count = 0,
             .borrowed = borrowed,
             .borrowed_count = 0,
@@ -82,6 +108,17 @@ pub const Channel = struct {
         regions.give_back(self.region);
         mapped.free(u32, self.borrowed);
         self.* = undefined;
+    }
+
+    /// The address beside the submission that is being applied, copied once.
+    pub fn address(self: *const Channel) layout.Address {
+        const start = self.addresses + self.applied * layout.address_stride;
+        return std.mem.bytesToValue(layout.Address, start[0..@sizeOf(layout.Address)]);
+    }
+
+    /// What stands beside the completion that is emitted next.
+    pub fn source(self: *Channel) *layout.Source {
+        return @ptrCast(@alignCast(self.sources + self.count * layout.source_stride));
     }
 
     /// Completions that still fit into this turn.

@@ -539,13 +539,8 @@ pub fn Listeners(comptime Loop: type, comptime Streams: type) type {
                 header.address = address_module.of_name(name);
                 return 0;
             }
-            failed.* = .getsockname;
-            var address: sockets.SocketAddress = undefined;
-            const rc = sockets.local_address(listener.descriptor, &address);
-            if (rc < 0) return rc;
-            header.address = address_module.to_script(&address) orelse
-                return @intFromEnum(layout.Status.bad_argument);
-            return 0;
+            const descriptor = listener.descriptor;
+            return address_module.tell(sockets, descriptor, false, &header.address, failed);
         }
 
         pub fn close_all(self: *Self) void {

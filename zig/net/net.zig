@@ -1,20 +1,26 @@
-//! Connections on a loop: what concerns connections and listeners, handed on to them.
+//! Sockets on a loop: what concerns connections, listeners and datagram sockets, handed on to them.
 
 const std = @import("std");
 const layout = @import("../layout.zig");
 const contract = @import("../backend/contract.zig");
 const kernel = @import("../sys/kernel.zig");
 const RawSubmission = @import("../loop/channel.zig").RawSubmission;
+const address_module = @import("address.zig");
 const attempts_module = @import("attempts.zig");
 const Attempts = attempts_module.Attempts;
-const socket_control = @import("socket_control.zig");
+const Datagrams = @import("datagrams.zig").Datagrams;
+const Freed = @import("../memory/pool.zig").Freed;
 const Listeners = @import("listeners.zig").Listeners;
 const LoopDoorbells = @import("../loop/loop_doorbells.zig").LoopDoorbells;
 const Ports = @import("ports.zig").Ports;
 const Resolving = @import("resolving.zig").Resolving;
+const socket_control = @import("socket_control.zig");
 const lookup_timers = @import("resolving.zig").timers;
 const Streams = @import("streams.zig").Streams;
 const transit = @import("transit.zig");
+
+/// Timers of a datagram socket: until when it lingers, and when it tries to send again.
+const socket_timers = 2;
 
 pub fn Net(comptime Loop: type) type {
     return struct {
@@ -27,6 +33,7 @@ pub fn Net(comptime Loop: type) type {
         listeners: Listeners(Loop, Streams(Loop)),
         resolving: Resolving(Loop),
         attempts: Attempts(Streams(Loop)),
+        datagrams: Datagrams(Loop),
 
         pub const Options = struct {
             /// How lookups wake the loop; it need not be open yet.
@@ -35,6 +42,8 @@ pub fn Net(comptime Loop: type) type {
             /// Slots of connections beyond that, for those whose end is being reported.
             spare: u32,
             listeners: u32,
+            /// Datagram sockets; there are as many spare slots of them as of connections.
+            sockets: u32,
             sends: u32,
         };
 
@@ -50,7 +59,12 @@ pub fn Net(comptime Loop: type) type {
             errdefer self.streams.deinit();
             self.listeners = try .init(loop, &self.streams, options.listeners);
             errdefer self.listeners.deinit();
-            const counts = count(options.connections, options.spare, options.listeners);
+            const counts = count(
+                options.connections,
+                options.spare,
+                options.listeners,
+                options.sockets + options.spare,
+            );
             const races = attempts_module.races_max(options.connections);
             self.resolving = .init(loop, options.doorbells, counts.ports + races);
             self.attempts = try .init(&self.streams, &self.resolving, .{
@@ -58,24 +72,58 @@ pub fn Net(comptime Loop: type) type {
                 .first_port = self.listeners.first_port + options.listeners,
                 .first_timer = counts.ports,
             });
+            errdefer self.attempts.deinit();
             self.streams.attempts = &self.attempts;
             self.streams.first_relay_timer = counts.timers;
             self.streams.peers.doorbells = options.doorbells;
+            const attempt_count: u32 = @intCast(self.attempts.attempts.len);
+            try self.datagrams.init(loop, .{
+                .limit = options.sockets,
+                .spare = options.spare,
+                .first_port = self.attempts.first_port + attempt_count,
+                .first_timer = counts.ports + races + lookup_timers,
+                .sends = options.sends,
+            });
+            self.streams.elsewhere = .{
+                .context = &self.datagrams,
+                .returned = &returned_to_datagrams,
+            };
+            self.datagrams.elsewhere = .{
+                .context = &self.streams,
+                .returned = &returned_to_streams,
+            };
             self.publish();
+        }
+
+        fn returned_to_datagrams(context: *anyopaque, freed: Freed) void {
+            const datagrams: *Datagrams(Loop) = @ptrCast(@alignCast(context));
+            datagrams.returned_here(freed);
+        }
+
+        fn returned_to_streams(context: *anyopaque, freed: Freed) void {
+            const streams: *Streams(Loop) = @ptrCast(@alignCast(context));
+            streams.returned(freed);
         }
 
         /// Ports and timers that such options need.
         pub const Counts = struct { ports: u32, timers: u32 };
 
-        pub fn count(connections: u32, spare: u32, listeners: u32) Counts {
+        pub fn count(
+            connections: u32,
+            spare: u32,
+            listeners: u32,
+            socket_slots: u32,
+        ) Counts {
             const attempts = attempts_module.attempts_max(connections);
-            const ports_needed = connections + spare + listeners + attempts;
+            const ports_needed = connections + spare + listeners + attempts + socket_slots;
             const races = attempts_module.races_max(connections);
-            return .{ .ports = ports_needed, .timers = ports_needed + races + lookup_timers };
+            const others = races + lookup_timers + socket_slots * socket_timers;
+            return .{ .ports = ports_needed, .timers = ports_needed + others };
         }
 
         pub fn deinit(self: *Self) void {
             self.resolving.close();
+            self.datagrams.deinit();
             self.attempts.deinit();
             self.listeners.deinit();
             self.streams.deinit();
@@ -87,12 +135,13 @@ pub fn Net(comptime Loop: type) type {
             self.listeners.close_all();
             self.streams.end_left();
             self.streams.end_all(@intFromEnum(layout.Status.loop_closed));
+            self.datagrams.end_all(@intFromEnum(layout.Status.loop_closed));
             self.resolving.close();
         }
 
         pub fn open_count(self: *const Self) u32 {
             return self.streams.slots.open_count + self.listeners.open_count +
-                self.attempts.open_count();
+                self.attempts.open_count() + self.datagrams.slots.open_count;
         }
 
         /// Starts to connect, to an address or to a name. The slot, or a negative status with
@@ -108,11 +157,21 @@ pub fn Net(comptime Loop: type) type {
 
         /// Ports are below it.
         pub fn ports(self: *const Self) u32 {
-            return self.attempts.first_port + @as(u32, @intCast(self.attempts.attempts.len));
+            return self.datagrams.ports_end();
         }
 
         pub fn apply(self: *Self, operation: layout.Operation, raw: *const RawSubmission) bool {
-            if (operation != .listener_close) return self.streams.apply(operation, raw);
+            switch (operation) {
+                .datagram_send,
+                .socket_pause,
+                .socket_unpause,
+                .socket_close,
+                .socket_abort,
+                .socket_want_drain,
+                => return self.datagrams.apply(operation, raw),
+                .listener_close => {},
+                else => return self.streams.apply(operation, raw),
+            }
             const entry: layout.HandleEntry = @bitCast(raw.*);
             if (entry.flags & layout.listener_flag_drain != 0) {
                 return self.listeners.drain(entry.slot, entry.generation);
@@ -125,14 +184,21 @@ pub fn Net(comptime Loop: type) type {
                 self.streams.complete(completion);
             } else if (completion.port < self.attempts.first_port) {
                 self.listeners.complete(completion);
-            } else {
+            } else if (completion.port < self.datagrams.first_port) {
                 self.attempts.complete(completion);
+            } else {
+                self.datagrams.complete(completion);
             }
         }
 
         /// One reference on a buffer less.
         pub fn release(self: *Self, buffer: u32) void {
             self.streams.release(buffer);
+        }
+
+        /// A buffer is not used any more.
+        pub fn returned(self: *Self, freed: Freed) void {
+            self.streams.returned(freed);
         }
 
         pub fn timer_fired(self: *Self, id: u32) void {
@@ -142,8 +208,10 @@ pub fn Net(comptime Loop: type) type {
                 self.listeners.timer_fired(id - self.listeners.first_port);
             } else if (id < self.resolving.first_timer) {
                 self.attempts.timer_fired(id - self.attempts.first_timer);
-            } else if (id < self.streams.first_relay_timer) {
+            } else if (id < self.datagrams.first_timer) {
                 self.resolving.timer_fired(id - self.resolving.first_timer);
+            } else if (id < self.streams.first_relay_timer) {
+                self.datagrams.timer_fired(id - self.datagrams.first_timer);
             } else {
                 self.streams.relay_timer_fired(id - self.streams.first_relay_timer);
             }
@@ -156,11 +224,13 @@ pub fn Net(comptime Loop: type) type {
             self.streams.attend();
             if (self.loop.counters.closed != closed) self.listeners.room_again();
             self.listeners.attend();
+            self.datagrams.attend();
         }
 
         pub fn waiting(self: *const Self) bool {
             return self.streams.waiting() or self.listeners.waiting() or
-                self.resolving.waiting() or self.attempts.waiting();
+                self.resolving.waiting() or self.attempts.waiting() or
+                self.datagrams.waiting();
         }
 
         /// Takes over a connected socket. The slot, or a negative status.
@@ -219,6 +289,8 @@ pub fn Net(comptime Loop: type) type {
             header.free_sends = self.streams.nodes.free_count;
             header.open_connections = self.streams.slots.open_count;
             header.open_listeners = self.listeners.open_count;
+            header.open_sockets = self.datagrams.slots.open_count;
+            header.free_datagrams = self.datagrams.nodes.free_count;
         }
 
         pub fn listener_address(
@@ -242,6 +314,19 @@ pub fn Net(comptime Loop: type) type {
             const stale = @intFromEnum(layout.Status.stale_handle);
             const connection = self.streams.find(slot, generation) orelse return stale;
             return Port.write_address(&self.streams, slot, connection, remote, failed);
+        }
+
+        pub fn socket_address(
+            self: *Self,
+            slot: u32,
+            generation: u32,
+            remote: bool,
+            failed: *layout.Syscall,
+        ) i32 {
+            const stale = @intFromEnum(layout.Status.stale_handle);
+            const socket = self.datagrams.find(slot, generation) orelse return stale;
+            const address = &self.loop.channel.header.address;
+            return address_module.tell(sockets, socket.descriptor, remote, address, failed);
         }
 
         /// Changes options of an open connection or listener. 0, or a negative status.

@@ -112,16 +112,8 @@ pub fn Ports(comptime Streams: type) type {
                 return 0;
             }
             if (connection.descriptor < 0) return kernel.negative(.NOTCONN);
-            failed.* = if (remote) .getpeername else .getsockname;
-            var address: sockets.SocketAddress = undefined;
-            const rc = if (remote)
-                sockets.remote_address(connection.descriptor, &address)
-            else
-                sockets.local_address(connection.descriptor, &address);
-            if (rc < 0) return rc;
-            header.address = address_module.to_script(&address) orelse
-                return @intFromEnum(layout.Status.bad_argument);
-            return 0;
+            const descriptor = connection.descriptor;
+            return address_module.tell(sockets, descriptor, remote, &header.address, failed);
         }
     };
 }

@@ -32,6 +32,7 @@ const Receiving = @import("receiving.zig").Receiving;
 const Resegmenting = @import("resegmenting.zig").Resegmenting;
 const Relaying = @import("relay.zig").Relaying;
 const relays_module = @import("relays.zig");
+const Returns = @import("returns.zig").Returns;
 const Sending = @import("sending.zig").Sending;
 const Slots = @import("slots.zig").Slots;
 const Unsegmented = @import("unsegmented.zig").Unsegmented;
@@ -96,6 +97,8 @@ pub fn Streams(comptime LoopType: type) type {
         /// How many of those two lists are still to be served since then.
         bufferless_due: u32,
         squeezed_due: u32,
+        /// For buffers that datagram sockets answer for; set before the first turn.
+        elsewhere: Returns,
         /// What the send that is being started consists of.
         segments: [contract.segments_max]contract.Segment,
 
@@ -149,6 +152,7 @@ pub fn Streams(comptime LoopType: type) type {
                 .progress_seen = 0,
                 .bufferless_due = 0,
                 .squeezed_due = 0,
+                .elsewhere = undefined,
                 .segments = undefined,
             };
         }
@@ -310,7 +314,7 @@ pub fn Streams(comptime LoopType: type) type {
                 .receive, .receive_message => Receive.complete(self, slot, connection, completion),
                 .send => Send.complete(self, slot, connection, completion.result),
                 .connect => Connect.complete(self, slot, connection, completion.result),
-                .accept, .poll, .message, .released => unreachable,
+                .accept, .send_messages, .poll, .message, .released => unreachable,
             }
         }
 
@@ -451,6 +455,7 @@ pub fn Streams(comptime LoopType: type) type {
         /// A buffer is not used any more; a connection that waits for that reads on.
         pub fn returned(self: *Self, freed: Freed) void {
             if (!freed.received) return;
+            if (freed.account >= self.connections.len) return self.elsewhere.tell(freed);
             const connection = self.find(freed.account, freed.account_generation) orelse return;
             connection.buffers -= 1;
             if (connection.state != .open) return;

@@ -5,6 +5,7 @@ const std = @import("std");
 const builtin = @import("builtin");
 const kernel = @import("kernel.zig");
 const sockets = @import("sockets.zig");
+const datagrams = @import("datagrams.zig");
 
 /// Most descriptors of one message.
 pub const descriptors_max = 8;
@@ -102,12 +103,13 @@ test "descriptors go over a socket with the bytes that they came with" {
     const encoded = encode(&sent, &control);
     try std.testing.expectEqual(@as(i32, 1), sockets.send_control(pair[0], "x", encoded));
     for (sent) |descriptor| sockets.close(descriptor);
-    var address: [16]u8 align(4) = undefined;
-    var room: [control_bytes]u8 align(8) = undefined;
+    var address: [datagrams.address_bytes]u8 align(4) = undefined;
+    var room: [datagrams.control_bytes]u8 align(8) = undefined;
     var payload: [4]u8 = undefined;
-    var message: sockets.Message = .{ .address = &address, .control = &room, .payload = &payload };
-    try std.testing.expectEqual(@as(i32, 1), sockets.receive_message(pair[1], &message));
-    var found = decode(message.control);
+    var incoming: datagrams.Incoming = undefined;
+    incoming.place(0, &address, &room, &payload);
+    try std.testing.expectEqual(@as(i32, 1), incoming.receive(pair[1], 1));
+    var found = decode(room[0..incoming.told(0).control_bytes]);
     try std.testing.expectEqual(@as(u32, 2), found.count);
     try std.testing.expectEqual(@as(i32, 1), sockets.send(found.descriptors[0], "y"));
     try std.testing.expectEqual(@as(i32, 1), sockets.receive(found.descriptors[1], &payload));

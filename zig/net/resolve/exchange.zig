@@ -224,7 +224,7 @@ fn milliseconds(duration_ns: u64) i32 {
 
 fn open_connected(server: Server) ?i32 {
     const address = server.ip.with_port(server.port);
-    const descriptor = sockets.open_datagram(server.ip.kernel_family());
+    const descriptor = sockets.open_datagram(server.ip.kernel_family(), true);
     if (descriptor < 0) return null;
     if (sockets.connect(descriptor, &address) == 0) return descriptor;
     kernel.close(descriptor);

@@ -2,6 +2,7 @@
 //! answers is in the name that it is asked for.
 
 const std = @import("std");
+const datagrams = @import("../../sys/datagrams.zig");
 const kernel = @import("../../sys/kernel.zig");
 const sockets = @import("../../sys/sockets.zig");
 const wait_module = @import("../../sys/wait_any.zig");
@@ -38,7 +39,7 @@ pub const Server = struct {
         var address = Ip.loopback4.with_port(0);
         const family = Ip.loopback4.kernel_family();
         self.listener = sockets.open_stream(family, true);
-        self.datagrams = sockets.open_datagram(family);
+        self.datagrams = sockets.open_datagram(family, true);
         const is_bound = sockets.bind(self.listener, &address) == 0 and
             sockets.listen(self.listener, 8) == 0 and
             sockets.local_address(self.listener, &address) == 0 and
@@ -81,18 +82,16 @@ pub const Server = struct {
 
     fn answer_datagram(self: *Server) void {
         var address: sockets.SocketAddress = undefined;
-        var control: [8]u8 align(8) = undefined;
+        var control: [datagrams.control_bytes]u8 align(8) = undefined;
         var payload: [512]u8 = undefined;
-        var received: sockets.Message = .{
-            .address = std.mem.asBytes(&address),
-            .control = &control,
-            .payload = &payload,
-        };
-        const length = sockets.receive_message(self.datagrams, &received);
-        if (length < 0) return;
+        const storage = std.mem.asBytes(&address.storage);
+        var incoming: datagrams.Incoming = undefined;
+        incoming.place(0, storage[0..datagrams.address_bytes], &control, &payload);
+        if (incoming.receive(self.datagrams, 1) < 1) return;
+        const length = incoming.told(0).payload_bytes;
         _ = self.asked.fetchAdd(1, .acq_rel);
         const to: Peer = .{ .descriptor = self.datagrams, .address = &address };
-        answer(payload[0..@intCast(length)], to);
+        answer(payload[0..length], to);
     }
 
     fn answer_stream(self: *Server) void {

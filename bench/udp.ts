@@ -1,0 +1,230 @@
+// The datagram comparison: UDP echo, some client sockets with some datagrams in flight on each,
+// every byte compared. `npm run bench -- udp`.
+
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { runtimes } from "../scripts/lib/tools.mjs";
+import { capture } from "./lib/capture.ts";
+import { type Absent, command, type Contestant, label } from "./lib/contestant.ts";
+import { buildPrograms, nativeFolder } from "./lib/load.ts";
+import { pinned, place, type Placement } from "./lib/machine.ts";
+import { Progress } from "./lib/progress.ts";
+import { interleave } from "./lib/rounds.ts";
+import { Server, Unavailable } from "./lib/server.ts";
+import { median, pairedRatio } from "./lib/statistics.ts";
+import { table } from "./lib/table.ts";
+
+export interface UdpOptions {
+  readonly sockets: number;
+  readonly depth: number;
+  readonly size: number;
+  readonly rounds: number;
+  readonly seconds: number;
+  readonly json: boolean;
+}
+
+/** What the generator tells of one visit. */
+interface Visit {
+  readonly replies: number;
+  readonly lost: number;
+  readonly rate: number;
+  readonly seconds: number;
+  readonly p50_us: number;
+  readonly p99_us: number;
+  readonly server_cpu_us: number;
+  readonly cpu_us: number;
+  readonly busy: number;
+  readonly server_syscalls: number | null;
+}
+
+const generator = join(nativeFolder, "twinpoll-datagrams");
+const peer = "c/epoll";
+const own = { bun: "Bun.udpSocket", deno: "Deno.listenDatagram", node: "node:dgram" } as const;
+const warmupSeconds = 0.3;
+
+/** @throws {Error} When a byte was wrong, or a server ended by itself. */
+export async function udp(options: UdpOptions): Promise<string> {
+  await buildPrograms();
+  const { present, absent } = await findContestants();
+  const placement = place();
+  const progress = new Progress(present.length * (2 + options.rounds));
+  const servers: Server[] = [];
+  try {
+    for (const contestant of present) {
+      progress.step(`starting ${label(contestant)}`);
+      try {
+        servers.push(await Server.start(contestant, placement.server));
+      } catch (error) {
+        if (!(error instanceof Unavailable)) throw error;
+        absent.push({ ...contestant, reason: error.message });
+      }
+    }
+    const visit = (server: Server, seconds: number, count: boolean): Promise<Visit> => {
+      progress.step(label(server.contestant));
+      return load(server, { ...options, seconds }, count, placement);
+    };
+    const results = await interleave(servers, options.rounds, (server) => {
+      return visit(server, options.seconds, false);
+    });
+    const counts = await interleave(servers, 1, (server) => visit(server, 0.25, true));
+    const missing = absent.map((one) => `absent: ${label(one)}: ${one.reason}\n`);
+    const described = describe(servers, results, counts, options, placement);
+    return described + (options.json ? "" : missing.join(""));
+  } finally {
+    progress.end();
+    await Promise.all(servers.map((server) => server.stop()));
+  }
+}
+
+async function findContestants(): Promise<{ present: Contestant[]; absent: Absent[] }> {
+  const present: Contestant[] = [];
+  const absent: Absent[] = [];
+  const program = join(nativeFolder, "datagrams_epoll");
+  if (existsSync(program)) present.push({ name: peer, runtime: "native", command: [program] });
+  else absent.push({ name: peer, runtime: "native", reason: "it was not built" });
+  for (const runtime of runtimes) {
+    const ways = [
+      ["twinpoll/io_uring", "datagrams_twinpoll", ["--backend", "io_uring"]],
+      ["twinpoll/epoll", "datagrams_twinpoll", ["--backend", "epoll"]],
+      ["twinpoll/epoll, no GSO", "datagrams_twinpoll", ["--backend", "epoll", "--no-gso"]],
+      [own[runtime], `datagrams_${runtime}`, []],
+    ] as const;
+    for (const [name, file, args] of ways) {
+      const answer = await command(runtime, `bench/servers/${file}.ts`, args);
+      if (typeof answer === "string") absent.push({ name, runtime, reason: answer });
+      else present.push({ name, runtime, command: withUnstable(runtime, answer) });
+    }
+  }
+  return { present, absent };
+}
+
+/** Deno's own datagrams are behind a flag. */
+function withUnstable(runtime: string, words: readonly string[]): readonly string[] {
+  if (runtime !== "deno") return words;
+  const [executable, run, ...rest] = words;
+  return [executable, run, "--unstable-net", ...rest];
+}
+
+async function load(
+  server: Server,
+  { sockets, depth, size, seconds }: UdpOptions,
+  count: boolean,
+  placement: Placement,
+): Promise<Visit> {
+  server.check();
+  const args = [
+    ...["--port", String(server.port), "--pid", String(server.pid)],
+    ...["--sockets", String(sockets), "--depth", String(depth), "--size", String(size)],
+    ...["--seconds", String(seconds), "--warmup", String(warmupSeconds)],
+  ];
+  if (count) args.push("--count");
+  const limitMs = (seconds + warmupSeconds + 20) * 1000;
+  const output = await capture(pinned([generator, ...args], placement.load), limitMs);
+  server.check();
+  if (output.code === 0) return JSON.parse(output.stdout);
+  const words = output.stderr.trim() || output.stdout.trim();
+  throw new Error(`${label(server.contestant)}: ${words || output.code}`);
+}
+
+type Results = ReadonlyMap<Server, readonly Visit[]>;
+
+function describe(
+  servers: readonly Server[],
+  results: Results,
+  counts: Results,
+  options: UdpOptions,
+  placement: Placement,
+): string {
+  const rows = servers.map((server) => summarize(server, servers, results, counts));
+  rows.sort((left, right) => right.rate - left.rate);
+  const { sockets, depth, size, rounds, seconds } = options;
+  if (options.json) {
+    return rows.map(({ server, ...figures }) => {
+      const { name, runtime } = server.contestant;
+      const params = { sockets, depth, size, rounds, seconds };
+      return `${JSON.stringify({ bench: "udp", contestant: name, runtime, params, ...figures })}\n`;
+    }).join("");
+  }
+  const title = `udp: ${sockets} sockets, ${size}-byte datagrams, ${depth} in flight each; ` +
+    `medians of ${rounds} rounds of ${seconds} s; ${placement.description}`;
+  const head = [
+    "server",
+    "replies/s",
+    `vs ${peer}`,
+    "vs own",
+    "p50 µs",
+    "p99 µs",
+    "CPU µs/reply",
+    `CPU vs ${peer}`,
+    "CPU vs own",
+    "calls/reply",
+    "lost",
+  ];
+  const show = (value: number | null): string => value?.toFixed(2) ?? "–";
+  const lines = rows.map((row) => [
+    label(row.server.contestant),
+    Math.round(row.rate).toLocaleString("en"),
+    show(row.vsPeer),
+    show(row.vsOwn),
+    row.p50_us.toFixed(0),
+    row.p99_us.toFixed(0),
+    show(row.cpu),
+    show(row.cpuVsPeer),
+    show(row.cpuVsOwn),
+    show(row.calls),
+    String(row.lost),
+  ]);
+  const disturbed = rows.some((row) => row.disturbed)
+    ? "other programs used the cores meanwhile: CPU µs/reply holds, rates and times do not\n"
+    : "";
+  return `${title}\n${table(head, lines)}\n${disturbed}`;
+}
+
+interface Row {
+  readonly server: Server;
+  readonly rate: number;
+  readonly p50_us: number;
+  readonly p99_us: number;
+  readonly vsPeer: number | null;
+  readonly vsOwn: number | null;
+  readonly cpu: number;
+  readonly cpuVsPeer: number | null;
+  readonly cpuVsOwn: number | null;
+  readonly calls: number | null;
+  readonly lost: number;
+  readonly disturbed: boolean;
+}
+
+function summarize(
+  server: Server,
+  servers: readonly Server[],
+  results: Results,
+  counts: Results,
+): Row {
+  const visits = results.get(server)!;
+  const { name, runtime } = server.contestant;
+  const ownName = runtime === "native" ? undefined : own[runtime];
+  const ratio = (other: string | undefined, figure: (visit: Visit) => number): number | null => {
+    const found = servers.find(({ contestant }) => contestant.name === other);
+    if (found === undefined || name === other) return null;
+    return pairedRatio(visits.map(figure), results.get(found)!.map(figure));
+  };
+  const rate = (visit: Visit): number => visit.rate;
+  const cpu = (visit: Visit): number => visit.server_cpu_us / visit.replies;
+  const loadShare = (visit: Visit): number => visit.cpu_us / (visit.busy * visit.seconds * 1e6);
+  const [counted] = counts.get(server)!;
+  return {
+    server,
+    rate: median(visits.map(rate)),
+    p50_us: median(visits.map((visit) => visit.p50_us)),
+    p99_us: median(visits.map((visit) => visit.p99_us)),
+    vsPeer: ratio(peer, rate),
+    vsOwn: ratio(ownName, rate),
+    cpu: median(visits.map(cpu)),
+    cpuVsPeer: ratio(peer, cpu),
+    cpuVsOwn: ratio(ownName, cpu),
+    calls: counted.server_syscalls === null ? null : counted.server_syscalls / counted.replies,
+    lost: visits.reduce((sum, visit) => sum + visit.lost, 0),
+    disturbed: median(visits.map(loadShare)) < 0.9,
+  };
+}
