@@ -47,6 +47,17 @@ export type {
   SendResult,
   StreamOptions,
 } from "./src/connection.ts";
+export type {
+  DatagramHandlers,
+  DatagramOptionName,
+  DatagramOptions,
+  DatagramSendOptions,
+  DatagramSettings,
+  DatagramSocket,
+  DatagramSocketState,
+  GroupOptions,
+} from "./src/datagram_socket.ts";
+export type { DatagramSource } from "./src/datagram_source.ts";
 export { Lease } from "./src/lease.ts";
 export type { LeaseMessage } from "./src/lease_message.ts";
 export { type Doorbell, type DoorbellHandler, type DoorbellMessage, ring } from "./src/doorbell.ts";

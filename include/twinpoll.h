@@ -16,7 +16,7 @@ extern "C" {
 #define TP_ASSERT_SIZE(type, bytes) struct tp_size_is_checked_from_c11_on
 #endif
 
-#define TP_LAYOUT_HASH UINT32_C(0xd837d950)
+#define TP_LAYOUT_HASH UINT32_C(0x5e08e92c)
 #define TP_ABI_VERSION UINT32_C(1)
 #define TP_READY_READABLE UINT32_C(1)
 #define TP_READY_WRITABLE UINT32_C(2)
@@ -26,8 +26,14 @@ extern "C" {
 #define TP_ANSWER_RESERVE UINT32_C(4)
 #define TP_SEND_FLAG_MOVE UINT32_C(1)
 #define TP_SEND_FLAG_ANSWER UINT32_C(2)
+#define TP_SEND_FLAG_ADDRESSED UINT32_C(4)
+#define TP_DATAGRAM_TRUNCATED UINT32_C(1)
+#define TP_DATAGRAM_ECN_SHIFT UINT32_C(1)
+#define TP_DATAGRAM_OFFSET UINT32_C(256)
 #define TP_HEADER_BYTES UINT32_C(512)
 #define TP_ADDRESS_BYTES_MAX UINT32_C(108)
+#define TP_ADDRESS_STRIDE UINT32_C(128)
+#define TP_SOURCE_STRIDE UINT32_C(192)
 #define TP_BUFFER_UNIT UINT32_C(512)
 #define TP_BUFFER_SLAB_SHIFT UINT32_C(21)
 #define TP_SOCKET_OPTION_COUNT UINT32_C(23)
@@ -142,6 +148,12 @@ enum tp_operation {
     TP_OPERATION_TIMER_START = 10,
     TP_OPERATION_TIMER_STOP = 11,
     TP_OPERATION_LISTENER_CLOSE = 12,
+    TP_OPERATION_DATAGRAM_SEND = 13,
+    TP_OPERATION_SOCKET_PAUSE = 14,
+    TP_OPERATION_SOCKET_UNPAUSE = 15,
+    TP_OPERATION_SOCKET_CLOSE = 16,
+    TP_OPERATION_SOCKET_ABORT = 17,
+    TP_OPERATION_SOCKET_WANT_DRAIN = 18,
 };
 
 enum tp_event {
@@ -157,6 +169,10 @@ enum tp_event {
     TP_EVENT_MEMORY_RELEASED = 9,
     TP_EVENT_READY = 10,
     TP_EVENT_RUNG = 11,
+    TP_EVENT_DATAGRAM = 12,
+    TP_EVENT_SOCKET_ERROR = 13,
+    TP_EVENT_SOCKET_DRAIN = 14,
+    TP_EVENT_SOCKET_CLOSED = 15,
 };
 
 enum tp_address_family {
@@ -190,6 +206,13 @@ enum tp_ring_feature {
     TP_RING_FEATURE_NAPI = 128,
     TP_RING_FEATURE_CLONE_BUFFERS = 256,
     TP_RING_FEATURE_SEND_MESSAGE = 512,
+};
+
+enum tp_socket_action {
+    TP_SOCKET_ACTION_SET_OPTION = 0,
+    TP_SOCKET_ACTION_GET_OPTION = 1,
+    TP_SOCKET_ACTION_JOIN = 2,
+    TP_SOCKET_ACTION_LEAVE = 3,
 };
 
 enum tp_socket_kind {
@@ -250,6 +273,20 @@ struct tp_send_entry {
 };
 TP_ASSERT_SIZE(struct tp_send_entry, 32);
 
+struct tp_datagram_entry {
+    uint8_t operation;
+    uint8_t flags;
+    uint16_t segment_bytes;
+    uint32_t slot;
+    uint32_t generation;
+    uint32_t buffer;
+    uint32_t buffer_generation;
+    uint32_t offset;
+    uint32_t length;
+    uint32_t padding;
+};
+TP_ASSERT_SIZE(struct tp_datagram_entry, 32);
+
 struct tp_buffer_entry {
     uint8_t operation;
     uint8_t flags;
@@ -300,8 +337,12 @@ struct tp_counters {
     double starved;
     double zero_copied;
     double zero_copy_copied;
+    double datagrams_received;
+    double datagrams_sent;
+    double datagrams_refused;
+    double datagrams_dropped;
 };
-TP_ASSERT_SIZE(struct tp_counters, 112);
+TP_ASSERT_SIZE(struct tp_counters, 144);
 
 struct tp_address {
     uint32_t family;
@@ -326,10 +367,21 @@ struct tp_header {
     uint32_t open_connections;
     uint32_t open_listeners;
     uint32_t open_watches;
+    uint32_t open_sockets;
+    uint32_t free_datagrams;
     uint32_t error_option;
     uint32_t padding;
 };
-TP_ASSERT_SIZE(struct tp_header, 296);
+TP_ASSERT_SIZE(struct tp_header, 336);
+
+struct tp_source {
+    struct tp_address address;
+    uint32_t segment_bytes;
+    uint32_t interface;
+    uint32_t local_family;
+    uint8_t local[16];
+};
+TP_ASSERT_SIZE(struct tp_source, 152);
 
 struct tp_loop_options {
     uint32_t size;
@@ -339,6 +391,7 @@ struct tp_loop_options {
     uint32_t max_connections;
     uint32_t max_listeners;
     uint32_t max_watches;
+    uint32_t max_sockets;
     uint32_t trigger;
     uint32_t max_timers;
     uint32_t entries;
@@ -370,6 +423,9 @@ struct tp_loop_options {
     uint32_t submissions_offset;
     uint32_t completions_offset;
     uint32_t queued_offset;
+    uint32_t socket_queued_offset;
+    uint32_t addresses_offset;
+    uint32_t sources_offset;
     uint32_t error_reason;
     uint32_t error_errno;
     uint32_t error_syscall;
@@ -379,7 +435,7 @@ struct tp_loop_options {
     uint32_t granted_features;
     uint32_t pool_key;
 };
-TP_ASSERT_SIZE(struct tp_loop_options, 184);
+TP_ASSERT_SIZE(struct tp_loop_options, 200);
 
 struct tp_memory_grant {
     uint32_t asked;
@@ -456,6 +512,34 @@ struct tp_connect_options {
     struct tp_stream_options stream;
 };
 TP_ASSERT_SIZE(struct tp_connect_options, 248);
+
+struct tp_bind_options {
+    uint32_t size;
+    struct tp_address address;
+    struct tp_address remote;
+    uint32_t high_water_mark;
+    uint32_t linger_timeout_ms;
+    uint32_t receive_credits;
+    uint32_t receive_segments;
+    uint32_t tell_local;
+    uint32_t tell_ecn;
+    uint32_t send_segments;
+    struct tp_socket_options socket;
+};
+TP_ASSERT_SIZE(struct tp_bind_options, 372);
+
+struct tp_socket_request {
+    uint32_t size;
+    uint32_t slot;
+    uint32_t generation;
+    uint32_t action;
+    uint32_t option;
+    uint32_t value;
+    uint32_t interface;
+    struct tp_address group;
+    struct tp_address source;
+};
+TP_ASSERT_SIZE(struct tp_socket_request, 276);
 
 struct tp_socket_control {
     uint32_t size;
@@ -602,6 +686,21 @@ int32_t tp_connect(uint32_t loop, uint8_t *options, uint32_t length);
  * Writes the local (0) or remote (1) address to `Header.address`.
  */
 int32_t tp_connection_address(uint32_t loop, uint32_t slot, uint32_t generation, uint32_t remote);
+
+/*
+ * Opens a datagram socket (`BindOptions`). Its slot, or a negative status.
+ */
+int32_t tp_bind(uint32_t loop, uint8_t *options, uint32_t length);
+
+/*
+ * Writes a datagram socket's local (0) or remote (1) address to `Header.address`.
+ */
+int32_t tp_socket_address(uint32_t loop, uint32_t slot, uint32_t generation, uint32_t remote);
+
+/*
+ * Reads or sets an option, joins or leaves a group (`SocketRequest`).
+ */
+int32_t tp_socket_request(uint32_t loop, uint8_t *request, uint32_t length);
 
 /*
  * Changes options of an open connection or listener (`SocketControl`). What a refusal is about is

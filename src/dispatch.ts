@@ -9,6 +9,7 @@
  */
 
 import { ConnectionHandle } from "./connection_handle.ts";
+import type { DatagramSocketHandle } from "./datagram_handle.ts";
 import { formatAddress } from "./socket_address.ts";
 import { errorOfStatus, type IoError } from "./io_error.ts";
 import type { LoopState } from "./loop_state.ts";
@@ -28,6 +29,7 @@ export function dispatch(loop: LoopState, count: number): void {
       loop.fail(error);
       loop.answering = null;
       loop.currentLease?.expire();
+      loop.currentSource?.end();
       loop.currentConnection?.abort();
     }
   }
@@ -41,6 +43,9 @@ function dispatchRest(loop: LoopState): void {
     switch (words[at + Completion.event]) {
       case Event.data:
         data(loop, at);
+        break;
+      case Event.datagram:
+        datagram(loop, at);
         break;
       case Event.open:
         open(loop, at);
@@ -71,6 +76,15 @@ function dispatchRest(loop: LoopState): void {
         break;
       case Event.rung:
         rung(loop, at);
+        break;
+      case Event.socket_drain:
+        socketDrain(loop, at);
+        break;
+      case Event.socket_error:
+        socketError(loop, at);
+        break;
+      case Event.socket_closed:
+        socketClosed(loop, at);
         break;
     }
   }
@@ -206,4 +220,61 @@ function listenerClosed(loop: LoopState, at: number): void {
   if (listener === null || listener.generation !== loop.words[at + Completion.generation]) return;
   loop.listeners[slot] = null;
   listener.ended();
+}
+
+/** The datagram socket that a completion is about; it is aborted if its handler throws. */
+function socketAt(loop: LoopState, at: number): DatagramSocketHandle | null {
+  const socket = loop.sockets[loop.words[at + Completion.slot]] ?? null;
+  if (socket === null || socket.generation !== loop.words[at + Completion.generation]) return null;
+  loop.currentConnection = socket;
+  return socket;
+}
+
+function datagram(loop: LoopState, at: number): void {
+  const socket = socketAt(loop, at);
+  // A buffer that nobody is told of goes back with the next turn by itself.
+  if (socket === null || socket.state !== "open") return;
+  const { handlers, source } = socket;
+  if (handlers.message === undefined) return;
+  const words = loop.words;
+  const lease = loop.pool.borrow(
+    words[at + Completion.buffer],
+    words[at + Completion.buffer_generation],
+    words[at + Completion.offset],
+    words[at + Completion.length],
+  );
+  loop.currentLease = lease;
+  loop.currentSource = source;
+  source.begin(loop.sourceAt(at), words[at + Completion.result]);
+  handlers.message(socket, lease, source);
+  source.end();
+  lease.expire();
+}
+
+function socketDrain(loop: LoopState, at: number): void {
+  const socket = socketAt(loop, at);
+  if (socket === null) return;
+  socket.wantsDrain = false;
+  if (socket.state === "open") socket.handlers.drain?.(socket);
+}
+
+function socketError(loop: LoopState, at: number): void {
+  const socket = socketAt(loop, at);
+  if (socket === null || socket.state === "closed") return;
+  const syscall = loop.words[at + Completion.length];
+  const verb = syscall === Syscall.send ? "send from" : "receive at";
+  const attempt = `${verb} ${formatAddress(socket.localAddress)}`;
+  socket.handlers.error?.(
+    socket,
+    errorOfStatus(loop.signed[at + Completion.result], attempt, syscall),
+  );
+}
+
+function socketClosed(loop: LoopState, at: number): void {
+  const socket = socketAt(loop, at);
+  if (socket === null) return;
+  loop.sockets[socket.slot] = null;
+  const result = loop.signed[at + Completion.result];
+  const attempt = `socket ${formatAddress(socket.localAddress)}`;
+  socket.ended(result < 0 ? errorOfStatus(result, attempt) : null);
 }

@@ -174,6 +174,7 @@ const explanations: Readonly<Record<string, readonly [meaning: string, advice: s
     "Use a loop only on the thread that opened it.",
   ],
   EBADF: ["no such descriptor", "Watch a descriptor while it is open, and remove it before."],
+  EDESTADDRREQ: ["no receiver was given", "Say where the datagram goes."],
   EEXIST: ["the loop watches the descriptor already", "Modify that watch, or remove it first."],
   ENOENT: ["there is no such file", "Check the path; its folder must be there."],
   ENOTDIR: ["a part of the path is no folder", "Check the path."],
@@ -204,6 +205,10 @@ const explanations: Readonly<Record<string, readonly [meaning: string, advice: s
   ENODEV: ["no such interface", "Check the scope after `%` in the address."],
   ENOMEM: ["out of memory", "Ask for fewer or smaller buffers, or raise the memory limit."],
   EPERM: ["operation not permitted", "Check security modules, seccomp filters and the firewall."],
+  EMSGSIZE: [
+    "the datagram is too long for its way",
+    "Send shorter ones: what the path takes, or below sendBufferBytes on a Unix socket.",
+  ],
   EPIPE: ["our direction was ended", "Send before shutdown() or close()."],
   ETIMEDOUT: ["the connection timed out", "Connect again; the peer stopped answering."],
 };

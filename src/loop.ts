@@ -8,6 +8,8 @@ import { attach, detach } from "./attach.ts";
 import { connect } from "./connect.ts";
 import type { Connection, ConnectionHandlers, ConnectOptions } from "./connection.ts";
 import { type Doorbell, type DoorbellHandler, makeDoorbell } from "./doorbell.ts";
+import { bind } from "./bind.ts";
+import type { DatagramHandlers, DatagramOptions, DatagramSocket } from "./datagram_socket.ts";
 import type { Endpoint } from "./endpoint.ts";
 import { errorOfStatus, IoError } from "./io_error.ts";
 import type { Lease } from "./lease.ts";
@@ -150,6 +152,25 @@ export class Loop implements Disposable {
     options: ConnectOptions = {},
   ): Connection {
     return connect(this.#state, endpoint, handlers, options);
+  }
+
+  /**
+   * Opens a datagram socket.
+   *
+   * @param endpoint Its own address, such as `udp://0.0.0.0:0` for any free port, `udp://[::]:7000`
+   *   for IPv6 and IPv4, or `unix+datagram:/run/a.sock`; `unix+datagram:` has none.
+   * @param handlers What to call.
+   * @param options Of the socket; `remote` connects it.
+   * @throws {IoError} `INVALID_ENDPOINT`, `UNKNOWN_SCHEME`, `INVALID_OPTION`, `EXHAUSTED`,
+   *   `UNSUPPORTED` for an option that this system does not have, or with shared receive buffers,
+   *   `LOOP_CLOSED`, or what the system says, such as `EADDRINUSE`.
+   */
+  bind(
+    endpoint: string | Endpoint,
+    handlers: DatagramHandlers,
+    options: DatagramOptions = {},
+  ): DatagramSocket {
+    return bind(this.#state, endpoint, handlers, options);
   }
 
   /**
@@ -336,8 +357,8 @@ export class Loop implements Disposable {
   }
 
   /**
-   * Resets every connection, whose `close` then gets `LOOP_CLOSED`, closes every listener and
-   * doorbell, removes every watch, stops every timer. Every handle and lease is stale afterwards.
+   * Resets every connection and closes every datagram socket, whose `close` then gets
+   * `LOOP_CLOSED`, closes every listener and doorbell, removes every watch, stops every timer. Every handle and lease is stale afterwards.
    * Does nothing when closed.
    */
   close(): void {

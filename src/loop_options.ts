@@ -82,6 +82,8 @@ export interface LoopOptions {
   maxListeners?: number;
   /** Descriptors that `watch` watches: 1 to 65,536. Default 1,024. */
   maxWatches?: number;
+  /** Datagram sockets: 1 to 65,536. Default 1,024. */
+  maxSockets?: number;
   /** 1 to 1,048,576. Default 65,536. */
   maxTimers?: number;
   /** Submissions and completions per turn, a power of two from 64 to 65,536. Default 4,096. */
@@ -141,6 +143,8 @@ export interface Capabilities {
   readonly maxListeners: number;
   /** Most watched descriptors at a time. */
   readonly maxWatches: number;
+  /** Most datagram sockets at a time. */
+  readonly maxSockets: number;
   /** Most running timers. */
   readonly maxTimers: number;
   /** Submissions and completions per turn. */
@@ -155,6 +159,7 @@ const namesByField: Readonly<Record<number, string>> = {
   [Layout.max_connections]: "maxConnections",
   [Layout.max_listeners]: "maxListeners",
   [Layout.max_watches]: "maxWatches",
+  [Layout.max_sockets]: "maxSockets",
   [Layout.trigger]: "trigger",
   [Layout.max_timers]: "maxTimers",
   [Layout.entries]: "entries",
@@ -234,6 +239,7 @@ export function describeLoop(granted: Uint32Array): Capabilities {
     maxConnections: granted[Layout.max_connections],
     maxListeners: granted[Layout.max_listeners],
     maxWatches: granted[Layout.max_watches],
+    maxSockets: granted[Layout.max_sockets],
     maxTimers: granted[Layout.max_timers],
     entries: granted[Layout.entries],
   };
@@ -298,6 +304,7 @@ function encode(options: LoopOptions): Uint32Array<ArrayBuffer> {
     [Layout.max_connections, options.maxConnections, 1, 1_048_576],
     [Layout.max_listeners, options.maxListeners, 1, 4_096],
     [Layout.max_watches, options.maxWatches, 1, 65_536],
+    [Layout.max_sockets, options.maxSockets, 1, 65_536],
     [Layout.max_timers, options.maxTimers, 1, 1_048_576],
     [Layout.spin_ceiling_us, options.spinCeilingUs, 1, 1_000_000],
   ] as const;

@@ -8,6 +8,8 @@
  */
 
 import type { ConnectionHandle } from "./connection_handle.ts";
+import type { DatagramSocketHandle } from "./datagram_handle.ts";
+import type { DatagramSourceHandle } from "./datagram_source.ts";
 import { Deferrals } from "./deferral.ts";
 import { dispatch } from "./dispatch.ts";
 import type { DoorbellHandle } from "./doorbell.ts";
@@ -18,11 +20,14 @@ import type { ListenerHandle } from "./listener.ts";
 import type { WatchHandle } from "./watch.ts";
 import type { OpenedLoop } from "./loop_options.ts";
 import {
+  address_stride,
   answer_reserve,
+  Completion,
   type Functions,
   Header,
   LoopOptions as Layout,
   Mode,
+  source_stride,
   turn_flag_spin,
 } from "./native/abi.ts";
 import type { Library } from "./native/library.ts";
@@ -55,6 +60,10 @@ export class LoopState {
   /** Words from the region's start to the completions, and to the queued bytes per connection. */
   readonly completionsAt: number;
   readonly queuedAt: number;
+  readonly socketQueuedAt: number;
+  /** Words from the region's start to the addresses and to the sources. */
+  readonly addressesAt: number;
+  readonly sourcesAt: number;
   readonly queue: SubmissionQueue;
   readonly pool: PoolHandle;
   readonly timers: TimerTable;
@@ -63,6 +72,7 @@ export class LoopState {
   /** By slot; null where there is none. */
   readonly connections: (ConnectionHandle | null)[] = [];
   readonly listeners: (ListenerHandle | null)[] = [];
+  readonly sockets: (DatagramSocketHandle | null)[] = [];
   readonly watches: (WatchHandle | null)[] = [];
   /** By slot, of which other loops have some. */
   readonly doorbells: Map<number, DoorbellHandle> = new Map();
@@ -79,8 +89,9 @@ export class LoopState {
   cursor = 0;
   cursorEnd = 0;
   /** What the handler that runs was given, for the case that it throws. */
-  currentConnection: ConnectionHandle | null = null;
+  currentConnection: ConnectionHandle | DatagramSocketHandle | null = null;
   currentLease: LeaseHandle | null = null;
+  currentSource: DatagramSourceHandle | null = null;
   /** The connection whose data handler runs: what it sends on it is an answer. */
   answering: ConnectionHandle | null = null;
   /** The first error that a handler threw and that nobody has taken yet. */
@@ -114,6 +125,9 @@ export class LoopState {
     this.answerPlaces = Math.floor(this.sendPlaces / answer_reserve);
     this.completionsAt = granted[Layout.completions_offset] / 4;
     this.queuedAt = granted[Layout.queued_offset] / 4;
+    this.socketQueuedAt = granted[Layout.socket_queued_offset] / 4;
+    this.addressesAt = granted[Layout.addresses_offset] / 4;
+    this.sourcesAt = granted[Layout.sources_offset] / 4;
     this.scratch = new Uint8Array(granted[Layout.buffer_size]);
     this.queue = new SubmissionQueue({
       functions,
@@ -213,6 +227,24 @@ export class LoopState {
     this.addRef();
   }
 
+  /** Enters a datagram socket that counts as ref'd. */
+  addSocket(socket: DatagramSocketHandle): void {
+    while (this.sockets.length <= socket.slot) this.sockets.push(null);
+    this.sockets[socket.slot] = socket;
+    this.addRef();
+  }
+
+  /** The word at which the address beside a submission stands. */
+  addressAt(entry: number): number {
+    return this.addressesAt + entry * (address_stride / 4);
+  }
+
+  /** The word at which the source beside the completion at word `at` stands. */
+  sourceAt(at: number): number {
+    const index = (at - this.completionsAt) / (Completion.byte_length / 4);
+    return this.sourcesAt + index * (source_stride / 4);
+  }
+
   /** Enters a watch that counts as ref'd. */
   addWatch(watch: WatchHandle): void {
     while (this.watches.length <= watch.slot) this.watches.push(null);
@@ -259,6 +291,7 @@ export class LoopState {
     // All handles end before the first handler hears of it: the memory behind them may be another
     // loop's by then.
     for (const conn of this.connections) conn?.expire();
+    for (const socket of this.sockets) socket?.expire();
     this.lastStats = readStats(this.words, this.doubles);
     this.lastNowUs = this.doubles[Header.now_us];
     const status = this.functions.tp_loop_close(this.handle);
@@ -266,11 +299,11 @@ export class LoopState {
     for (const listener of this.listeners) listener?.ended();
     for (const watch of this.watches) watch?.ended(null);
     for (const doorbell of [...this.doorbells.values()]) doorbell.ended();
-    for (const conn of this.connections) {
-      if (conn === null) continue;
-      const error = new IoError("LOOP_CLOSED", "the loop was closed with the connection open");
+    for (const handle of [...this.connections, ...this.sockets]) {
+      if (handle === null) continue;
+      const error = new IoError("LOOP_CLOSED", "the loop was closed with the handle open");
       try {
-        conn.ended(error);
+        handle.ended(error);
       } catch (error) {
         this.fail(error);
       }
@@ -278,6 +311,7 @@ export class LoopState {
     this.listeners.length = 0;
     this.watches.length = 0;
     this.connections.length = 0;
+    this.sockets.length = 0;
     this.pool.releaseAdopted(this.fail);
     try {
       reportLeaks(leaks, this.#onLeak, this.#debug);

@@ -36,10 +36,20 @@ export interface LoopStats {
   readonly zeroCopies: number;
   /** Those of them that it copied after all, as far as it told; needs Linux 6.2. */
   readonly zeroCopiesCopied: number;
+  /** Datagrams received. */
+  readonly datagramsReceived: number;
+  /** Datagrams that the kernel took. */
+  readonly datagramsSent: number;
+  /** Datagrams that the kernel refused to send; `error` tells why. */
+  readonly datagramsRefused: number;
+  /** Datagrams that the kernel dropped before they could be received, as far as it told (Linux). */
+  readonly datagramsDropped: number;
   /** Connections open now. */
   readonly openConnections: number;
   /** Listeners open now. */
   readonly openListeners: number;
+  /** Datagram sockets open now. */
+  readonly openSockets: number;
   /** Watches of descriptors that are active now, or whose end is not over. */
   readonly openWatches: number;
   /** Buffers on which the program owns references. */
@@ -66,8 +76,13 @@ export function readStats(words: Uint32Array, doubles: Float64Array): LoopStats 
     starved: doubles[at + Counters.starved],
     zeroCopies: doubles[at + Counters.zero_copied],
     zeroCopiesCopied: doubles[at + Counters.zero_copy_copied],
+    datagramsReceived: doubles[at + Counters.datagrams_received],
+    datagramsSent: doubles[at + Counters.datagrams_sent],
+    datagramsRefused: doubles[at + Counters.datagrams_refused],
+    datagramsDropped: doubles[at + Counters.datagrams_dropped],
     openConnections: words[Header.open_connections],
     openListeners: words[Header.open_listeners],
+    openSockets: words[Header.open_sockets],
     openWatches: words[Header.open_watches],
     leases: words[Header.leases],
     buffersInUse: words[Header.buffers_in_use],

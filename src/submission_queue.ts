@@ -11,6 +11,7 @@
 import { errorOfStatus } from "./io_error.ts";
 import {
   BufferEntry,
+  DatagramEntry,
   type Functions,
   HandleEntry,
   Operation,
@@ -23,6 +24,7 @@ const entryDoubles = SendEntry.byte_length / 8;
 
 /** Where flags stand in an entry's first word; every supported machine is little-endian. */
 const flagsShift = 8;
+const segmentShift = 16;
 
 /** An operation of a `HandleEntry`. */
 export type HandleOperation =
@@ -31,7 +33,11 @@ export type HandleOperation =
   | typeof Operation.shutdown
   | typeof Operation.close
   | typeof Operation.abort
-  | typeof Operation.listener_close;
+  | typeof Operation.listener_close
+  | typeof Operation.socket_pause
+  | typeof Operation.socket_unpause
+  | typeof Operation.socket_close
+  | typeof Operation.socket_abort;
 
 /** Where a queue lies and who takes its entries. */
 export interface SubmissionQueueOptions {
@@ -92,6 +98,40 @@ export class SubmissionQueue {
     words[at + SendEntry.buffer_generation] = bufferGeneration;
     words[at + SendEntry.offset] = offset;
     words[at + SendEntry.length] = length;
+  }
+
+  /** A datagram; the number of its entry, beside which its address is to be written. */
+  datagram(
+    flags: number,
+    segment: number,
+    slot: number,
+    generation: number,
+    buffer: number,
+    bufferGeneration: number,
+    offset: number,
+    length: number,
+  ): number {
+    const at = this.#reserve();
+    const words = this.#words;
+    words[at] = Operation.datagram_send | flags << flagsShift | segment << segmentShift;
+    words[at + DatagramEntry.slot] = slot;
+    words[at + DatagramEntry.generation] = generation;
+    words[at + DatagramEntry.buffer] = buffer;
+    words[at + DatagramEntry.buffer_generation] = bufferGeneration;
+    words[at + DatagramEntry.offset] = offset;
+    words[at + DatagramEntry.length] = length;
+    return this.count - 1;
+  }
+
+  /** A `socket_drain` once there is room for `length` bytes, and buffers to copy to. */
+  wantSocketDrain(slot: number, generation: number, length: number, bufferBytes: number): void {
+    const at = this.#reserve();
+    this.#words[at] = Operation.socket_want_drain;
+    this.#words[at + HandleEntry.slot] = slot;
+    this.#words[at + HandleEntry.generation] = generation;
+    this.#words[at + HandleEntry.parts] = 1;
+    this.#words[at + HandleEntry.length] = length;
+    this.#words[at + HandleEntry.buffer_bytes] = bufferBytes;
   }
 
   /** One reference more or less on a buffer. */

@@ -185,6 +185,18 @@ pub const Operation = enum(u8) {
     timer_stop = 11,
     /// `HandleEntry` of a listener.
     listener_close = 12,
+    /// `DatagramEntry`: queue a datagram.
+    datagram_send = 13,
+    /// `HandleEntry` of a datagram socket: deliver nothing more.
+    socket_pause = 14,
+    /// `HandleEntry` of a datagram socket: deliver again.
+    socket_unpause = 15,
+    /// `HandleEntry` of a datagram socket: send what is queued within the linger limit, then close.
+    socket_close = 16,
+    /// `HandleEntry` of a datagram socket: drop what is queued and close.
+    socket_abort = 17,
+    /// `HandleEntry` of a datagram socket: a `socket_drain` completion once there is room again.
+    socket_want_drain = 18,
 };
 
 /// One of so many places for sends is for answers, which find none only when they take all of those
@@ -193,6 +205,8 @@ pub const answer_reserve: u32 = 4;
 
 pub const send_flag_move: u8 = 1;
 pub const send_flag_answer: u8 = 2;
+/// Of a datagram: it goes to the address at the same place in the array of addresses.
+pub const send_flag_addressed: u8 = 4;
 
 /// 32 bytes. Common head of every submission: operation, flags, slot, generation.
 pub const HandleEntry = extern struct {
@@ -223,6 +237,25 @@ pub const SendEntry = extern struct {
     buffer_generation: u32,
     /// Bytes from the buffer's start.
     offset: u32,
+    length: u32,
+    padding: u32,
+};
+
+pub const DatagramEntry = extern struct {
+    operation: Operation,
+    /// `send_flag_move` as in a `SendEntry`. `send_flag_addressed`; without it the datagram goes to
+    /// the peer of a connected socket.
+    flags: u8,
+    /// 0, or bytes of each of the datagrams that the bytes are cut into, the last one's excepted.
+    segment_bytes: u16,
+    /// The socket.
+    slot: u32,
+    generation: u32,
+    buffer: u32,
+    buffer_generation: u32,
+    /// Bytes from the buffer's start.
+    offset: u32,
+    /// May be 0.
     length: u32,
     padding: u32,
 };
@@ -279,7 +312,25 @@ pub const Event = enum(u32) {
     ready = 10,
     /// Somebody rang the doorbell `slot`, once or more often.
     rung = 11,
+    /// A datagram of `length` bytes arrived in `buffer` at `offset`; borrowed until the next turn.
+    /// `result`: `datagram_truncated`, and its ECN bits above `datagram_ecn_shift`. Who sent it, and
+    /// more, is at the same place in the array of sources.
+    datagram = 12,
+    /// Something failed that concerns single datagrams (`result`: a negative status), at the
+    /// `Syscall` `length`. The socket goes on.
+    socket_error = 13,
+    /// Room again after `socket_want_drain`.
+    socket_drain = 14,
+    /// A datagram socket is gone and its slot may be given out again. `result`: 0 or a negative
+    /// status.
+    socket_closed = 15,
 };
+
+/// The datagram was longer than a buffer: its end is lost.
+pub const datagram_truncated: u32 = 1;
+pub const datagram_ecn_shift: u32 = 1;
+/// Where in its buffer a datagram starts: bytes that a buffer has less for it.
+pub const datagram_offset: u32 = 256;
 
 /// 32 bytes.
 pub const Completion = extern struct {
@@ -316,12 +367,19 @@ pub const Counters = extern struct {
     /// Sends that asked the kernel not to copy, and those of them that it copied after all.
     zero_copied: f64,
     zero_copy_copied: f64,
+    datagrams_received: f64,
+    datagrams_sent: f64,
+    /// Datagrams that the kernel refused to send.
+    datagrams_refused: f64,
+    /// Datagrams that the kernel dropped before they could be received, as far as it told.
+    datagrams_dropped: f64,
 };
 
 pub const header_bytes: u32 = 512;
 
-/// Start of a loop's shared region. After it, at the offsets that it names: submissions,
-/// completions, then one u32 per connection slot with the bytes queued to send.
+/// Start of a loop's shared region. After it, at the offsets that `LoopOptions` names: submissions,
+/// completions, one u32 per connection slot, then per datagram socket, with the bytes queued to
+/// send, an address per submission, and a `Source` per completion.
 pub const Header = extern struct {
     /// Written by native code at each turn, in microseconds of the loop's clock.
     now_us: f64,
@@ -346,6 +404,9 @@ pub const Header = extern struct {
     open_connections: u32,
     open_listeners: u32,
     open_watches: u32,
+    open_sockets: u32,
+    /// Datagrams that can still be queued in this loop.
+    free_datagrams: u32,
     /// `SocketOption` that the last negative result is about, or `option_unset`.
     error_option: u32,
     padding: u32,
@@ -376,6 +437,24 @@ pub const Address = extern struct {
     length: u32,
     /// IP in network order (IPv4 uses the first four), or a path or name.
     bytes: [address_bytes_max]u8,
+};
+
+/// Bytes from one address to the next in the array of addresses, each of which is an `Address`.
+pub const address_stride: u32 = 128;
+/// Bytes from one `Source` to the next.
+pub const source_stride: u32 = 192;
+
+/// Who sent a datagram, and what is known of its way.
+pub const Source = extern struct {
+    address: Address,
+    /// Bytes of each but the last of the datagrams that came as one; 0 for a single one.
+    segment_bytes: u32,
+    /// The index of the interface at which it came, 0 where that was not asked for.
+    interface: u32,
+    /// `AddressFamily` of the address that it was sent to, 0 where that was not asked for.
+    local_family: u32,
+    /// In network order.
+    local: [16]u8,
 };
 
 /// The size of the pages behind a slab.
@@ -436,6 +515,8 @@ pub const LoopOptions = extern struct {
     max_listeners: u32,
     /// 1 to 65,536. Default 1,024.
     max_watches: u32,
+    /// Datagram sockets, 1 to 65,536. Default 1,024.
+    max_sockets: u32,
     /// `Trigger`, for `epoll` and `kqueue`.
     trigger: u32,
     /// 1 to 1,048,576. Default 65,536.
@@ -503,6 +584,10 @@ pub const LoopOptions = extern struct {
     submissions_offset: u32,
     completions_offset: u32,
     queued_offset: u32,
+    /// Out: of the first datagram socket's queued bytes, of addresses, and of sources.
+    socket_queued_offset: u32,
+    addresses_offset: u32,
+    sources_offset: u32,
     /// Out: `Reason`, errno and `Syscall` of a failure.
     error_reason: u32,
     error_errno: u32,
@@ -599,6 +684,60 @@ pub const ConnectOptions = extern struct {
     /// 0: the kernel's own limit (about two minutes).
     timeout_ms: u32,
     stream: StreamOptions,
+};
+
+pub const BindOptions = extern struct {
+    size: u32,
+    /// Family 0: a Unix socket without a name.
+    address: Address,
+    /// Family 0: none. Else the only one that datagrams come from and go to.
+    remote: Address,
+    /// Bytes that may wait to be sent before `send` answers `full`. At least two buffers.
+    high_water_mark: u32,
+    /// How long a closed socket goes on sending what is queued.
+    linger_timeout_ms: u32,
+    /// Receive buffers that the socket may hold: delivered and not released, held back, or waiting
+    /// to be sent on. 1 to 65,536.
+    receive_credits: u32,
+    /// 0 or 1 each: what is received may be several datagrams as one (UDP_GRO), which needs buffers
+    /// of 131,072 bytes;
+    receive_segments: u32,
+    /// sources tell the local address and the interface;
+    tell_local: u32,
+    /// sources tell ECN bits;
+    tell_ecn: u32,
+    /// runs of datagrams of one size to one address are given to the kernel as one (UDP_SEGMENT).
+    send_segments: u32,
+    socket: SocketOptions,
+};
+
+/// What a `SocketRequest` asks for.
+pub const SocketAction = enum(u32) {
+    /// Set `option` to `value`.
+    set_option = 0,
+    /// Read `option` to `value`.
+    get_option = 1,
+    /// Receive what is sent to `group`, by anybody or by `source`.
+    join = 2,
+    leave = 3,
+};
+
+/// Something asked of an open datagram socket.
+pub const SocketRequest = extern struct {
+    size: u32,
+    slot: u32,
+    generation: u32,
+    /// `SocketAction`.
+    action: u32,
+    /// `SocketOption`.
+    option: u32,
+    /// In or out.
+    value: u32,
+    /// Index of the interface of a group; 0 for the one that the routing table gives.
+    interface: u32,
+    group: Address,
+    /// Family 0: anybody.
+    source: Address,
 };
 
 /// What a connection is opened with; a listener gives it to each connection it accepts.
@@ -906,6 +1045,29 @@ pub const functions = [_]Function{
         .about = "Writes the local (0) or remote (1) address to `Header.address`.",
     },
     .{
+        .name = "tp_bind",
+        .parameters = &.{ .{ "loop", .u32 }, .{ "options", .buffer }, .{ "length", .u32 } },
+        .result = .i32,
+        .about = "Opens a datagram socket (`BindOptions`). Its slot, or a negative status.",
+    },
+    .{
+        .name = "tp_socket_address",
+        .parameters = &.{
+            .{ "loop", .u32 },
+            .{ "slot", .u32 },
+            .{ "generation", .u32 },
+            .{ "remote", .u32 },
+        },
+        .result = .i32,
+        .about = "Writes a datagram socket's local (0) or remote (1) address to `Header.address`.",
+    },
+    .{
+        .name = "tp_socket_request",
+        .parameters = &.{ .{ "loop", .u32 }, .{ "request", .buffer }, .{ "length", .u32 } },
+        .result = .i32,
+        .about = "Reads or sets an option, joins or leaves a group (`SocketRequest`).",
+    },
+    .{
         .name = "tp_socket_configure",
         .parameters = &.{ .{ "loop", .u32 }, .{ "control", .buffer }, .{ "length", .u32 } },
         .result = .i32,
@@ -1021,13 +1183,26 @@ pub const functions = [_]Function{
 };
 
 comptime {
-    for (.{ HandleEntry, SendEntry, BufferEntry, TimerEntry, Completion }) |Entry| {
-        std.debug.assert(@sizeOf(Entry) == 32);
-    }
-    std.debug.assert(@sizeOf(Header) <= header_bytes);
     for (.{
         HandleEntry,
         SendEntry,
+        DatagramEntry,
+        BufferEntry,
+        TimerEntry,
+        Completion,
+    }) |Entry| {
+        std.debug.assert(@sizeOf(Entry) == 32);
+    }
+    std.debug.assert(@sizeOf(Header) <= header_bytes);
+    std.debug.assert(@sizeOf(Address) <= address_stride);
+    std.debug.assert(@sizeOf(Source) <= source_stride);
+    for (.{
+        HandleEntry,
+        SendEntry,
+        DatagramEntry,
+        Source,
+        BindOptions,
+        SocketRequest,
         BufferEntry,
         TimerEntry,
         Completion,

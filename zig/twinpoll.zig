@@ -55,9 +55,12 @@ test {
     _ = @import("memory/stock.zig");
     _ = @import("net/address.zig");
     _ = @import("net/connection.zig");
+    _ = @import("net/datagram_queue.zig");
     _ = @import("net/held.zig");
     _ = @import("net/send_queue.zig");
     _ = @import("simulation/close_test.zig");
+    _ = @import("sys/datagram_options.zig");
+    _ = @import("sys/datagrams.zig");
     _ = @import("sys/error_numbers.zig");
     _ = @import("sys/fork.zig");
     _ = @import("sys/host.zig");

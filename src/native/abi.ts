@@ -5,7 +5,7 @@
 // of an f64. The offset of a nested struct is counted in that struct's alignment.
 // `byte_length` is the size in bytes.
 
-export const layout_hash = 0xd837d950;
+export const layout_hash = 0x5e08e92c;
 export const abi_version = 1;
 export const ready_readable = 1;
 export const ready_writable = 2;
@@ -15,8 +15,14 @@ export const watch_edge = 16;
 export const answer_reserve = 4;
 export const send_flag_move = 1;
 export const send_flag_answer = 2;
+export const send_flag_addressed = 4;
+export const datagram_truncated = 1;
+export const datagram_ecn_shift = 1;
+export const datagram_offset = 256;
 export const header_bytes = 512;
 export const address_bytes_max = 108;
+export const address_stride = 128;
+export const source_stride = 192;
 export const buffer_unit = 512;
 export const buffer_slab_shift = 21;
 export const socket_option_count = 23;
@@ -145,6 +151,12 @@ export const Operation = {
   timer_start: 10,
   timer_stop: 11,
   listener_close: 12,
+  datagram_send: 13,
+  socket_pause: 14,
+  socket_unpause: 15,
+  socket_close: 16,
+  socket_abort: 17,
+  socket_want_drain: 18,
 } as const;
 
 export type Operation = (typeof Operation)[keyof typeof Operation];
@@ -167,6 +179,20 @@ export const SendEntry = {
   operation: 0,
   flags: 1,
   reserved: 1,
+  slot: 1,
+  generation: 2,
+  buffer: 3,
+  buffer_generation: 4,
+  offset: 5,
+  length: 6,
+  padding: 7,
+} as const;
+
+export const DatagramEntry = {
+  byte_length: 32,
+  operation: 0,
+  flags: 1,
+  segment_bytes: 1,
   slot: 1,
   generation: 2,
   buffer: 3,
@@ -212,6 +238,10 @@ export const Event = {
   memory_released: 9,
   ready: 10,
   rung: 11,
+  datagram: 12,
+  socket_error: 13,
+  socket_drain: 14,
+  socket_closed: 15,
 } as const;
 
 export type Event = (typeof Event)[keyof typeof Event];
@@ -229,7 +259,7 @@ export const Completion = {
 } as const;
 
 export const Counters = {
-  byte_length: 112,
+  byte_length: 144,
   turns: 0,
   system_calls: 1,
   sleeps: 2,
@@ -244,25 +274,31 @@ export const Counters = {
   starved: 11,
   zero_copied: 12,
   zero_copy_copied: 13,
+  datagrams_received: 14,
+  datagrams_sent: 15,
+  datagrams_refused: 16,
+  datagrams_dropped: 17,
 } as const;
 
 export const Header = {
-  byte_length: 296,
+  byte_length: 336,
   now_us: 0,
   next_timer_us: 1,
   counters: 2,
-  result_generation: 32,
-  result_bytes: 33,
-  error_syscall: 34,
-  leases: 35,
-  buffers_in_use: 36,
-  free_sends: 37,
-  address: 38,
-  open_connections: 69,
-  open_listeners: 70,
-  open_watches: 71,
-  error_option: 72,
-  padding: 73,
+  result_generation: 40,
+  result_bytes: 41,
+  error_syscall: 42,
+  leases: 43,
+  buffers_in_use: 44,
+  free_sends: 45,
+  address: 46,
+  open_connections: 77,
+  open_listeners: 78,
+  open_watches: 79,
+  open_sockets: 80,
+  free_datagrams: 81,
+  error_option: 82,
+  padding: 83,
 } as const;
 
 export const AddressFamily = {
@@ -281,6 +317,15 @@ export const Address = {
   scope: 2,
   length: 3,
   bytes: 16,
+} as const;
+
+export const Source = {
+  byte_length: 152,
+  address: 0,
+  segment_bytes: 31,
+  interface: 32,
+  local_family: 33,
+  local: 136,
 } as const;
 
 export const Pages = {
@@ -316,7 +361,7 @@ export const RingFeature = {
 export type RingFeature = (typeof RingFeature)[keyof typeof RingFeature];
 
 export const LoopOptions = {
-  byte_length: 184,
+  byte_length: 200,
   size: 0,
   backend: 1,
   mode: 2,
@@ -324,45 +369,49 @@ export const LoopOptions = {
   max_connections: 4,
   max_listeners: 5,
   max_watches: 6,
-  trigger: 7,
-  max_timers: 8,
-  entries: 9,
-  buffer_size: 10,
-  receive_buffers: 11,
-  max_kib: 12,
-  slab_kib: 13,
-  pages: 14,
-  lock: 15,
-  prefault: 16,
-  numa_node: 17,
-  fixed_buffers: 18,
-  strict: 19,
-  poison: 20,
-  quarantine_count: 21,
-  quarantine_ms: 22,
-  spin_ceiling_us: 23,
-  sqpoll: 24,
-  sqpoll_idle_ms: 25,
-  sqpoll_cpu: 26,
-  zero_copy_bytes: 27,
-  min_wait_us: 28,
-  min_wait_count: 29,
-  napi_us: 30,
-  bundles: 31,
-  incremental_buffers: 32,
-  best_effort: 33,
-  shared_bytes: 34,
-  submissions_offset: 35,
-  completions_offset: 36,
-  queued_offset: 37,
-  error_reason: 38,
-  error_errno: 39,
-  error_syscall: 40,
-  error_detail: 41,
-  granted_flags: 42,
-  rung: 43,
-  granted_features: 44,
-  pool_key: 45,
+  max_sockets: 7,
+  trigger: 8,
+  max_timers: 9,
+  entries: 10,
+  buffer_size: 11,
+  receive_buffers: 12,
+  max_kib: 13,
+  slab_kib: 14,
+  pages: 15,
+  lock: 16,
+  prefault: 17,
+  numa_node: 18,
+  fixed_buffers: 19,
+  strict: 20,
+  poison: 21,
+  quarantine_count: 22,
+  quarantine_ms: 23,
+  spin_ceiling_us: 24,
+  sqpoll: 25,
+  sqpoll_idle_ms: 26,
+  sqpoll_cpu: 27,
+  zero_copy_bytes: 28,
+  min_wait_us: 29,
+  min_wait_count: 30,
+  napi_us: 31,
+  bundles: 32,
+  incremental_buffers: 33,
+  best_effort: 34,
+  shared_bytes: 35,
+  submissions_offset: 36,
+  completions_offset: 37,
+  queued_offset: 38,
+  socket_queued_offset: 39,
+  addresses_offset: 40,
+  sources_offset: 41,
+  error_reason: 42,
+  error_errno: 43,
+  error_syscall: 44,
+  error_detail: 45,
+  granted_flags: 46,
+  rung: 47,
+  granted_features: 48,
+  pool_key: 49,
 } as const;
 
 export const MemoryGrant = {
@@ -423,6 +472,43 @@ export const ConnectOptions = {
   address: 1,
   timeout_ms: 32,
   stream: 33,
+} as const;
+
+export const BindOptions = {
+  byte_length: 372,
+  size: 0,
+  address: 1,
+  remote: 32,
+  high_water_mark: 63,
+  linger_timeout_ms: 64,
+  receive_credits: 65,
+  receive_segments: 66,
+  tell_local: 67,
+  tell_ecn: 68,
+  send_segments: 69,
+  socket: 70,
+} as const;
+
+export const SocketAction = {
+  set_option: 0,
+  get_option: 1,
+  join: 2,
+  leave: 3,
+} as const;
+
+export type SocketAction = (typeof SocketAction)[keyof typeof SocketAction];
+
+export const SocketRequest = {
+  byte_length: 276,
+  size: 0,
+  slot: 1,
+  generation: 2,
+  action: 3,
+  option: 4,
+  value: 5,
+  interface: 6,
+  group: 7,
+  source: 38,
 } as const;
 
 export const StreamOptions = {
@@ -557,6 +643,9 @@ export const signatures = {
   tp_listener_address: { parameters: ["u32", "u32", "u32"], result: "i32" },
   tp_connect: { parameters: ["u32", "buffer", "u32"], result: "i32" },
   tp_connection_address: { parameters: ["u32", "u32", "u32", "u32"], result: "i32" },
+  tp_bind: { parameters: ["u32", "buffer", "u32"], result: "i32" },
+  tp_socket_address: { parameters: ["u32", "u32", "u32", "u32"], result: "i32" },
+  tp_socket_request: { parameters: ["u32", "buffer", "u32"], result: "i32" },
   tp_socket_configure: { parameters: ["u32", "buffer", "u32"], result: "i32" },
   tp_socket_read: { parameters: ["u32", "buffer", "u32"], result: "i32" },
   tp_peer_credentials: { parameters: ["u32", "buffer", "u32"], result: "i32" },
@@ -646,6 +735,18 @@ export interface Functions {
    * Writes the local (0) or remote (1) address to `Header.address`.
    */
   tp_connection_address(loop: number, slot: number, generation: number, remote: number): number;
+  /**
+   * Opens a datagram socket (`BindOptions`). Its slot, or a negative status.
+   */
+  tp_bind(loop: number, options: Uint8Array, length: number): number;
+  /**
+   * Writes a datagram socket's local (0) or remote (1) address to `Header.address`.
+   */
+  tp_socket_address(loop: number, slot: number, generation: number, remote: number): number;
+  /**
+   * Reads or sets an option, joins or leaves a group (`SocketRequest`).
+   */
+  tp_socket_request(loop: number, request: Uint8Array, length: number): number;
   /**
    * Changes options of an open connection or listener (`SocketControl`). What a refusal is about
    * is in `Header.error_option`; options before it are changed.

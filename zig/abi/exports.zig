@@ -166,6 +166,30 @@ fn tp_connection_address(loop: u32, slot: u32, generation: u32, remote: u32) cal
     };
 }
 
+fn tp_bind(loop: u32, options: [*]u8, length: u32) callconv(.c) i32 {
+    const any = registry.find(loop) catch |err| return find_status(err);
+    const value = read(layout.BindOptions, options, length) orelse return status(.bad_layout);
+    return switch (any) {
+        inline else => |instance| instance.bind(&value),
+    };
+}
+
+fn tp_socket_address(loop: u32, slot: u32, generation: u32, remote: u32) callconv(.c) i32 {
+    const any = registry.find(loop) catch |err| return find_status(err);
+    return switch (any) {
+        inline else => |instance| instance.socket_address(slot, generation, remote),
+    };
+}
+
+fn tp_socket_request(loop: u32, request: [*]u8, length: u32) callconv(.c) i32 {
+    const any = registry.find(loop) catch |err| return find_status(err);
+    var value = read(layout.SocketRequest, request, length) orelse return status(.bad_layout);
+    defer write(request, &value);
+    return switch (any) {
+        inline else => |instance| instance.socket_request(&value),
+    };
+}
+
 fn tp_socket_configure(loop: u32, control: [*]u8, length: u32) callconv(.c) i32 {
     const any = registry.find(loop) catch |err| return find_status(err);
     const value = read(layout.SocketControl, control, length) orelse return status(.bad_layout);

@@ -21,6 +21,8 @@ const options_module = @import("options.zig");
 const sends_per_entry = 4;
 /// Slots per listener: one may be reported closed while the next one opens.
 const listener_slots = 2;
+/// Timers of a datagram socket: until when it lingers, and when it tries to send again.
+const socket_timers = 2;
 /// Most entries of the backend's own submission queue; a full one is submitted early.
 const backend_entries_max = 256;
 
@@ -64,7 +66,8 @@ pub fn Instance(comptime Backend: type) type {
             errdefer self.pool.deinit(true);
             const connections = options.max_connections + options.entries;
             const listeners = options.max_listeners * listener_slots;
-            const net_ports = connections + listeners;
+            const sockets = options.max_sockets + options.entries;
+            const net_ports = connections + listeners + sockets;
             try self.loop.init(.{
                 .backend = .{
                     .entries = @min(options.entries, backend_entries_max),
@@ -79,8 +82,9 @@ pub fn Instance(comptime Backend: type) type {
                 .clock = @enumFromInt(options.clock),
                 .entries = options.entries,
                 .connections = connections,
+                .sockets = sockets,
                 .script_timers = options.max_timers,
-                .user_timers = net_ports,
+                .user_timers = net_ports + sockets * (socket_timers - 1),
                 .spin_ceiling_ns = @as(u64, options.spin_ceiling_us) * std.time.ns_per_us,
                 .cpus_online = machine.cpus_online(),
             }, failure);
@@ -89,6 +93,7 @@ pub fn Instance(comptime Backend: type) type {
                 .connections = options.max_connections,
                 .spare = options.entries,
                 .listeners = listeners,
+                .sockets = options.max_sockets,
                 .sends = options.entries * sends_per_entry,
             }, options.max_watches);
             errdefer self.work.deinit();
@@ -102,6 +107,7 @@ pub fn Instance(comptime Backend: type) type {
             const shape: ChannelLayout = .{
                 .entries = options.entries,
                 .connections = options.max_connections + options.entries,
+                .sockets = options.max_sockets + options.entries,
             };
             const grant = self.loop.backend.grant();
             options.backend = @intFromEnum(Backend.kind);
@@ -109,6 +115,9 @@ pub fn Instance(comptime Backend: type) type {
             options.submissions_offset = shape.submissions_offset();
             options.completions_offset = shape.completions_offset();
             options.queued_offset = shape.queued_offset();
+            options.socket_queued_offset = shape.socket_queued_offset();
+            options.addresses_offset = shape.addresses_offset();
+            options.sources_offset = shape.sources_offset();
             options.granted_flags = grant.flags;
             options.rung = grant.rung;
             options.granted_features = grant.granted;
@@ -196,7 +205,7 @@ pub fn Instance(comptime Backend: type) type {
                     error.Adopted => layout.Status.bad_argument,
                 });
             };
-            self.work.net.streams.returned(freed);
+            self.work.net.returned(freed);
             self.loop.publish_buffers();
             return 0;
         }
@@ -256,6 +265,27 @@ pub fn Instance(comptime Backend: type) type {
             self.loop.channel.header.result_generation = connection.generation;
             self.work.net.publish();
             return slot;
+        }
+
+        pub fn bind(self: *Self, options: *const layout.BindOptions) i32 {
+            var failed: layout.Syscall = .none;
+            const datagrams = &self.work.net.datagrams;
+            const slot = datagrams.bind(options, &failed);
+            if (slot < 0) return self.refuse(slot, failed);
+            self.loop.channel.header.result_generation =
+                datagrams.sockets[@intCast(slot)].generation;
+            self.work.net.publish();
+            return slot;
+        }
+
+        pub fn socket_address(self: *Self, slot: u32, generation: u32, remote: u32) i32 {
+            var failed: layout.Syscall = .none;
+            const rc = self.work.net.socket_address(slot, generation, remote != 0, &failed);
+            return self.refuse(rc, failed);
+        }
+
+        pub fn socket_request(self: *Self, request: *layout.SocketRequest) i32 {
+            return self.refuse(self.work.net.datagrams.request(request), .setsockopt);
         }
 
         pub fn configure(self: *Self, control: *const layout.SocketControl) i32 {

@@ -20,6 +20,7 @@ const rules = [_]Rule{
     .{ .field = "max_connections", .default = 65_536, .least = 1, .most = 1 << 20 },
     .{ .field = "max_listeners", .default = 64, .least = 1, .most = 4096 },
     .{ .field = "max_watches", .default = 1024, .least = 1, .most = 65_536 },
+    .{ .field = "max_sockets", .default = 1024, .least = 1, .most = 65_536 },
     .{ .field = "trigger", .default = 0, .least = 0, .most = 2 },
     .{ .field = "max_timers", .default = 65_536, .least = 1, .most = 1 << 20 },
     .{ .field = "entries", .default = 4096, .least = 64, .most = 65_536, .power_of_two = true },

@@ -137,7 +137,15 @@ pub fn Script(comptime Backend: type) type {
                 },
                 .timer => self.timers += 1,
                 .listener_error => self.last_error = completion.result,
-                .listener_closed, .memory_released, .ready, .rung => {},
+                .listener_closed,
+                .memory_released,
+                .ready,
+                .rung,
+                .datagram,
+                .socket_error,
+                .socket_drain,
+                .socket_closed,
+                => {},
             }
         }
 

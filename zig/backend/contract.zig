@@ -15,6 +15,7 @@
 
 const std = @import("std");
 const layout = @import("../layout.zig");
+const datagrams = @import("../sys/datagrams.zig");
 const Pool = @import("../memory/pool.zig").Pool;
 const Wishes = @import("ring_wishes.zig").Wishes;
 
@@ -23,6 +24,8 @@ pub const Kind = enum(u8) {
     receive,
     receive_message,
     send,
+    /// There may be room again for messages that `send_messages` had none for.
+    send_messages,
     connect,
     poll,
     message,
@@ -51,9 +54,9 @@ pub const Interest = packed struct(u8) {
 /// Where the parts of a received message are in its buffer: the kernel's header
 /// (`io_uring_recvmsg_out`), the sender's address, control data, and then what was sent.
 pub const message_address_offset = 16;
-pub const message_address_bytes = 32;
+pub const message_address_bytes = datagrams.address_bytes;
 pub const message_control_offset = message_address_offset + message_address_bytes;
-pub const message_control_bytes = 64;
+pub const message_control_bytes = datagrams.control_bytes;
 pub const message_payload_offset = message_control_offset + message_control_bytes;
 /// The four words of the header.
 pub const MessageHeader = extern struct {
@@ -67,6 +70,8 @@ pub const MessageHeader = extern struct {
 
 comptime {
     std.debug.assert(@sizeOf(MessageHeader) == message_address_offset);
+    std.debug.assert(message_control_offset % 8 == 0);
+    std.debug.assert(message_payload_offset == layout.datagram_offset);
 }
 
 /// What `cancel` ends: everything under way on the port, or just that. The descriptor of a poll may
@@ -211,6 +216,10 @@ pub fn check(comptime Backend: type) void {
         // For sockets that keep messages apart; goes on, though it may end with any message.
         .{ "receive_message", fn (*Backend, u32, u32, i32) bool },
         .{ "send", fn (*Backend, u32, u32, i32, []const Segment) bool },
+        // How many messages of the batch were taken, from its first on, or a negated errno for that
+        // one; nothing of the batch is used afterwards. EAGAIN: there is no room, and with true a
+        // completion tells when there may be. EBUSY: that cannot be noted now.
+        .{ "send_messages", fn (*Backend, u32, u32, i32, *datagrams.Outgoing, bool) i32 },
         .{ "connect", fn (*Backend, u32, u32, i32, *const address) bool },
         // Until cancelled or ended, tells what is ready; with true only of changes.
         .{ "poll", fn (*Backend, u32, u32, i32, Interest, bool) bool },

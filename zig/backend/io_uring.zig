@@ -8,6 +8,7 @@
 const std = @import("std");
 const linux = std.os.linux;
 const layout = @import("../layout.zig");
+const datagrams = @import("../sys/datagrams.zig");
 const host = @import("../sys/host.zig");
 const kernel = @import("../sys/kernel.zig");
 const sockets_module = @import("../sys/sockets.zig");
@@ -22,6 +23,7 @@ const FixedSlabs = @import("fixed_slabs.zig").FixedSlabs;
 const Filled = @import("filled.zig").Filled;
 const features = @import("ring_features.zig");
 const Notices = @import("zero_copy.zig").Notices;
+const messages = @import("ring_messages.zig");
 const operations = @import("operations.zig");
 const ring_module = @import("ring.zig");
 
@@ -151,12 +153,18 @@ pub fn IoUringOver(comptime System: type) type {
         }
 
         pub fn receive_message(self: *Self, port: u32, epoch: u32, descriptor: i32) bool {
-            const sqe = self.next_sqe() orelse return false;
-            sqe.* = if (self.buffer_ring.is_shared())
-                operations.refusal(.receive_message, port, epoch)
-            else
-                operations.receive_message(port, epoch, descriptor);
-            return true;
+            return messages.receive(self, port, epoch, descriptor);
+        }
+
+        pub fn send_messages(
+            self: *Self,
+            port: u32,
+            epoch: u32,
+            descriptor: i32,
+            batch: *datagrams.Outgoing,
+            waits: bool,
+        ) i32 {
+            return messages.send(self, port, epoch, descriptor, batch, waits);
         }
 
         fn use_file(self: *const Self, sqe: *uring.Sqe) void {
@@ -315,9 +323,7 @@ pub fn IoUringOver(comptime System: type) type {
                 const completion = &out[count];
                 if (self.filled.left > 0) {
                     self.filled.take_part(&self.buffer_ring, completion);
-                } else if (self.notices.take_released()) |buffer| {
-                    completion.* = released(buffer);
-                } else {
+                } else if (!self.notices.tell_released(completion)) {
                     const cqe = self.ring.take() orelse break;
                     if (!self.convert(cqe, completion)) continue;
                 }
@@ -336,6 +342,7 @@ pub fn IoUringOver(comptime System: type) type {
                     .receive => .receive,
                     .receive_message => .receive_message,
                     .send => .send,
+                    .send_messages => .send_messages,
                     .connect => .connect,
                     .poll => .poll,
                     .message => .message,
@@ -353,8 +360,9 @@ pub fn IoUringOver(comptime System: type) type {
                     self.take_buffers(completion, number, cqe.flags & uring.cqe_buf_more != 0);
                 },
                 .receive_message => if (cqe.flags & uring.cqe_buffer != 0) {
-                    self.take_message(completion, number);
+                    messages.take(self, completion, number);
                 },
+                .send_messages => completion.result = @min(completion.result, 0),
                 .poll => if (cqe.result >= 0) {
                     completion.result = operations.readiness_of(@intCast(cqe.result));
                 },
@@ -392,14 +400,6 @@ pub fn IoUringOver(comptime System: type) type {
             } else if (!self.buffer_ring.is_shared()) {
                 self.provide(self.buffer_ring.take(number));
             }
-        }
-
-        /// A message has a buffer also when it is empty.
-        fn take_message(self: *Self, completion: *contract.Completion, number: u32) void {
-            const buffer = self.buffer_ring.take(number);
-            if (completion.result < contract.message_payload_offset) return self.provide(buffer);
-            completion.result -= contract.message_payload_offset;
-            completion.buffer = buffer;
         }
 
         pub fn buffers(self: *const Self) u32 {
@@ -459,7 +459,7 @@ pub fn IoUringOver(comptime System: type) type {
         }
 
         /// A submission entry; a full queue is submitted first.
-        fn next_sqe(self: *Self) ?*uring.Sqe {
+        pub fn next_sqe(self: *Self) ?*uring.Sqe {
             if (self.ring.next_sqe()) |sqe| return sqe;
             if (self.ring.polled) self.ring.wait_for_room() else _ = self.flush();
             return self.ring.next_sqe();
@@ -483,16 +483,5 @@ pub fn IoUringOver(comptime System: type) type {
         pub fn zero_copies(self: *const Self) contract.ZeroCopies {
             return self.notices.counts;
         }
-    };
-}
-
-fn released(buffer: u32) contract.Completion {
-    return .{
-        .kind = .released,
-        .more = false,
-        .port = 0,
-        .epoch = 0,
-        .result = 0,
-        .buffer = buffer,
     };
 }

@@ -14,6 +14,7 @@ pub const Tag = enum(u8) {
     receive,
     receive_message,
     send,
+    send_messages,
     connect,
     poll,
     message,
@@ -138,6 +139,16 @@ pub fn poll(
         .length = if (edge) uring.poll_add_multi else 0,
         .operation_flags = events,
         .user_data = user_data(.poll, port, epoch),
+    };
+}
+
+/// Until the socket takes messages again, or has an error to tell.
+pub fn wait_for_room(port: u32, epoch: u32, descriptor: i32) uring.Sqe {
+    return .{
+        .opcode = .poll_add,
+        .descriptor = descriptor,
+        .operation_flags = linux.EPOLL.OUT,
+        .user_data = user_data(.send_messages, port, epoch),
     };
 }
 

@@ -9,6 +9,7 @@
 
 const std = @import("std");
 const layout = @import("../layout.zig");
+const datagrams = @import("../sys/datagrams.zig");
 const host = @import("../sys/host.zig");
 const kernel = @import("../sys/kernel.zig");
 const sockets_module = @import("../sys/sockets.zig");
@@ -49,6 +50,8 @@ pub fn Readiness(comptime Poller: type) type {
         free: []u32,
         free_count: u32,
         calls: u64,
+        /// Where messages go that are being received.
+        incoming: datagrams.Incoming,
 
         pub fn init(
             self: *Self,
@@ -145,6 +148,27 @@ pub fn Readiness(comptime Poller: type) type {
             state.sent = if (rc == kernel.negative(.INTR)) 0 else rc;
             self.settled.push(self.ports, port);
             return true;
+        }
+
+        /// Tries at once.
+        pub fn send_messages(
+            self: *Self,
+            port: u32,
+            epoch: u32,
+            descriptor: i32,
+            batch: *datagrams.Outgoing,
+            waits: bool,
+        ) i32 {
+            self.calls += 1;
+            const rc = batch.send(descriptor);
+            if (rc == kernel.negative(.INTR)) return 0;
+            if (rc != kernel.negative(.AGAIN) or !waits) return rc;
+            const state = self.open(port, epoch, descriptor);
+            std.debug.assert(!state.sending_messages);
+            state.sending_messages = true;
+            state.writable = false;
+            self.want(port, state);
+            return rc;
         }
 
         pub fn connect(

@@ -36,6 +36,8 @@ pub const Port = struct {
     /// What is received are messages.
     receiving_messages: bool,
     sending: bool,
+    /// Until there is room for messages.
+    sending_messages: bool,
     connecting: bool,
     polling: bool,
     /// What the poll has to tell.
@@ -54,20 +56,22 @@ pub const Port = struct {
         if (self.failure != 0) return self.has_operations();
         if (self.readable and (self.accepting or self.receiving)) return true;
         if (self.sending and self.sent == null and self.writable) return true;
+        if (self.sending_messages and self.writable) return true;
         if (self.polling) return self.ready != 0;
         return self.connecting and (self.writable or self.connected != null);
     }
 
     pub fn has_operations(self: *const Port) bool {
-        return self.accepting or self.receiving or self.sending or self.connecting or
-            self.polling;
+        return self.accepting or self.receiving or self.sending or self.sending_messages or
+            self.connecting or self.polling;
     }
 
     /// What the operations under way wait for.
     pub fn wanted(self: *const Port) Interest {
         return .{
             .readable = self.accepting or self.receiving,
-            .writable = self.connecting or (self.sending and self.sent == null),
+            .writable = self.connecting or self.sending_messages or
+                (self.sending and self.sent == null),
         };
     }
 
@@ -75,6 +79,7 @@ pub const Port = struct {
     pub fn end_all(self: *Port, writer: *Writer, result: i32) void {
         if (self.connecting) writer.put(.connect, false, result);
         if (self.sending) writer.put(.send, false, self.sent orelse result);
+        if (self.sending_messages) writer.put(.send_messages, false, result);
         if (self.accepting) writer.put(.accept, false, result);
         if (self.receiving) writer.put(self.receive_kind(), false, result);
         if (self.polling) writer.put(.poll, false, result);
@@ -82,6 +87,7 @@ pub const Port = struct {
         self.sent = null;
         self.connecting = false;
         self.sending = false;
+        self.sending_messages = false;
         self.accepting = false;
         self.receiving = false;
         self.polling = false;

@@ -3,8 +3,8 @@
 
 const kernel = @import("../sys/kernel.zig");
 const sockets = @import("../sys/sockets.zig");
-const calls = @import("readiness_calls.zig");
 const contract = @import("contract.zig");
+const messages = @import("readiness_messages.zig");
 const Port = @import("readiness_port.zig").Port;
 const Writer = @import("readiness_port.zig").Writer;
 
@@ -36,7 +36,14 @@ pub fn visit(backend: anytype, port: u32, out: []contract.Completion) u32 {
     if (state.connecting) visit_connect(backend, state, &writer);
     if (state.sending) visit_send(state, &writer);
     if (state.accepting and state.readable) visit_accept(backend, state, &writer);
-    if (state.receiving and state.readable) visit_receive(backend, state, &writer);
+    if (state.sending_messages and state.writable) messages.visit_send(state, &writer);
+    if (state.receiving and state.readable) {
+        if (state.receiving_messages) {
+            messages.visit_receive(backend, state, &writer);
+        } else {
+            visit_receive(backend, state, &writer);
+        }
+    }
     return writer.count;
 }
 
@@ -89,18 +96,14 @@ fn visit_receive(backend: anytype, state: *Port, writer: *Writer) void {
         const buffer = backend.free[backend.free_count - 1];
         const bytes = backend.pool.pointer(buffer)[0..backend.pool.buffer_size];
         backend.calls += 1;
-        const rc = if (state.receiving_messages)
-            calls.receive_message(state.descriptor, @alignCast(bytes))
-        else
-            sockets.receive(state.descriptor, bytes);
-        if (rc > 0 or (rc == 0 and state.receiving_messages)) {
+        const rc = sockets.receive(state.descriptor, bytes);
+        if (rc > 0) {
             backend.free_count -= 1;
             state.receiving = !state.receiving_one;
-            writer.put_buffer(state.receive_kind(), state.receiving, rc, buffer);
+            writer.put_buffer(.receive, state.receiving, rc, buffer);
             // A stream that filled less than the buffer is empty; more, or the end, will
             // be told of (epoll(7), question 9).
-            const all = rc < bytes.len and !state.ending and !state.receiving_messages;
-            if (all) state.readable = false;
+            if (rc < bytes.len and !state.ending) state.readable = false;
             if (state.receiving and state.readable) continue;
         } else if (rc == kernel.negative(.AGAIN)) {
             state.readable = false;

@@ -8,6 +8,7 @@
 
 const std = @import("std");
 const layout = @import("../layout.zig");
+const datagrams = @import("../sys/datagrams.zig");
 const kernel = @import("../sys/kernel.zig");
 const mapped = @import("../memory/mapped.zig");
 const Pool = @import("../memory/pool.zig").Pool;
@@ -15,6 +16,7 @@ const contract = @import("contract.zig");
 const attempts = @import("simulated/attempts.zig");
 const Buffers = @import("simulated/buffers.zig").Buffers;
 const Completions = @import("simulated/completions.zig").Completions;
+const messages = @import("simulated/messages.zig");
 const network_module = @import("simulated/network.zig");
 const Network = network_module.Network;
 const operation_module = @import("simulated/operation.zig");
@@ -130,11 +132,11 @@ pub const Simulated = struct {
         return true;
     }
 
-    /// Streams are all that there is.
     pub fn receive_message(self: *Simulated, port: u32, epoch: u32, descriptor: i32) bool {
-        _ = epoch;
-        self.network.violate("port {d}: messages on descriptor {d}", .{ port, descriptor });
-        return false;
+        const operation = starting.start(self, .receive_message, port, epoch, descriptor) orelse
+            return false;
+        operation.many = true;
+        return true;
     }
 
     /// Descriptors of the application are the machine's own.
@@ -166,6 +168,17 @@ pub const Simulated = struct {
         operation.segment_count = @intCast(segments.len);
         if (self.eager) self.submit(self.submission_count);
         return true;
+    }
+
+    pub fn send_messages(
+        self: *Simulated,
+        port: u32,
+        epoch: u32,
+        descriptor: i32,
+        batch: *datagrams.Outgoing,
+        waits: bool,
+    ) i32 {
+        return messages.send(self, port, epoch, descriptor, batch, waits);
     }
 
     pub fn connect(
@@ -279,7 +292,8 @@ pub const Simulated = struct {
             switch (cancellation.what) {
                 .all => {},
                 .receive => if (operation.kind != .receive) continue,
-                .receive_message, .poll, .lost_poll => continue,
+                .receive_message => if (operation.kind != .receive_message) continue,
+                .poll, .lost_poll => continue,
             }
             operation.cancelled = true;
             operation.due_ns = self.due_ns();

@@ -164,6 +164,20 @@ pub const Notices = struct {
         return self.released_head != none;
     }
 
+    /// Tells of a buffer whose reference is the caller's from now on.
+    pub fn tell_released(self: *Notices, completion: *contract.Completion) bool {
+        const buffer = self.take_released() orelse return false;
+        completion.* = .{
+            .kind = .released,
+            .more = false,
+            .port = 0,
+            .epoch = 0,
+            .result = 0,
+            .buffer = buffer,
+        };
+        return true;
+    }
+
     /// A buffer whose reference is the caller's from now on, or null.
     pub fn take_released(self: *Notices) ?u32 {
         const index = self.released_head;

@@ -111,7 +111,17 @@ pub const Honest = struct {
             return true;
         }
         switch (completion.event) {
-            .none, .timer, .memory_released, .listener_error, .ready, .rung => return false,
+            .none,
+            .timer,
+            .memory_released,
+            .listener_error,
+            .ready,
+            .rung,
+            .datagram,
+            .socket_error,
+            .socket_drain,
+            .socket_closed,
+            => return false,
             .listener_closed => {
                 const ours = self.listener.is(completion.slot, completion.generation);
                 if (ours) self.end();

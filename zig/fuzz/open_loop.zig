@@ -19,6 +19,7 @@ pub const OpenLoop = struct {
     shared: bool = false,
     connections: Alive = .{},
     listeners: Alive = .{},
+    sockets: Alive = .{},
 
     pub fn append(self: *OpenLoop, entry: anytype) void {
         const submissions = self.region.submissions();

@@ -248,6 +248,14 @@ pub const Script = struct {
                 @panic("a listener was closed that was not open");
             },
             .none => @panic("a completion without an event"),
+            .datagram => self.buffers.add(.{
+                .name = completion.buffer,
+                .generation = completion.buffer_generation,
+            }),
+            .socket_closed => if (!open_loop.sockets.remove(handle)) {
+                @panic("a datagram socket was closed that was not open");
+            },
+            .socket_error, .socket_drain => {},
             .timer, .listener_error, .memory_released, .ready, .rung => {},
         }
     }

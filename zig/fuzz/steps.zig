@@ -241,6 +241,7 @@ fn conclude(
     if (comptime std.mem.eql(u8, name, "tp_loop_close")) return self.closed(place.?);
     if (comptime std.mem.eql(u8, name, "tp_connect")) return connected(self, own, result);
     if (comptime std.mem.eql(u8, name, "tp_listen")) return listening(self, own, result);
+    if (comptime std.mem.eql(u8, name, "tp_bind")) return bound(self, own, result);
     if (comptime std.mem.eql(u8, name, "tp_buffer_take") or
         std.mem.eql(u8, name, "tp_memory_adopt"))
     {
@@ -292,6 +293,13 @@ fn listening(self: *Script, own: *OpenLoop, result: i32) void {
     self.board.add_port(own.region.header().address.port);
 }
 
+fn bound(self: *Script, own: *OpenLoop, result: i32) void {
+    if (result < 0 or own.shared) return;
+    const handle: Handle = .{ .name = @intCast(result), .generation = own.result_generation() };
+    own.sockets.add(handle);
+    self.slots.add(handle);
+}
+
 fn turn(self: *Script, record: input.Record) void {
     const own = self.loop() orelse return;
     const wait_us = record.values[0].payload % script_module.wait_us_max;
@@ -324,7 +332,7 @@ fn write_entry(self: *Script, record: input.Record) void {
     const is_known = record.modifier >> 12 != 15;
     const byte: u32 = record.modifier & 0xff;
     const number = if (is_known) byte % operations else byte;
-    const flags = @as(u32, record.modifier >> 8 & 3);
+    const flags = @as(u32, record.modifier >> 8 & 7);
     var entry: region_module.Submission = @splat(0);
     entry[0] = number | flags << 8;
     entry[1] = self.resolve(.slot, record.values[0]);

@@ -95,6 +95,25 @@ fn template(comptime Struct: type, record: Record, context: Context) Struct {
             value.timeout_ms = chosen >> 8 & 3;
             value.stream = region_module.stream_options;
         },
+        layout.BindOptions => {
+            value.address = region_module.loopback(0);
+            // A Unix socket without a name, or one with a peer.
+            if (chosen >> 8 & 3 == 3) value.address.family = 0;
+            if (chosen >> 10 & 3 == 3) value.remote = region_module.loopback(context.port);
+            value.high_water_mark = 65_536;
+            value.linger_timeout_ms = 1000;
+            value.receive_credits = 16;
+            value.send_segments = chosen >> 12 & 1;
+            value.socket = region_module.stream_options.socket;
+        },
+        layout.SocketRequest => {
+            value.slot = context.resolve(context.resolver, record.values[0]);
+            value.action = chosen & 3;
+            value.option = chosen >> 8 & 31;
+            value.value = chosen >> 16 & 3;
+            value.group = region_module.loopback(0);
+            value.group.bytes[0] = 239;
+        },
         layout.AdoptOptions => {
             const bytes = 1 + (chosen >> 8) % (context.memory.len / 2);
             const base = @intFromPtr(context.memory.ptr) + chosen % (context.memory.len / 2);
@@ -111,6 +130,12 @@ fn template(comptime Struct: type, record: Record, context: Context) Struct {
 fn tame(comptime Struct: type, value: *Struct, context: Context) void {
     switch (Struct) {
         layout.LoopOptions => tame_loop(value),
+        layout.BindOptions => {
+            keep_to_loopback(&value.address);
+            keep_to_loopback(&value.remote);
+            const is_known = value.address.port == context.port or value.address.port == 0;
+            if (!is_known) value.address.port |= 1 << 16;
+        },
         layout.ListenOptions, layout.ConnectOptions => {
             keep_to_loopback(&value.address);
             const is_known = value.address.port == context.port or value.address.port == 0;

@@ -1,5 +1,6 @@
 //! The memory through which a loop and its script talk: submissions in, completions out, the
-//! header, and per connection the bytes queued to send.
+//! header, per connection and datagram socket the bytes queued to send, and where datagrams go and
+//! come from.
 //!
 //! The script may write anything anywhere in it, so native code only writes here, except for
 //! submissions, which it copies once before looking at them. Used by the loop's thread only.
@@ -15,6 +16,7 @@ pub const RawSubmission = [8]u32;
 pub const Layout = struct {
     entries: u32,
     connections: u32,
+    sockets: u32,
 
     pub fn submissions_offset(self: Layout) u32 {
         _ = self;
@@ -29,8 +31,21 @@ pub const Layout = struct {
         return self.completions_offset() + self.entries * @sizeOf(layout.Completion);
     }
 
-    pub fn bytes(self: Layout) u32 {
+    pub fn socket_queued_offset(self: Layout) u32 {
         return self.queued_offset() + self.connections * @sizeOf(u32);
+    }
+
+    pub fn addresses_offset(self: Layout) u32 {
+        const end = self.socket_queued_offset() + self.sockets * @sizeOf(u32);
+        return std.mem.alignForward(u32, end, std.atomic.cache_line);
+    }
+
+    pub fn sources_offset(self: Layout) u32 {
+        return self.addresses_offset() + self.entries * layout.address_stride;
+    }
+
+    pub fn bytes(self: Layout) u32 {
+        return self.sources_offset() + self.entries * layout.source_stride;
     }
 };
 
@@ -41,6 +56,13 @@ pub const Channel = struct {
     completions: []layout.Completion,
     /// By connection slot.
     queued: []u32,
+    /// By slot of a datagram socket.
+    socket_queued: []u32,
+    /// By submission and by completion.
+    addresses: [*]u8,
+    sources: [*]u8,
+    /// Of the submission that is being applied.
+    applied: u32,
     /// Completions written in this turn.
     count: u32,
     /// Buffers that the script may read until its next turn.
@@ -63,6 +85,10 @@ pub const Channel = struct {
             .submissions = submissions[0..shape.entries],
             .completions = completions[0..shape.entries],
             .queued = queued[0..shape.connections],
+            .socket_queued = queued[shape.connections..][0..shape.sockets],
+            .addresses = base + shape.addresses_offset(),
+            .sources = base + shape.sources_offset(),
+            .applied = 0,
             .count = 0,
             .borrowed = borrowed,
             .borrowed_count = 0,
@@ -73,6 +99,19 @@ pub const Channel = struct {
         regions.give_back(self.region);
         mapped.free(u32, self.borrowed);
         self.* = undefined;
+    }
+
+    /// The address beside the submission that is being applied, copied once.
+    pub fn address(self: *const Channel) layout.Address {
+        var copied: layout.Address = undefined;
+        const start = self.addresses + self.applied * layout.address_stride;
+        @memcpy(std.mem.asBytes(&copied), start[0..@sizeOf(layout.Address)]);
+        return copied;
+    }
+
+    /// What stands beside the completion that is emitted next.
+    pub fn source(self: *Channel) *layout.Source {
+        return @ptrCast(@alignCast(self.sources + self.count * layout.source_stride));
     }
 
     /// Completions that still fit into this turn.
@@ -93,7 +132,7 @@ pub const Channel = struct {
 
     /// Reports `length` bytes in a buffer and lends it to the script until the next turn.
     pub fn emit_data(self: *Channel, completion: layout.Completion) void {
-        std.debug.assert(completion.event == .data);
+        std.debug.assert(completion.event == .data or completion.event == .datagram);
         self.borrowed[self.borrowed_count] = completion.buffer;
         self.borrowed_count += 1;
         self.emit(completion);

@@ -27,8 +27,9 @@ pub const Options = struct {
     mode: layout.Mode,
     clock: layout.ClockKind,
     entries: u32,
-    /// Slots of connections.
+    /// Slots of connections and of datagram sockets.
     connections: u32,
+    sockets: u32,
     /// Timers of the script and of the loop's user.
     script_timers: u32,
     user_timers: u32,
@@ -71,6 +72,10 @@ pub fn Loop(comptime BackendType: type) type {
             sent_bytes: u64 = 0,
             rejected: u64 = 0,
             starved: u64 = 0,
+            datagrams_received: u64 = 0,
+            datagrams_sent: u64 = 0,
+            datagrams_refused: u64 = 0,
+            datagrams_dropped: u64 = 0,
         };
 
         /// `self` must stay where it is afterwards.
@@ -92,6 +97,7 @@ pub fn Loop(comptime BackendType: type) type {
             self.channel = try Channel.init(.{
                 .entries = options.entries,
                 .connections = options.connections,
+                .sockets = options.sockets,
             });
             errdefer self.channel.deinit();
             self.timers = try Timers.init(options.script_timers + options.user_timers);
@@ -192,6 +198,7 @@ pub fn Loop(comptime BackendType: type) type {
         fn take(self: *Self, user: anytype, submissions: u32) void {
             for (0..submissions) |index| {
                 const raw = self.channel.submissions[index];
+                self.channel.applied = @intCast(index);
                 const applied = switch (std.enums.fromInt(
                     layout.Operation,
                     @as(u8, @truncate(raw[0])),

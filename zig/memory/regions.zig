@@ -59,14 +59,14 @@ pub fn reset() void {
 }
 
 test "a region comes back zeroed and is not handed out twice" {
-    const first = try take(100_000);
-    first[99_999] = 1;
+    const first = try take(100_000_000);
+    first[99_999_999] = 1;
     const address = first.ptr;
     give_back(first);
-    const second = try take(90_000);
-    const third = try take(90_000);
+    const second = try take(90_000_000);
+    const third = try take(90_000_000);
     try std.testing.expectEqual(address, second.ptr);
-    try std.testing.expectEqual(@as(u8, 0), second[99_999]);
+    try std.testing.expectEqual(@as(u8, 0), second[89_999_999]);
     try std.testing.expect(third.ptr != second.ptr);
     give_back(second);
     give_back(third);

@@ -49,6 +49,64 @@ fn write_path(result: *SocketAddress, address: *const layout.Address) bool {
 /// Whether Unix sockets may have names that are no paths.
 const has_unix_names = @import("builtin").os.tag == .linux;
 
+/// The address for a socket of a family: one of IPv4 is mapped for a socket of IPv6. False when
+/// there is none.
+pub fn to_family(address: *const layout.Address, wanted: u32, result: *SocketAddress) bool {
+    result.* = to_kernel(address) orelse return false;
+    const found = family(result);
+    if (found == wanted) return true;
+    if (found != AF.INET or wanted != AF.INET6) return false;
+    const four = result.storage.in4;
+    const mapped = [_]u8{0} ** 10 ++ [_]u8{0xff} ** 2 ++ @as([4]u8, @bitCast(four.addr));
+    result.storage.in6 = .{ .port = four.port, .flowinfo = 0, .addr = mapped, .scope_id = 0 };
+    return true;
+}
+
+/// Whether it is a group's, or everybody's.
+pub fn is_for_many(address: *const SocketAddress) bool {
+    return switch (address.storage.any.family) {
+        AF.INET => @as([4]u8, @bitCast(address.storage.in4.addr))[0] >= 224,
+        AF.INET6 => address.storage.in6.addr[0] == 0xff,
+        else => false,
+    };
+}
+
+/// Writes what the kernel told of a sender, of which no more is set than its family has. Nothing is
+/// an address of a Unix socket without a name.
+pub fn write_source(result: *layout.Address, bytes: []const u8) void {
+    var address: SocketAddress = undefined;
+    const storage = std.mem.asBytes(&address.storage);
+    @memcpy(storage[0..bytes.len], bytes);
+    const known = if (bytes.len < @sizeOf(u16)) AF.UNIX else address.storage.any.family;
+    const in4 = &address.storage.in4;
+    const in6 = &address.storage.in6;
+    switch (known) {
+        AF.INET => {
+            result.family = @intFromEnum(layout.AddressFamily.ipv4);
+            result.port = std.mem.bigToNative(u16, in4.port);
+            result.scope = 0;
+            result.length = 0;
+            result.bytes[0..4].* = @bitCast(in4.addr);
+        },
+        AF.INET6 => {
+            result.family = @intFromEnum(layout.AddressFamily.ipv6);
+            result.port = std.mem.bigToNative(u16, in6.port);
+            result.scope = in6.scope_id;
+            result.length = 0;
+            result.bytes[0..16].* = in6.addr;
+        },
+        else => {
+            address.unix_length = @intCast(bytes.len);
+            const path = address.path();
+            result.family = @intFromEnum(layout.AddressFamily.unix);
+            result.port = 0;
+            result.scope = 0;
+            result.length = @intCast(path.len);
+            @memcpy(result.bytes[0..path.len], path);
+        },
+    }
+}
+
 /// Null for a family that is not ours.
 pub fn to_script(address: *const SocketAddress) ?layout.Address {
     var result = std.mem.zeroes(layout.Address);

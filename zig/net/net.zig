@@ -1,12 +1,14 @@
-//! TCP on a loop: what concerns connections and listeners, handed on to them.
+//! Sockets on a loop: what concerns connections, listeners and datagram sockets, handed on to them.
 
 const std = @import("std");
 const layout = @import("../layout.zig");
 const contract = @import("../backend/contract.zig");
 const RawSubmission = @import("../loop/channel.zig").RawSubmission;
 const address_module = @import("address.zig");
-const socket_control = @import("socket_control.zig");
+const Datagrams = @import("datagrams.zig").Datagrams;
+const Freed = @import("../memory/pool.zig").Freed;
 const Listeners = @import("listeners.zig").Listeners;
+const socket_control = @import("socket_control.zig");
 const Streams = @import("streams.zig").Streams;
 
 pub fn Net(comptime Loop: type) type {
@@ -17,12 +19,15 @@ pub fn Net(comptime Loop: type) type {
         loop: *Loop,
         streams: Streams(Loop),
         listeners: Listeners(Loop, Streams(Loop)),
+        datagrams: Datagrams(Loop),
 
         pub const Options = struct {
             connections: u32,
             /// Slots of connections beyond that, for those whose end is being reported.
             spare: u32,
             listeners: u32,
+            /// Datagram sockets; there are as many spare slots of them as of connections.
+            sockets: u32,
             sends: u32,
         };
 
@@ -36,10 +41,37 @@ pub fn Net(comptime Loop: type) type {
             });
             errdefer self.streams.deinit();
             self.listeners = try .init(loop, &self.streams, options.listeners);
+            errdefer self.listeners.deinit();
+            const listener_count: u32 = @intCast(self.listeners.listeners.len);
+            try self.datagrams.init(loop, .{
+                .limit = options.sockets,
+                .spare = options.spare,
+                .first_port = self.listeners.first_port + listener_count,
+                .sends = options.sends,
+            });
+            self.streams.elsewhere = .{
+                .context = &self.datagrams,
+                .returned = &returned_to_datagrams,
+            };
+            self.datagrams.elsewhere = .{
+                .context = &self.streams,
+                .returned = &returned_to_streams,
+            };
             self.publish();
         }
 
+        fn returned_to_datagrams(context: *anyopaque, freed: Freed) void {
+            const datagrams: *Datagrams(Loop) = @ptrCast(@alignCast(context));
+            datagrams.returned_here(freed);
+        }
+
+        fn returned_to_streams(context: *anyopaque, freed: Freed) void {
+            const streams: *Streams(Loop) = @ptrCast(@alignCast(context));
+            streams.returned(freed);
+        }
+
         pub fn deinit(self: *Self) void {
+            self.datagrams.deinit();
             self.listeners.deinit();
             self.streams.deinit();
             self.* = undefined;
@@ -49,19 +81,31 @@ pub fn Net(comptime Loop: type) type {
         pub fn close_all(self: *Self) void {
             self.listeners.close_all();
             self.streams.end_all(@intFromEnum(layout.Status.loop_closed));
+            self.datagrams.end_all(@intFromEnum(layout.Status.loop_closed));
         }
 
         pub fn open_count(self: *const Self) u32 {
-            return self.streams.slots.open_count + self.listeners.open_count;
+            return self.streams.slots.open_count + self.listeners.open_count +
+                self.datagrams.slots.open_count;
         }
 
         /// Ports are below it.
         pub fn ports(self: *const Self) u32 {
-            return self.listeners.first_port + @as(u32, @intCast(self.listeners.listeners.len));
+            return self.datagrams.ports_end();
         }
 
         pub fn apply(self: *Self, operation: layout.Operation, raw: *const RawSubmission) bool {
-            if (operation != .listener_close) return self.streams.apply(operation, raw);
+            switch (operation) {
+                .datagram_send,
+                .socket_pause,
+                .socket_unpause,
+                .socket_close,
+                .socket_abort,
+                .socket_want_drain,
+                => return self.datagrams.apply(operation, raw),
+                .listener_close => {},
+                else => return self.streams.apply(operation, raw),
+            }
             const entry: layout.HandleEntry = @bitCast(raw.*);
             return self.listeners.close(entry.slot, entry.generation);
         }
@@ -69,8 +113,10 @@ pub fn Net(comptime Loop: type) type {
         pub fn complete(self: *Self, completion: contract.Completion) void {
             if (completion.port < self.listeners.first_port) {
                 self.streams.complete(completion);
-            } else {
+            } else if (completion.port < self.datagrams.first_port) {
                 self.listeners.complete(completion);
+            } else {
+                self.datagrams.complete(completion);
             }
         }
 
@@ -79,11 +125,18 @@ pub fn Net(comptime Loop: type) type {
             self.streams.release(buffer);
         }
 
+        /// A buffer is not used any more.
+        pub fn returned(self: *Self, freed: Freed) void {
+            self.streams.returned(freed);
+        }
+
         pub fn timer_fired(self: *Self, id: u32) void {
             if (id < self.listeners.first_port) {
                 self.streams.timer_fired(id);
-            } else {
+            } else if (id < self.datagrams.first_port) {
                 self.listeners.timer_fired(id - self.listeners.first_port);
+            } else {
+                self.datagrams.timer_fired(id - self.datagrams.first_port);
             }
         }
 
@@ -92,10 +145,12 @@ pub fn Net(comptime Loop: type) type {
             self.streams.attend();
             if (self.loop.counters.closed != closed) self.listeners.room_again();
             self.listeners.attend();
+            self.datagrams.attend();
         }
 
         pub fn waiting(self: *const Self) bool {
-            return self.streams.waiting() or self.listeners.waiting();
+            return self.streams.waiting() or self.listeners.waiting() or
+                self.datagrams.waiting();
         }
 
         pub fn publish(self: *Self) void {
@@ -103,6 +158,8 @@ pub fn Net(comptime Loop: type) type {
             header.free_sends = self.streams.nodes.free_count;
             header.open_connections = self.streams.slots.open_count;
             header.open_listeners = self.listeners.open_count;
+            header.open_sockets = self.datagrams.slots.open_count;
+            header.free_datagrams = self.datagrams.nodes.free_count;
         }
 
         pub fn listener_address(
@@ -126,6 +183,18 @@ pub fn Net(comptime Loop: type) type {
             const stale = @intFromEnum(layout.Status.stale_handle);
             const connection = self.streams.find(slot, generation) orelse return stale;
             return self.write_address(connection.descriptor, remote, failed);
+        }
+
+        pub fn socket_address(
+            self: *Self,
+            slot: u32,
+            generation: u32,
+            remote: bool,
+            failed: *layout.Syscall,
+        ) i32 {
+            const stale = @intFromEnum(layout.Status.stale_handle);
+            const socket = self.datagrams.find(slot, generation) orelse return stale;
+            return self.write_address(socket.descriptor, remote, failed);
         }
 
         /// Changes options of an open connection or listener. 0, or a negative status.

@@ -20,6 +20,7 @@ const held = @import("held.zig");
 const Idling = @import("idling.zig").Idling;
 const Nodes = @import("send_queue.zig").Nodes;
 const Receiving = @import("receiving.zig").Receiving;
+const Returns = @import("returns.zig").Returns;
 const Sending = @import("sending.zig").Sending;
 const Slots = @import("slots.zig").Slots;
 
@@ -62,6 +63,8 @@ pub fn Streams(comptime Loop: type) type {
         /// How many of those two lists are still to be served since then.
         bufferless_due: u32,
         squeezed_due: u32,
+        /// For buffers that datagram sockets answer for; set before the first turn.
+        elsewhere: Returns,
         /// What the send that is being started consists of.
         segments: [contract.segments_max]contract.Segment,
 
@@ -97,6 +100,7 @@ pub fn Streams(comptime Loop: type) type {
                 .progress_seen = 0,
                 .bufferless_due = 0,
                 .squeezed_due = 0,
+                .elsewhere = undefined,
                 .segments = undefined,
             };
         }
@@ -202,7 +206,13 @@ pub fn Streams(comptime Loop: type) type {
                 .receive => Receive.complete(self, slot, connection, completion),
                 .send => Send.complete(self, slot, connection, completion.result),
                 .connect => Connect.complete(self, slot, connection, completion.result),
-                .accept, .receive_message, .poll, .message, .released => unreachable,
+                .accept,
+                .receive_message,
+                .send_messages,
+                .poll,
+                .message,
+                .released,
+                => unreachable,
             }
         }
 
@@ -313,6 +323,7 @@ pub fn Streams(comptime Loop: type) type {
         /// A buffer is not used any more; a connection that waits for that reads on.
         pub fn returned(self: *Self, freed: Freed) void {
             if (!freed.received) return;
+            if (freed.account >= self.connections.len) return self.elsewhere.tell(freed);
             const connection = self.find(freed.account, freed.account_generation) orelse return;
             connection.buffers -= 1;
             if (connection.state != .open) return;

@@ -18,7 +18,14 @@ pub fn dispatch(host: *Host, event: layout.Completion) void {
         event.length,
     });
     switch (event.event) {
-        .none, .ready, .rung => host.fail("an event of no kind", .{}),
+        .none,
+        .ready,
+        .rung,
+        .datagram,
+        .socket_error,
+        .socket_drain,
+        .socket_closed,
+        => host.fail("an event of no kind", .{}),
         .memory_released => memory_released(host, event),
         .open => opened(host, event),
         .data => data(host, event),

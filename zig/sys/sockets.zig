@@ -25,6 +25,9 @@ pub const option = struct {
     pub const names = system.option_names;
 };
 
+/// What only datagram sockets are asked.
+pub const datagram = @import("datagram_options.zig");
+
 /// Any socket address of this library's families, as the kernel wants it.
 pub const SocketAddress = extern struct {
     storage: extern union {
@@ -54,6 +57,18 @@ pub const SocketAddress = extern struct {
         return bytes[0 .. std.mem.indexOfScalar(u8, bytes, 0) orelse bytes.len];
     }
 
+    pub fn equals(self: *const SocketAddress, other: *const SocketAddress) bool {
+        if (self.storage.any.family != other.storage.any.family) return false;
+        return switch (self.storage.any.family) {
+            AF.INET => self.storage.in4.addr == other.storage.in4.addr and
+                self.storage.in4.port == other.storage.in4.port,
+            AF.UNIX => std.mem.eql(u8, self.path(), other.path()),
+            else => self.storage.in6.port == other.storage.in6.port and
+                self.storage.in6.scope_id == other.storage.in6.scope_id and
+                std.mem.eql(u8, &self.storage.in6.addr, &other.storage.in6.addr),
+        };
+    }
+
     pub fn pointer(self: *const SocketAddress) *const calls.sockaddr {
         return &self.storage.any;
     }
@@ -64,14 +79,24 @@ pub fn open_stream(family: u32, nonblocking: bool) i32 {
     return system.open(family, calls.SOCK.STREAM, nonblocking);
 }
 
+/// A datagram socket.
+pub fn open_datagram(family: u32, nonblocking: bool) i32 {
+    return system.open(family, calls.SOCK.DGRAM, nonblocking);
+}
+
 /// Two non-blocking stream sockets that are connected to each other.
 pub fn open_pair(pair: *[2]i32) i32 {
     return system.open_pair(pair);
 }
 
 pub fn set_option(descriptor: i32, level: i32, name: u32, value: u32) i32 {
-    const bytes = std.mem.asBytes(&value);
-    return kernel.result(calls.setsockopt(descriptor, level, name, bytes, bytes.len));
+    return set_bytes(descriptor, level, name, std.mem.asBytes(&value));
+}
+
+/// An option that is no number.
+pub fn set_bytes(descriptor: i32, level: i32, name: u32, bytes: []const u8) i32 {
+    const length: calls.socklen_t = @intCast(bytes.len);
+    return kernel.result(calls.setsockopt(descriptor, level, name, bytes.ptr, length));
 }
 
 /// The value of an option that is a number.
@@ -141,38 +166,6 @@ pub fn send_vectors(descriptor: i32, vectors: []const std.posix.iovec_const) i32
 pub fn receive(descriptor: i32, bytes: []u8) i32 {
     const flags = calls.MSG.DONTWAIT;
     return kernel.result(calls.recvfrom(descriptor, bytes.ptr, bytes.len, flags, null, null));
-}
-
-/// Where the parts of a message go, and what is told of them.
-pub const Message = struct {
-    /// Room for the sender's address, of alignment 4; cut to what was written.
-    address: []align(4) u8,
-    /// Room for control data, of alignment 8; cut to what was written.
-    control: []align(8) u8,
-    payload: []u8,
-    /// MSG_TRUNC and MSG_CTRUNC, as Linux numbers them.
-    flags: u32 = 0,
-};
-
-/// The length of the message, or EAGAIN. What does not fit is lost; on Linux the length is that of
-/// the whole message all the same, elsewhere only the flag tells.
-pub fn receive_message(descriptor: i32, message: *Message) i32 {
-    const Header = calls.msghdr;
-    var vector = [1]std.posix.iovec{.{ .base = message.payload.ptr, .len = message.payload.len }};
-    var header = std.mem.zeroInit(Header, .{
-        .name = @as(*calls.sockaddr, @ptrCast(message.address.ptr)),
-        .namelen = @as(@FieldType(Header, "namelen"), @intCast(message.address.len)),
-        .iov = &vector,
-        .iovlen = 1,
-        .control = message.control.ptr,
-        .controllen = @as(@FieldType(Header, "controllen"), @intCast(message.control.len)),
-    });
-    const rc = kernel.result(calls.recvmsg(descriptor, &header, system.receive_message_flags));
-    if (rc < 0) return rc;
-    message.address = message.address[0..@min(header.namelen, message.address.len)];
-    message.control = message.control[0..@min(header.controllen, message.control.len)];
-    message.flags = system.message_flags(@bitCast(header.flags));
-    return rc;
 }
 
 /// Ends our direction; the peer reads the end after everything sent.
@@ -323,20 +316,4 @@ test "what fails is told, without a signal" {
     } else {
         try std.testing.expectEqual(kernel.negative(.CONNREFUSED), rc);
     }
-}
-
-test "a message that does not fit is cut, and says so" {
-    var pair: [2]i32 = undefined;
-    try std.testing.expectEqual(@as(i32, 0), open_pair(&pair));
-    defer for (pair) |end| close(end);
-    var address: [16]u8 align(4) = undefined;
-    var control: [16]u8 align(8) = undefined;
-    var payload: [4]u8 = undefined;
-    var message: Message = .{ .address = &address, .control = &control, .payload = &payload };
-    try std.testing.expectEqual(kernel.negative(.AGAIN), receive_message(pair[1], &message));
-    try std.testing.expectEqual(@as(i32, 3), send(pair[0], "abc"));
-    try std.testing.expectEqual(@as(i32, 3), receive_message(pair[1], &message));
-    try std.testing.expectEqualStrings("abc", payload[0..3]);
-    try std.testing.expectEqual(@as(usize, 0), message.control.len);
-    try std.testing.expectEqual(@as(u32, 0), message.flags);
 }

@@ -13,7 +13,6 @@ pub const calls = c;
 const flags_at_birth = builtin.os.tag != .macos;
 
 pub const send_flags: u32 = c.MSG.DONTWAIT | if (flags_at_birth) c.MSG.NOSIGNAL else 0;
-pub const receive_message_flags: u32 = c.MSG.DONTWAIT;
 
 const is_macos = builtin.os.tag == .macos;
 
@@ -149,12 +148,3 @@ pub fn peer_credentials(descriptor: i32, out: *layout.PeerCredentials) i32 {
 
 /// It is not in the buffer whose bytes are counted.
 pub const unsent_counts_end = false;
-
-/// The flags of a received message as Linux numbers them.
-pub fn message_flags(flags: u32) u32 {
-    const linux = std.os.linux;
-    var same: u32 = 0;
-    if (flags & c.MSG.TRUNC != 0) same |= linux.MSG.TRUNC;
-    if (flags & c.MSG.CTRUNC != 0) same |= linux.MSG.CTRUNC;
-    return same;
-}

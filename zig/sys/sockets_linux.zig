@@ -9,8 +9,6 @@ pub const calls = linux;
 
 /// No SIGPIPE, and no wait.
 pub const send_flags: u32 = linux.MSG.NOSIGNAL | linux.MSG.DONTWAIT;
-/// The length of a message is told even where the message is cut short.
-pub const receive_message_flags: u32 = linux.MSG.DONTWAIT | linux.MSG.TRUNC;
 
 /// Names of socket options, with their other name for IPv6 where there are two.
 pub const option_names = struct {
@@ -96,8 +94,3 @@ pub fn peer_credentials(descriptor: i32, out: *layout.PeerCredentials) i32 {
 
 /// It has a place in the sequence of bytes, and that is what is counted.
 pub const unsent_counts_end = true;
-
-/// The flags of a received message are Linux's already.
-pub fn message_flags(flags: u32) u32 {
-    return flags;
-}

@@ -4,6 +4,7 @@ const std = @import("std");
 const kernel = @import("../../sys/kernel.zig");
 const slabs = @import("../../memory/slabs.zig");
 const contract = @import("../contract.zig");
+const messages = @import("messages.zig");
 const no_operation = @import("completions.zig").no_operation;
 const Operation = @import("operation.zig").Operation;
 const Simulated = @import("../simulated.zig").Simulated;
@@ -48,7 +49,12 @@ fn step(backend: *Simulated, index: u32) bool {
         .receive => step_receive(backend, index),
         .send => step_send(backend, index),
         .connect => step_connect(backend, index),
-        .receive_message, .poll, .message, .released => unreachable,
+        .send_messages => messages.step_send(backend, index),
+        .receive_message => {
+            const goes_on_now = goes_on(backend, &backend.operations[index]);
+            return messages.step_receive(backend, index, goes_on_now);
+        },
+        .poll, .message, .released => unreachable,
     };
 }
 

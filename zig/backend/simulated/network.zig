@@ -10,6 +10,7 @@ const kernel = @import("../../sys/kernel.zig");
 const Simulated = @import("../simulated.zig").Simulated;
 const faults_module = @import("faults.zig");
 const Faults = faults_module.Faults;
+const messages = @import("messages.zig");
 const Socket = @import("socket.zig").Socket;
 const never = @import("pipe.zig").never;
 
@@ -47,6 +48,8 @@ pub const Network = struct {
     descriptors_open: u32,
     next_port: u16,
     backends: [backends_max]?*Simulated,
+    /// Datagrams for which their receiver had no room.
+    lost: u64,
     violation: ?[]const u8,
     violation_text: [256]u8,
 
@@ -64,6 +67,7 @@ pub const Network = struct {
             .descriptors_open = 0,
             .next_port = port_first,
             .backends = @splat(null),
+            .lost = 0,
             .violation = null,
             .violation_text = undefined,
         };
@@ -158,6 +162,13 @@ pub const Network = struct {
         return null;
     }
 
+    pub fn datagram_at(self: *Network, port: u16) ?*Socket {
+        for (self.live.items) |socket| {
+            if (socket.is_datagram and !socket.closed and socket.port == port) return socket;
+        }
+        return null;
+    }
+
     /// Makes `socket` one end of a connection whose other end waits at `listener`.
     pub fn establish(self: *Network, socket: *Socket, listener: *Socket) void {
         const other = self.open_socket(socket.family);
@@ -237,6 +248,7 @@ pub const Network = struct {
     }
 
     fn progress_socket(self: *Network, socket: *Socket) void {
+        if (socket.is_datagram) return messages.progress(self, socket);
         if (socket.reset_ns <= self.now_ns) {
             self.trace("socket {d} is reset", .{socket.serial});
             socket.break_off();
@@ -262,6 +274,7 @@ pub const Network = struct {
         var next: u64 = never;
         for (self.live.items) |socket| {
             next = @min(next, @min(socket.reset_ns, socket.incoming.next_ns));
+            next = @min(next, messages.next_ns(socket, never));
         }
         for (self.backends) |backend| {
             if (backend) |present| next = @min(next, present.next_ns());

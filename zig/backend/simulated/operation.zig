@@ -41,6 +41,7 @@ pub const Operation = struct {
 
 /// Whether the caller may take a result for the end of the connection.
 pub fn ends_connection(what: contract.Kind, result: i32) bool {
+    if (what == .receive_message or what == .send_messages) return false;
     return switch (result) {
         kernel.negative(.CANCELED), kernel.negative(.AGAIN), kernel.negative(.INTR) => false,
         kernel.negative(.NOBUFS) => what != .receive,

@@ -6,6 +6,7 @@
 
 const std = @import("std");
 const kernel = @import("../../sys/kernel.zig");
+const Datagram = @import("messages.zig").Datagram;
 const Pipe = @import("pipe.zig").Pipe;
 const never = @import("pipe.zig").never;
 
@@ -53,6 +54,11 @@ pub const Socket = struct {
     /// While it listens: connections to be accepted, oldest first.
     backlog: std.ArrayList(*Socket) = .empty,
     backlog_limit: u32 = 0,
+    /// Of datagrams: what came and is on its way here, oldest first.
+    is_datagram: bool = false,
+    mailbox: std.ArrayList(Datagram) = .empty,
+    /// Datagrams of its own that have not arrived.
+    under_way: u32 = 0,
 
     /// Takes the error that is to be told; 0 for none.
     pub fn take_failure(self: *Socket) i32 {

@@ -4,6 +4,7 @@ const std = @import("std");
 const linux = std.os.linux;
 const layout = @import("../../layout.zig");
 const kernel = @import("../../sys/kernel.zig");
+const messages = @import("messages.zig");
 const network = @import("network.zig");
 const Network = network.Network;
 const Socket = @import("socket.zig").Socket;
@@ -24,9 +25,19 @@ fn find(descriptor: i32) ?*Socket {
 
 pub fn open_stream(family: u32, nonblocking: bool) i32 {
     _ = nonblocking;
+    return open(family, false);
+}
+
+pub fn open_datagram(family: u32, nonblocking: bool) i32 {
+    _ = nonblocking;
+    return open(family, true);
+}
+
+fn open(family: u32, is_datagram: bool) i32 {
     const kernel_here = here();
     if (kernel_here.hit(kernel_here.faults.no_descriptor)) return kernel.negative(.MFILE);
     const socket = kernel_here.open_socket(family);
+    socket.is_datagram = is_datagram;
     const descriptor = kernel_here.assign_descriptor(socket);
     if (descriptor < 0) {
         socket.state = .dead;
@@ -49,6 +60,47 @@ pub fn get_option(descriptor: i32, level: i32, name: u32, value: *u32) i32 {
     return 0;
 }
 
+/// A simulated network has nothing to tell beside datagrams, and no groups.
+pub const datagram = struct {
+    const Membership = @import("../../sys/datagram_options.zig").Membership;
+    const unsupported = kernel.negative(.OPNOTSUPP);
+
+    pub fn receive_segments(descriptor: i32) i32 {
+        _ = descriptor;
+        return unsupported;
+    }
+
+    pub fn tell_local(descriptor: i32, family: u32) i32 {
+        _ = .{ descriptor, family };
+        return unsupported;
+    }
+
+    pub fn tell_ecn(descriptor: i32, family: u32) i32 {
+        _ = .{ descriptor, family };
+        return unsupported;
+    }
+
+    pub fn tell_drops(descriptor: i32) i32 {
+        _ = descriptor;
+        return unsupported;
+    }
+
+    pub fn join(descriptor: i32, membership: Membership) i32 {
+        _ = .{ descriptor, membership };
+        return unsupported;
+    }
+
+    pub fn leave(descriptor: i32, membership: Membership) i32 {
+        _ = .{ descriptor, membership };
+        return unsupported;
+    }
+
+    pub fn set_multicast_interface(descriptor: i32, family: u32, interface: u32) i32 {
+        _ = .{ descriptor, family, interface };
+        return unsupported;
+    }
+};
+
 pub fn bind(descriptor: i32, address: *const SocketAddress) i32 {
     const socket = find(descriptor) orelse return bad_descriptor;
     if (socket.state != .fresh) return kernel.negative(.INVAL);
@@ -61,6 +113,14 @@ pub fn bind(descriptor: i32, address: *const SocketAddress) i32 {
     }
     socket.port = if (port == 0) here().ephemeral_port() else port;
     socket.state = .bound;
+    return 0;
+}
+
+/// Of a datagram socket, which is done at once.
+pub fn connect(descriptor: i32, address: *const SocketAddress) i32 {
+    const socket = find(descriptor) orelse return bad_descriptor;
+    socket.remote_port = std.mem.bigToNative(u16, address.storage.in4.port);
+    if (socket.port == 0) socket.port = here().ephemeral_port();
     return 0;
 }
 
@@ -96,7 +156,10 @@ pub fn close(descriptor: i32) void {
         } else {
             here().end_send(socket);
         },
-        .fresh, .bound, .connecting, .dead => socket.state = .dead,
+        .fresh, .bound, .connecting, .dead => {
+            messages.drop(socket);
+            socket.state = .dead;
+        },
     }
 }
 
@@ -132,24 +195,31 @@ pub fn local_address(descriptor: i32, address: *SocketAddress) i32 {
 
 pub fn remote_address(descriptor: i32, address: *SocketAddress) i32 {
     const socket = find(descriptor) orelse return bad_descriptor;
-    if (socket.state != .connected) return kernel.negative(.NOTCONN);
+    const is_connected = socket.state == .connected or
+        (socket.is_datagram and socket.remote_port != 0);
+    if (!is_connected) return kernel.negative(.NOTCONN);
     return write_address(address, socket.family, socket.remote_port);
 }
 
 fn write_address(address: *SocketAddress, family: u16, port: u16) i32 {
+    loopback(address, family, port);
+    return 0;
+}
+
+/// The only host that there is.
+pub fn loopback(address: *SocketAddress, family: u16, port: u16) void {
     address.* = std.mem.zeroes(SocketAddress);
     const network_port = std.mem.nativeToBig(u16, port);
     if (family == linux.AF.INET) {
-        const loopback = std.mem.nativeToBig(u32, 0x7f00_0001);
-        address.storage.in4 = .{ .port = network_port, .addr = loopback };
+        const host = std.mem.nativeToBig(u32, 0x7f00_0001);
+        address.storage.in4 = .{ .port = network_port, .addr = host };
     } else {
-        const loopback = [_]u8{0} ** 15 ++ [_]u8{1};
+        const host = [_]u8{0} ** 15 ++ [_]u8{1};
         address.storage.in6 = .{
             .port = network_port,
             .flowinfo = 0,
-            .addr = loopback,
+            .addr = host,
             .scope_id = 0,
         };
     }
-    return 0;
 }
