@@ -39,7 +39,7 @@ Options of echo, pipe and relay:
   --help, --version
 
 Endpoints look like tcp://127.0.0.1:7000, where port 0 takes a free one, unix:/run/a.sock or
-unix:@name.`;
+unix:@name; those of echo also like udp://127.0.0.1:7000 or unix+datagram:/run/a.sock.`;
 
 const exitFailure = 1;
 const exitUsage = 2;

@@ -9,7 +9,7 @@ import { test } from "node:test";
 import { Loop } from "../mod.ts";
 import { bestBackend, testEach } from "./support/backends.ts";
 import { Child, type Finished, runChild } from "./support/child.ts";
-import { within } from "./support/drive.ts";
+import { turnUntil, within } from "./support/drive.ts";
 import { command, root, runtime } from "./support/runtime.ts";
 
 const cli = command("cli.ts");
@@ -71,6 +71,35 @@ testEach("echo --json says where it listens, echoes, and ends with SIGTERM", asy
   assert.deepEqual(totals, { accepted: 2, receivedBytes: 6, sentBytes: 6 });
 });
 
+testEach("echo of datagrams, with their number", async (backend) => {
+  const args = ["echo", "udp://127.0.0.1:0", "--json", "--backend", backend];
+  using child = new Child([...cli, ...args]);
+  const { endpoint } = await child.json();
+  using loop = new Loop({ backend });
+  const answers: string[] = [];
+  const socket = loop.bind("udp://127.0.0.1:0", {
+    message: (_socket, lease) => void answers.push(new TextDecoder().decode(lease.bytes)),
+  }, { remote: String(endpoint) });
+  for (const message of ["one", "three"]) {
+    const before = answers.length;
+    socket.send(message);
+    turnUntil(loop, () => answers.length > before, "the answer");
+  }
+  assert.deepEqual(answers, ["one", "three"]);
+  child.kill("SIGTERM");
+  const { code, stdout } = await child.finished;
+  assert.equal(code, 0);
+  const { seconds, ...totals } = JSON.parse(stdout.trimEnd().split("\n").at(-1)!);
+  assert.equal(typeof seconds, "number");
+  assert.deepEqual(totals, {
+    event: "end",
+    datagrams: 2,
+    dropped: 0,
+    receivedBytes: 8,
+    sentBytes: 8,
+  });
+});
+
 test("echo says for people where it listens, and ends with SIGINT", async () => {
   for (const mode of ["adaptive", "event"]) {
     using child = new Child([...cli, "echo", "tcp://127.0.0.1:0", "--mode", mode]);
@@ -112,7 +141,7 @@ test("what cannot be done is exit code 1, with advice", async () => {
   const { endpoint } = loop.listen("tcp://127.0.0.1:0", {});
   const failing: [args: string[], message: RegExp][] = [
     [["echo", "127.0.0.1:7000"], /tcp:\/\/host:port/],
-    [["echo", "udp://127.0.0.1:7000"], /udp/],
+    [["echo", "udp://127.0.0.1"], /udp/],
     [["echo", endpoint], /EADDRINUSE/],
     [["echo", "tcp://127.0.0.1:0", "--backend", "kevent"], /backend/],
     [["echo", "tcp://127.0.0.1:0", "--mode", "fast"], /mode/],
