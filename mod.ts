@@ -23,6 +23,7 @@
  */
 
 export { type AllocateOptions, Loop, type RunOptions } from "./src/loop.ts";
+export { LoopOpenings } from "./src/loop_openings.ts";
 export type {
   BackendName,
   Capabilities,

@@ -17,31 +17,24 @@ import type {
 } from "./connection.ts";
 import type { ConnectionMessage } from "./connection_message.ts";
 import type { DetachedSocket, Leaving } from "./detach.ts";
+import { changeSegmenter } from "./change_segmenter.ts";
 import { checkAttached, Gather, wrongPart } from "./gather.ts";
 import { errorOfStatus, IoError, meaningOf } from "./io_error.ts";
 import { LeaseHandle, staleLease } from "./lease.ts";
 import type { Listener } from "./listener.ts";
 import type { LoopState } from "./loop_state.ts";
-import { completionWords } from "./messages.ts";
 import {
   detach_flag_travels,
   Header,
   Operation,
-  SegmenterOptions,
   send_flag_answer,
   send_flag_descriptors,
   send_flag_move,
   SocketKind,
-  Status,
 } from "./native/abi.ts";
 import { emptyMessage, forgo, stage } from "./passed_descriptors.ts";
 import type { PoolHandle } from "./pool.ts";
-import {
-  type CheckedSegmenter,
-  checkSegmenter,
-  type Segmenter,
-  writeSegmenter,
-} from "./segmenter.ts";
+import type { CheckedSegmenter, Segmenter } from "./segmenter.ts";
 import type { RelayHandle } from "./relay.ts";
 import { readAddress, type SocketAddress } from "./socket_address.ts";
 import {
@@ -170,29 +163,9 @@ export class ConnectionHandle implements Connection {
   }
 
   setSegmenter(segmenter: Segmenter | null): void {
-    this.wasSegmented = true;
     if (this.state === "closing" || this.state === "closed") throw this.#stale();
     if (this.relay !== null) throw relayedError("set a segmenter");
-    const { loop } = this;
-    const checked = checkSegmenter(segmenter, this.handlers, this.#pool);
-    const words = new Uint32Array(SegmenterOptions.byte_length / 4);
-    words[SegmenterOptions.size] = SegmenterOptions.byte_length;
-    words[SegmenterOptions.slot] = this.slot;
-    words[SegmenterOptions.generation] = this.generation;
-    words[SegmenterOptions.dispatched] = (loop.cursor - loop.completionsAt) / completionWords;
-    words[SegmenterOptions.consumed] = this.consumed;
-    writeSegmenter(words, SegmenterOptions.segmenter, checked);
-    // An answer of the function that was asked before may be among them.
-    if (this.#queue.count > 0) this.#queue.flush();
-    const bytes = new Uint8Array(words.buffer);
-    const status = loop.functions.tp_connection_segmenter(loop.handle, bytes, bytes.length);
-    if (status < 0 && status !== Status.stale_handle) {
-      throw errorOfStatus(status, "set a segmenter");
-    }
-    this.segmenter = checked;
-    // A connection that is gone already is about to be told closed.
-    if (status !== 0) this.voidIn = loop.dispatches;
-    loop.wakeSoon();
+    changeSegmenter(this, segmenter);
   }
 
   pause(): void {

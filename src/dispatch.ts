@@ -91,6 +91,7 @@ function dispatchRest(loop: LoopState): void {
         break;
       case Event.attempt_failed:
         attemptFailed(loop, at);
+        break;
       case Event.detached:
         detached(loop, at);
         break;

@@ -15,7 +15,7 @@ import { checkLeaseMessage, type LeaseMessage } from "./lease_message.ts";
 import type { Loop } from "./loop.ts";
 import { Operation, Status } from "./native/abi.ts";
 import type { PoolHandle } from "./pool.ts";
-import { poolOf } from "./pool_of.ts";
+import { stateOf } from "./state_of.ts";
 
 /**
  * The right to use one buffer of the loop's pool, without a copy.
@@ -133,7 +133,7 @@ export const Lease: {
 } = {
   receive(loop: Loop, message: LeaseMessage): Lease {
     checkLeaseMessage(message);
-    return poolOf(loop).receive(message);
+    return stateOf(loop).pool.receive(message);
   },
 };
 

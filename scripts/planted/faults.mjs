@@ -252,7 +252,7 @@ export const faults = [
   },
   {
     about: "a descriptor is left open",
-    file: listeners,
+    file: "zig/net/listener_ports.zig",
     text: "if (is_forgotten) sockets.close(descriptor);",
     instead: "if (is_forgotten and !listener.retrying) sockets.close(descriptor);",
   },
@@ -366,6 +366,8 @@ export const faults = [
     file: unsegmented,
     text: "Frames.take_first(streams, connection, lookahead);",
     instead: "",
+  },
+  {
     about: "a relay does not pass the end on",
     file: relay,
     text: "streams.connections[other_slot].shutdown_wanted = true;",

@@ -14,6 +14,7 @@ const plain = @import("../loop/channel.zig").plain;
 const address_module = @import("address.zig");
 const may_pass = @import("messages.zig").may_pass;
 const Draining = @import("draining.zig").Draining;
+const ListenerPorts = @import("listener_ports.zig").ListenerPorts;
 const Inheriting = @import("inheriting.zig").Inheriting;
 const socket_options = @import("socket_options.zig");
 const Pipe = @import("inproc/pipe.zig").Pipe;
@@ -24,9 +25,6 @@ const List = @import("../memory/list.zig").List;
 const retry_first_ms = 10;
 const retry_longest_ms = 1000;
 
-/// With fewer free slots a listener accepts one at a time: a kernel may accept a whole backlog
-/// before it can be told to stop.
-const accept_many_above = 4096;
 /// Most connections that are accepted and have no slot.
 pub const parked_max = 1024;
 
@@ -76,6 +74,7 @@ pub fn Listeners(comptime Loop: type, comptime Streams: type) type {
         pub const sockets = Loop.Backend.sockets;
         pub const Backend = Loop.Backend;
         const Drain = Draining(Self);
+        const Port = ListenerPorts(Self);
         const Inherit = Inheriting(Self);
 
         loop: *Loop,
@@ -457,10 +456,10 @@ pub fn Listeners(comptime Loop: type, comptime Streams: type) type {
         fn advance_open(self: *Self, slot: u32, listener: *Listener) void {
             if (listener.accepting) {
                 if (listener.cancelled or self.streams.accepts_more()) return;
-                listener.cancelled = self.cancel(slot, listener);
+                listener.cancelled = Port.cancel(self, slot, listener);
             } else {
                 if (listener.retrying or !self.streams.accepts_more()) return;
-                listener.accepting = self.accept(slot, listener);
+                listener.accepting = Port.accept(self, slot, listener);
             }
             if (!listener.accepting) self.attention.push(self.listeners, slot);
         }
@@ -468,14 +467,14 @@ pub fn Listeners(comptime Loop: type, comptime Streams: type) type {
         /// Asks once for the end of what waits for connections.
         pub fn stop_accepting(self: *Self, slot: u32, listener: *Listener) void {
             if (listener.cancelled) return;
-            listener.cancelled = self.cancel(slot, listener);
+            listener.cancelled = Port.cancel(self, slot, listener);
             if (!listener.cancelled) self.attention.push(self.listeners, slot);
         }
 
         fn advance_closing(self: *Self, slot: u32, listener: *Listener) void {
             if (listener.accepting) return self.stop_accepting(slot, listener);
             if (self.loop.channel.room() == 0) return self.attention.push(self.listeners, slot);
-            if (!self.close_descriptor(slot, listener)) {
+            if (!Port.close(self, slot, listener)) {
                 return self.attention.push(self.listeners, slot);
             }
             self.loop.channel.emit(plain(.listener_closed, slot, listener.generation, 0));
@@ -485,63 +484,8 @@ pub fn Listeners(comptime Loop: type, comptime Streams: type) type {
             self.open_count -= 1;
         }
 
-        fn accept(self: *Self, slot: u32, listener: *Listener) bool {
-            const port = self.first_port + slot;
-            if (listener.is_named()) {
-                self.streams.peers.accept(port);
-                return true;
-            }
-            const backend = &self.loop.backend;
-            const generation = listener.generation;
-            if (listener.must_poll) {
-                listener.must_poll = false;
-                const readable: contract.Interest = .{ .readable = true };
-                return backend.poll(port, generation, listener.descriptor, readable, false);
-            }
-            const many = self.streams.free_slots() > accept_many_above;
-            return backend.accept(port, generation, listener.descriptor, many);
-        }
-
-        fn cancel(self: *Self, slot: u32, listener: *const Listener) bool {
-            const port = self.first_port + slot;
-            if (listener.is_named()) {
-                self.streams.peers.cancel(port, .all);
-                return true;
-            }
-            const backend = &self.loop.backend;
-            return backend.cancel(port, listener.generation, listener.descriptor, .all);
-        }
-
-        fn close_descriptor(self: *Self, slot: u32, listener: *const Listener) bool {
-            if (listener.is_named()) return true;
-            const backend = &self.loop.backend;
-            const port = self.first_port + slot;
-            const descriptor = listener.descriptor;
-            const generation = listener.generation;
-            const is_forgotten = if (listener.shared)
-                backend.leave(port, generation, descriptor)
-            else
-                backend.forget(port, generation, descriptor);
-            if (is_forgotten) sockets.close(descriptor);
-            return is_forgotten;
-        }
-
         /// Where it listens, written for the script; a negated errno, or 0.
-        pub fn write_address(
-            self: *Self,
-            slot: u32,
-            listener: *const Listener,
-            failed: *layout.Syscall,
-        ) i32 {
-            const header = self.loop.channel.header;
-            if (listener.is_named()) {
-                const name = self.streams.peers.listener_name(self.first_port + slot);
-                header.address = address_module.of_name(name);
-                return 0;
-            }
-            const descriptor = listener.descriptor;
-            return address_module.tell(sockets, descriptor, false, &header.address, failed);
-        }
+        pub const write_address = Port.write_address;
 
         pub fn close_all(self: *Self) void {
             for (self.listeners, 0..) |*listener, slot| {
