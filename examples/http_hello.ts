@@ -1,10 +1,11 @@
 // A small HTTP/1.1 server on layer 0, with keep-alive and pipelining: enough for curl and wrk. It
-// answers each request with the same page and takes no bodies. With --once it asks itself once and
-// ends.
+// answers each request with the same page and takes no bodies. With --any-port it takes a free port
+// instead of 8080; with --once it asks itself once and ends.
 import process from "node:process";
 import { Loop } from "../mod.ts";
 
 const once = process.argv.includes("--once");
+const port = once || process.argv.includes("--any-port") ? 0 : 8080;
 const body = "hello\n";
 const page = new TextEncoder().encode(
   "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n" +
@@ -15,7 +16,7 @@ const maxHeadLength = 16_384;
 const decoder = new TextDecoder("latin1");
 
 const loop = new Loop();
-const listener = loop.listen(once ? "tcp://127.0.0.1:0" : "tcp://127.0.0.1:8080", {
+const listener = loop.listen({ transport: "tcp", host: "127.0.0.1", port }, {
   open(conn): void {
     conn.context = ""; // a request that has not arrived as a whole
   },

@@ -209,8 +209,9 @@ pub fn Peers(comptime Loop: type) type {
 
         /// ECONNRESET where the peer has gone without an orderly end, or 0.
         pub fn failure(self: *const Self, port: u32) i32 {
-            const end = self.side_of(port).in().end.load(.acquire);
-            return if (end == .reset) kernel.negative(.CONNRESET) else 0;
+            // Not while there is something before it that nobody has taken.
+            const is_reset = self.side_of(port).in().ended() == .reset;
+            return if (is_reset) kernel.negative(.CONNRESET) else 0;
         }
 
         /// The port's operations have ended. What arrived and was not taken makes it a reset, as it
