@@ -96,5 +96,5 @@ export function describe(record) {
  *   lacks something.
  */
 export function isExcused(reason) {
-  return /^(kernel|valgrind): ./.test(reason ?? "");
+  return /^(kernel|valgrind|thread sanitizer): ./.test(reason ?? "");
 }

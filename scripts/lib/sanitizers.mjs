@@ -119,6 +119,7 @@ const undefinedStage = {
 
 /** Starts an echo server, loads it for a moment, ends it; the exit code is 0 if both went well. */
 const echoJob = `
+: > "$3" # what an earlier run has left
 "$1" 0 > "$3" & server=$!
 for attempt in $(seq 200); do
   port=$(sed -n 's/^listening //p' "$3"); [ -n "$port" ] && break
