@@ -109,7 +109,7 @@ export const faults = [
     file: ending,
     text: "loop.counters.closed += 1;",
     instead: "loop.counters.closed += 1;\n            if (connection.peer_ended) " +
-      "loop.channel.emit(plain(.closed, slot, connection.generation, outcome));",
+      "loop.channel.emit(plain(.closed, slot, connection.generation, connection.outcome));",
   },
   {
     about: "a credit is not given back",

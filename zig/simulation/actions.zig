@@ -74,7 +74,10 @@ fn choose_stream(host: *Host) layout.StreamOptions {
             random.intRangeAtMost(u32, 40, 200),
         .idle_timeout_ms = if (host.world.one_in(4)) random.intRangeAtMost(u32, 5, 2000) else 0,
         .socket = socket,
-        .segmenter = if (random.boolean()) messages.none else messages.choose(host),
+        .segmenter = if (host.world.has_messages and random.boolean())
+            messages.choose(host)
+        else
+            messages.none,
     };
 }
 

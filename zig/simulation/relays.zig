@@ -16,6 +16,7 @@ const World = @import("world.zig").World;
 
 /// Joins two random connections, or tries to where that must be refused.
 pub fn join_any(host: *Host) void {
+    if (!host.world.has_relays) return;
     const first = host.pick_link() orelse return;
     const second = host.pick_link() orelse return;
     if (host.world.one_in(8)) refuse(host, first, second);
@@ -24,6 +25,7 @@ pub fn join_any(host: *Host) void {
 
 /// What a proxy does with a client: a connection of its own to wherever, and a relay.
 pub fn join_new(host: *Host, client: *Link) void {
+    if (!host.world.has_relays) return;
     const target = actions.connect(host) orelse return;
     join(host, client, target);
 }
@@ -35,7 +37,8 @@ fn is_free(link: *const Link) bool {
 
 fn join(host: *Host, first: *Link, second: *Link) void {
     const world = host.world;
-    if (world.is_ending or first == second or !is_free(first) or !is_free(second)) return;
+    if (world.is_ending or !world.has_relays or first == second) return;
+    if (!is_free(first) or !is_free(second)) return;
     const sockets = [2]*Socket{ first.socket.?, second.socket.? };
     if (goes_round(world, sockets[0], sockets[1])) return;
     if (goes_round(world, sockets[1], sockets[0])) return;

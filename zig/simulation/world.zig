@@ -52,6 +52,10 @@ pub const World = struct {
     sent_bytes: usize,
     /// Nothing new is begun any more.
     is_ending: bool,
+    /// Which kinds of connections the seed has: they exclude each other, so that a seed with both
+    /// has few of either.
+    has_messages: bool,
+    has_relays: bool,
 
     pub fn random(self: *World) std.Random {
         return self.network.random();
@@ -168,6 +172,9 @@ pub fn run(arena: *std.heap.ArenaAllocator, seed: u64, trace: Trace, text: []u8)
     world.network.init(gpa, .{ .seed = seed, .trace = trace });
     defer world.network.deinit();
     choose_network(world);
+    const kinds = world.random().uintLessThan(u8, 3);
+    world.has_messages = kinds != 0;
+    world.has_relays = kinds != 1;
     world.host_count = world.random().intRangeAtMost(u32, 1, hosts_max);
     for (world.active_hosts(), 0..) |*host, index| host.init(world, @intCast(index));
     if (!world.failed()) world.play();
