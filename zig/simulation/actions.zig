@@ -72,7 +72,10 @@ fn choose_stream(host: *Host) layout.StreamOptions {
             random.intRangeAtMost(u32, 1, 16)
         else
             random.intRangeAtMost(u32, 40, 200),
-        .idle_timeout_ms = if (host.world.one_in(4)) random.intRangeAtMost(u32, 5, 2000) else 0,
+        .idle_timeout_ms = if (host.world.has_idle_limits and random.boolean())
+            random.intRangeAtMost(u32, 5, 2000)
+        else
+            0,
         .socket = socket,
         .segmenter = if (host.world.has_messages and random.boolean())
             messages.choose(host)

@@ -231,6 +231,9 @@ fn all_closed(world: *World) ?Stuck {
         for (host.listeners.items) |listener| {
             return .{ .host = host.index, .what = "end of listener", .slot = listener.slot };
         }
+        // They outlive the connection that they were made for by their own end.
+        const attempts = host.instance.work.net.attempts.open_count();
+        if (attempts > 0) return .{ .host = host.index, .what = "end of attempts", .slot = attempts };
         const held = host.instance.loop.backend.holding();
         if (held > 0) return .{ .host = host.index, .what = "release of buffers", .slot = held };
     }

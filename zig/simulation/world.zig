@@ -56,6 +56,8 @@ pub const World = struct {
     /// has few of either.
     has_messages: bool,
     has_relays: bool,
+    /// Some connections end when they are idle, which hides what else would be stuck.
+    has_idle_limits: bool,
 
     pub fn random(self: *World) std.Random {
         return self.network.random();
@@ -172,9 +174,10 @@ pub fn run(arena: *std.heap.ArenaAllocator, seed: u64, trace: Trace, text: []u8)
     world.network.init(gpa, .{ .seed = seed, .trace = trace });
     defer world.network.deinit();
     choose_network(world);
-    const kinds = world.random().uintLessThan(u8, 3);
-    world.has_messages = kinds != 0;
-    world.has_relays = kinds != 1;
+    const kinds = world.random().uintLessThan(u8, 5);
+    world.has_messages = kinds != 0 and kinds != 1;
+    world.has_relays = kinds != 2 and kinds != 3;
+    world.has_idle_limits = world.one_in(4);
     world.host_count = world.random().intRangeAtMost(u32, 1, hosts_max);
     for (world.active_hosts(), 0..) |*host, index| host.init(world, @intCast(index));
     if (!world.failed()) world.play();
