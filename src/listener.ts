@@ -90,9 +90,9 @@ export interface Listener extends Disposable {
   /**
    * Stops accepting; open connections stay. The port is free when this returns, unless the listener
    * drains, or others have descriptors of the same socket: then only this one is closed. What waits
-   * to be accepted is reset, unless it drains. A name of
-   * Linux is free after the next turn. The file of a Unix path is removed with the port, if
-   * it is still the one that was made. Once closed it does nothing, but for ending a drain.
+   * to be accepted is reset, unless it drains. A name of Linux is free after the next turn. The
+   * file of a Unix path is removed with the port, if it is still the one that was made. Once closed
+   * it does nothing, but for ending a drain.
    *
    * @param options How.
    * @throws {IoError} `INVALID_OPTION`.
@@ -104,7 +104,7 @@ export interface Listener extends Disposable {
    * listener does not end the others, and what waits to be accepted stays for them.
    *
    * @returns The caller's, to be closed with `closeDescriptor`.
-   * @throws {IoError} `STALE_HANDLE` when closed, `EMFILE`.
+   * @throws {IoError} `STALE_HANDLE` when closed, `EMFILE`, `UNSUPPORTED` within the process.
    */
   share(): number;
   /** Lets the listener keep the loop running, which is how it starts. */
