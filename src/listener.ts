@@ -7,7 +7,7 @@
 import type { ConnectionHandlers, StreamOptions } from "./connection.ts";
 import { errorOfStatus, IoError } from "./io_error.ts";
 import type { LoopState } from "./loop_state.ts";
-import { Header, listener_flag_drain, Operation, SocketKind } from "./native/abi.ts";
+import { Header, listener_flag_drain, Operation, SocketKind, Status } from "./native/abi.ts";
 import { booleanOption } from "./options.ts";
 import type { CheckedSegmenter } from "./segmenter.ts";
 import { formatAddress, type SocketAddress } from "./socket_address.ts";
@@ -179,6 +179,11 @@ export class ListenerHandle implements Listener {
     if (this.closed) throw new IoError("STALE_HANDLE", "the listener is closed");
     const descriptor = loop.functions.tp_listener_share(loop.handle, slot, generation);
     if (descriptor >= 0) return descriptor;
+    if (descriptor === Status.unsupported) {
+      throw new IoError("UNSUPPORTED", "an in-process name has no descriptor", {
+        advice: "Connect to the name from the other loop, or listen on unix: or tcp:.",
+      });
+    }
     throw errorOfStatus(descriptor, "share a listener", loop.words[Header.error_syscall]);
   }
 
