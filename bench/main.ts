@@ -85,6 +85,8 @@ options of inproc:
   --runtimes A,B     only these: deno, bun, node
   --seconds N        measured window per visit (0.3)
   --rounds N         visits per contestant (3)
+  --json             one line of JSON per figure instead of a table
+
 options of udp:
   --sockets N        sockets of the load (16)
   --depth N          datagrams in flight per socket (16)

@@ -74,6 +74,7 @@ export function receive(
   words[Layout.generation] = message.generation;
   words[Layout.pool_key] = message.process;
   if (options !== undefined) {
+    checkNotPassing(options);
     words[Layout.has_stream] = 1;
     writeStreamOptions(words, Layout.stream, options, loop, "unix");
   }
@@ -88,6 +89,14 @@ export function receive(
   const conn = opened(loop, slot, handlers, mark, segmenter);
   conn.isShut = isShut;
   return conn;
+}
+
+/** What is handed off has never taken descriptors, and does not begin to. */
+function checkNotPassing({ descriptors }: StreamOptions): void {
+  if (descriptors !== true) return;
+  throw new IoError("INVALID_OPTION", "option descriptors of a connection that was handed off", {
+    advice: "Detach it instead, and adopt its descriptor with descriptors: true.",
+  });
 }
 
 function opened(

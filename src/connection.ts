@@ -98,8 +98,8 @@ export interface StreamOptions extends StreamSocketOptions {
   /**
    * Unix sockets only: descriptors may be sent, and those that come are given to the handler
    * `descriptors`. A peer that sends more than 8 at once ends the connection with `EMSGSIZE`. Such
-   * a connection cannot be detached or handed off, and needs whole receive buffers: with
-   * `incrementalBuffers` it is `UNSUPPORTED`. Default false.
+   * a connection has no segmenter, cannot be relayed, detached or handed off, and needs whole
+   * receive buffers: with `incrementalBuffers` it is `UNSUPPORTED`. Default false.
    */
   descriptors?: boolean;
   /**
@@ -166,13 +166,15 @@ export interface Connection extends Disposable {
   /**
    * This side's address, read from the kernel once.
    *
-   * @throws {IoError} `STALE_HANDLE` when it was not read before the connection closed.
+   * @throws {IoError} `STALE_HANDLE` when it was not read before the connection closed, `ENOTCONN`
+   *   while it connects to a name.
    */
   readonly localAddress: SocketAddress;
   /**
    * The peer's address, read from the kernel once.
    *
-   * @throws {IoError} `STALE_HANDLE` when it was not read before the connection closed.
+   * @throws {IoError} `STALE_HANDLE` when it was not read before the connection closed, `ENOTCONN`
+   *   while it connects to a name.
    */
   readonly remoteAddress: SocketAddress;
   /**
@@ -181,7 +183,7 @@ export interface Connection extends Disposable {
    * @throws {IoError} `UNSUPPORTED` over other transports, `STALE_HANDLE` when closed.
    */
   readonly peerCredentials: PeerCredentials;
-  /** The listener that accepted it, or null for one of `loop.connect`. */
+  /** The listener that accepted it, or null for any other. */
   readonly listener: Listener | null;
   /** Bytes that wait to be sent. */
   readonly queuedBytes: number;
@@ -207,21 +209,22 @@ export interface Connection extends Disposable {
    * @throws {IoError} `UNSUPPORTED` for descriptors unless the connection was opened for them,
    *   `EBADF`, `EXHAUSTED` while 256 messages with descriptors wait in the loop.
    * @throws {IoError} `STALE_HANDLE` when closing or closed, `EPIPE` after `shutdown()`,
-   *   `STALE_LEASE`, `WRONG_LOOP`, `MESSAGE_TOO_LARGE` when it can never fit, `INVALID_ARGUMENT`
-   *   for anything that cannot be sent. Nothing of a list is taken then.
+   *   `BUSY` when a relay has it, `STALE_LEASE`, `WRONG_LOOP`, `MESSAGE_TOO_LARGE` when it can
+   *   never fit, `INVALID_ARGUMENT` for anything that cannot be sent. Nothing of a list is taken
+   *   then.
    */
   send(data: Sendable | readonly Sendable[], options?: SendOptions): SendResult;
   /**
    * Stops delivery from the next turn on; the kernel's buffers then hold the peer back. What this
    * turn has already received may still be delivered.
    *
-   * @throws {IoError} `STALE_HANDLE` when closed.
+   * @throws {IoError} `STALE_HANDLE` when closed, `BUSY` when a relay has it.
    */
   pause(): void;
   /**
    * Delivers again.
    *
-   * @throws {IoError} `STALE_HANDLE` when closed.
+   * @throws {IoError} `STALE_HANDLE` when closed, `BUSY` when a relay has it.
    */
   resume(): void;
   /**
@@ -230,13 +233,14 @@ export interface Connection extends Disposable {
    * segmenter for all that follows its message.
    *
    * @throws {IoError} `STALE_HANDLE` when closing or closed, `INVALID_OPTION`, `INVALID_ARGUMENT`
-   *   without a `message` handler.
+   *   without a `message` handler, `BUSY` when a relay has it, `UNSUPPORTED` for one that takes
+   *   descriptors.
    */
   setSegmenter(segmenter: Segmenter | null): void;
   /**
    * Ends this side's direction once everything queued is sent; data still arrives.
    *
-   * @throws {IoError} `STALE_HANDLE` when closing or closed.
+   * @throws {IoError} `STALE_HANDLE` when closing or closed, `BUSY` when a relay has it.
    */
   shutdown(): void;
   /**
@@ -260,8 +264,8 @@ export interface Connection extends Disposable {
    *
    * @param detached Called in a later turn.
    * @throws {IoError} `STALE_HANDLE` when closing, closed or leaving already, `BUSY` while
-   *   connecting, `INVALID_ARGUMENT`, `UNSUPPORTED` for one that has or had a segmenter, or takes
-   *   descriptors.
+   *   connecting or when a relay has it, `INVALID_ARGUMENT`, `UNSUPPORTED` for one within the
+   *   process, one that has or had a segmenter, or one that takes descriptors.
    */
   detach(detached: (socket: DetachedSocket) => void): void;
   /**
@@ -307,15 +311,16 @@ export interface Connection extends Disposable {
    * Changes options of the open connection; what is left out stays.
    *
    * @throws {IoError} `INVALID_OPTION`, `UNSUPPORTED` for what the system or such a socket does not
-   *   have, `STALE_HANDLE` when closed, or what the kernel says, such as `EPERM`. The message names
-   *   the option; options named before it in {@linkcode StreamSocketOptions} are set.
+   *   have, `STALE_HANDLE` when closed, `ENOTCONN` while it connects to a name, or what the kernel
+   *   says, such as `EPERM`. The message names the option; options named before it in
+   *   {@linkcode StreamSocketOptions} are set.
    */
   setOptions(options: ConnectionSettings): void;
   /**
    * Reads an option from the kernel.
    *
    * @throws {IoError} `INVALID_OPTION` for what is no option, `UNSUPPORTED` for what such a socket
-   *   does not have, `STALE_HANDLE` when closed.
+   *   does not have, `STALE_HANDLE` when closed, `ENOTCONN` while it connects to a name.
    */
   getOption<Name extends SocketOptionName>(name: Name): SocketOptionValues[Name];
   /** Lets the connection keep the loop running, which is how it starts. */

@@ -165,6 +165,11 @@ export class ConnectionHandle implements Connection {
   setSegmenter(segmenter: Segmenter | null): void {
     if (this.state === "closing" || this.state === "closed") throw this.#stale();
     if (this.relay !== null) throw relayedError("set a segmenter");
+    if (this.passesDescriptors && segmenter !== null) {
+      throw new IoError("UNSUPPORTED", "a connection that takes descriptors has no messages", {
+        advice: "Open it without descriptors: true.",
+      });
+    }
     changeSegmenter(this, segmenter);
   }
 

@@ -111,6 +111,8 @@ export class DatagramSocketHandle implements DatagramSocket {
     if (this.state !== "open") throw this.#stale();
     const where = this.#receiver(to);
     const segment = options === undefined ? 0 : this.#segmentSize(options);
+    // A getter of either may have closed the socket, or the loop.
+    if (this.state !== "open") throw this.#stale();
     if (data instanceof LeaseHandle) return this.#sendLease(data, where, segment);
     if (typeof data === "string") return this.#sendText(data, where, segment);
     if (data instanceof Uint8Array) return this.#sendBytes(data, where, segment);

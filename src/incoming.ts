@@ -10,6 +10,7 @@
  */
 
 import type { Connection } from "./connection.ts";
+import type { ConnectionHandle } from "./connection_handle.ts";
 import type { Lease } from "./lease.ts";
 
 /** A connection with many short messages is paused at so many of them. */
@@ -99,8 +100,9 @@ export class Incoming {
   }
 
   #pauseOrResume(): void {
-    const conn = this.#conn;
-    if (conn.state !== "open") return;
+    const conn = this.#conn as ConnectionHandle;
+    // What a relay has, it reads.
+    if (conn.state !== "open" || conn.relay !== null) return;
     const limit = conn.paused ? 2 : 1;
     const isFull = this.bytes >= this.#readAhead / limit ||
       this.#pieces.length >= mostPieces / limit;

@@ -235,10 +235,16 @@ const explanations: Readonly<Record<string, readonly [meaning: string, advice: s
   ENOBUFS: ["no buffer space in the kernel", "Try again later, or raise net.core limits."],
   ENODEV: ["no such interface", "Check the scope after `%` in the address."],
   ENOMEM: ["out of memory", "Ask for fewer or smaller buffers, or raise the memory limit."],
+  ENOTCONN: ["it is not connected", "Wait for its open handler, or connect it first."],
+  ENOTSOCK: ["it is no socket", "Pass a socket; loop.watch tells when anything else is ready."],
   EPERM: ["operation not permitted", "Check security modules, seccomp filters and the firewall."],
   EMSGSIZE: [
     "the datagram is too long for its way",
     "Send shorter ones: what the path takes, or below sendBufferBytes on a Unix socket.",
+  ],
+  EPROTOTYPE: [
+    "it is a socket of another type",
+    "Use unix: for streams, unix+datagram: for datagrams.",
   ],
   EPIPE: ["our direction was ended", "Send before shutdown() or close()."],
   ETIMEDOUT: ["the connection timed out", "Connect again; the peer stopped answering."],

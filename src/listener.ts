@@ -7,7 +7,7 @@
 import type { ConnectionHandlers, StreamOptions } from "./connection.ts";
 import { errorOfStatus, IoError } from "./io_error.ts";
 import type { LoopState } from "./loop_state.ts";
-import { Header, listener_flag_drain, Operation, SocketKind } from "./native/abi.ts";
+import { Header, listener_flag_drain, Operation, SocketKind, Status } from "./native/abi.ts";
 import { booleanOption } from "./options.ts";
 import type { CheckedSegmenter } from "./segmenter.ts";
 import { formatAddress, type SocketAddress } from "./socket_address.ts";
@@ -90,9 +90,9 @@ export interface Listener extends Disposable {
   /**
    * Stops accepting; open connections stay. The port is free when this returns, unless the listener
    * drains, or others have descriptors of the same socket: then only this one is closed. What waits
-   * to be accepted is reset, unless it drains. A name of
-   * Linux is free after the next turn. The file of a Unix path is removed with the port, if
-   * it is still the one that was made. Once closed it does nothing, but for ending a drain.
+   * to be accepted is reset, unless it drains. A name of Linux is free after the next turn. The
+   * file of a Unix path is removed with the port, if it is still the one that was made. Once closed
+   * it does nothing, but for ending a drain.
    *
    * @param options How.
    * @throws {IoError} `INVALID_OPTION`.
@@ -104,7 +104,7 @@ export interface Listener extends Disposable {
    * listener does not end the others, and what waits to be accepted stays for them.
    *
    * @returns The caller's, to be closed with `closeDescriptor`.
-   * @throws {IoError} `STALE_HANDLE` when closed, `EMFILE`.
+   * @throws {IoError} `STALE_HANDLE` when closed, `EMFILE`, `UNSUPPORTED` within the process.
    */
   share(): number;
   /** Lets the listener keep the loop running, which is how it starts. */
@@ -179,6 +179,11 @@ export class ListenerHandle implements Listener {
     if (this.closed) throw new IoError("STALE_HANDLE", "the listener is closed");
     const descriptor = loop.functions.tp_listener_share(loop.handle, slot, generation);
     if (descriptor >= 0) return descriptor;
+    if (descriptor === Status.unsupported) {
+      throw new IoError("UNSUPPORTED", "an in-process name has no descriptor", {
+        advice: "Connect to the name from the other loop, or listen on unix: or tcp:.",
+      });
+    }
     throw errorOfStatus(descriptor, "share a listener", loop.words[Header.error_syscall]);
   }
 

@@ -257,8 +257,8 @@ export class Loop extends LoopOpenings implements Disposable {
   /**
    * Ends everything in order, within a time limit: listeners close once what waits to be accepted
    * is, each connection hears `draining` and closes when its work is done, and what is left when
-   * the time is over is aborted. The loop has to be driven meanwhile, and stays open; timers,
-   * watches and doorbells go on. Called again, it gives the same promise.
+   * the time is over is aborted. The loop has to be driven meanwhile, and stays open; datagram
+   * sockets, timers, watches and doorbells go on. Called again, it gives the same promise.
    *
    * @param options How long it may take.
    * @returns Resolves when no listener and no connection is left, with what became of them.
@@ -287,9 +287,8 @@ export class Loop extends LoopOpenings implements Disposable {
 
   /**
    * Resets every connection and closes every datagram socket, whose `close` then gets
-   * `LOOP_CLOSED`, closes every listener and doorbell, removes every watch, stops every timer.
-   * Every handle and lease is stale afterwards.
-   * Does nothing when closed.
+   * `LOOP_CLOSED`, as lookups do; closes every listener and doorbell, removes every watch, stops
+   * every timer. Every handle and lease is stale afterwards. Does nothing when closed.
    */
   close(): void {
     const state = this.#state;

@@ -37,8 +37,9 @@ export abstract class LoopOpenings {
   /**
    * Listens.
    *
-   * @param endpoint Where, such as `tcp://127.0.0.1:7000`; port 0 takes a free one. `fd:3` or
-   *   `{ descriptor: 3 }` is a stream socket that listens already, the loop's from then on.
+   * @param endpoint Where, such as `tcp://127.0.0.1:7000`, where port 0 takes a free one,
+   *   `unix:/run/a.sock` or `inproc://name`. `fd:3` or `{ descriptor: 3 }` is a stream socket that
+   *   listens already, the loop's from then on.
    * @param handlers What to call for the connections that are accepted.
    * @param options Of the listener and its connections.
    * @throws {IoError} `INVALID_ENDPOINT`, `UNKNOWN_SCHEME`, `INVALID_OPTION`, `EXHAUSTED`,
@@ -61,7 +62,8 @@ export abstract class LoopOpenings {
    * answered for `attemptDelayMs`; the first that answers has it. When none does the error is the
    * first one's, and its `cause` has them all.
    *
-   * @param endpoint The peer, such as `tcp://[::1]:7000` or `tcp://example.com:80`.
+   * @param endpoint The peer, such as `tcp://[::1]:7000`, `tcp://example.com:80`,
+   *   `unix:/run/a.sock` or `inproc://name`.
    * @param handlers What to call.
    * @param options Of the connection.
    * @throws {IoError} `INVALID_ENDPOINT`, `UNKNOWN_SCHEME`, `INVALID_OPTION`, `EXHAUSTED`,

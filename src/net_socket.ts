@@ -34,7 +34,7 @@ export interface SocketOptions {
 export interface SocketConnectOptions extends SocketOptions, ConnectOptions {
   /** The port, unless there is a path. */
   port?: number | string;
-  /** An address, or a name that the loop knows. Default `localhost`, which is 127.0.0.1. */
+  /** An address or a name. Default `localhost`, which is both loopback addresses. */
   host?: string;
   /** A Unix socket instead of host and port. */
   path?: string;

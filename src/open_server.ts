@@ -4,6 +4,7 @@
  * @module
  */
 
+import type { DescriptorEndpoint } from "./descriptor_endpoint.ts";
 import type { Endpoint } from "./endpoint.ts";
 import type { ListenerHandle } from "./listener.ts";
 import { readAheadOf } from "./open_stream.ts";
@@ -13,11 +14,13 @@ import { loopOf } from "./shared_loop.ts";
 /**
  * Listens.
  *
- * @param endpoint Where, such as `tcp://127.0.0.1:7000`; port 0 takes a free one.
+ * @param endpoint Where, such as `tcp://127.0.0.1:7000`; port 0 takes a free one. As with
+ *   `loop.listen` also a descriptor.
  * @param options Of the server and its connections.
  * @returns The server, to be iterated. Rejects with an `IoError`: `INVALID_ENDPOINT`,
- *   `UNKNOWN_SCHEME`, `INVALID_OPTION`, `EXHAUSTED`, `LOOP_CLOSED`, `NO_THREADS`, or what the
- *   system says, such as `EADDRINUSE` or `EACCES`.
+ *   `UNKNOWN_SCHEME`, `INVALID_OPTION`, `INVALID_ARGUMENT` for a segmenter, which needs the
+ *   handlers of a loop, `EXHAUSTED`, `LOOP_CLOSED`, `NO_THREADS`, or what the system says, such as
+ *   `EADDRINUSE` or `EACCES`.
  *
  * @example An echo server
  * ```ts
@@ -31,7 +34,7 @@ import { loopOf } from "./shared_loop.ts";
  * ```
  */
 export async function listen(
-  endpoint: string | Endpoint,
+  endpoint: string | Endpoint | DescriptorEndpoint,
   options: ServerOptions = {},
 ): Promise<Server> {
   const loop = loopOf(options.loop);

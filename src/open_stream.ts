@@ -19,11 +19,13 @@ const maxReadAheadBytes = 2 ** 30;
 /**
  * Connects.
  *
- * @param endpoint The peer, such as `tcp://[::1]:7000`.
+ * @param endpoint The peer, such as `tcp://[::1]:7000` or `tcp://example.com:80`.
  * @param options Of the connection; `signal` and `timeoutMs` limit the wait for it.
  * @returns The open stream. Rejects with an `IoError`: `INVALID_ENDPOINT`, `UNKNOWN_SCHEME`,
- *   `INVALID_OPTION`, `EXHAUSTED`, `LOOP_CLOSED`, `CONNECT_TIMEOUT`, `ABORTED` with the signal's
- *   reason as its cause, or what the system says, such as `ECONNREFUSED`.
+ *   `INVALID_OPTION`, `INVALID_ARGUMENT` for a segmenter, which needs the handlers of a loop,
+ *   `EXHAUSTED`, `LOOP_CLOSED`, `CONNECT_TIMEOUT`, `NAME_NOT_FOUND`, `RESOLVE_FAILED`,
+ *   `RESOLVE_TIMEOUT`, `ABORTED` with the signal's reason as its cause, or what the system says,
+ *   such as `ECONNREFUSED`.
  *
  * @example
  * ```ts

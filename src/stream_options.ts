@@ -7,7 +7,7 @@
 import type { StreamOptions } from "./connection.ts";
 import type { LoopState } from "./loop_state.ts";
 import { StreamOptions as Layout } from "./native/abi.ts";
-import { booleanOption, integerOption } from "./options.ts";
+import { booleanOption, integerOption, invalidOption } from "./options.ts";
 import type { Transport } from "./socket_address.ts";
 import { writeStreamSocketOptions } from "./socket_options.ts";
 
@@ -55,6 +55,9 @@ export function writeStreamOptions(
   words[at + Layout.best_effort] = Number(booleanOption("bestEffort", bestEffort));
   const { descriptors = false } = options;
   words[at + Layout.descriptors] = Number(booleanOption("descriptors", descriptors));
+  if (descriptors && options.segmenter !== undefined && options.segmenter !== null) {
+    throw invalidOption("descriptors", descriptors, "false with a segmenter");
+  }
   writeStreamSocketOptions(words, at + Layout.socket, options, transport);
   return mark;
 }

@@ -297,3 +297,26 @@ testUnless(false, "datagrams do not go with shared receive buffers, by name", ()
   assert.throws(() => loop.bind(anyUdp, {}), { code: "UNSUPPORTED", message: /shared buffers/ });
   loop.close();
 });
+
+testDatagrams("what a getter of the arguments has closed is not sent on", (loop) => {
+  const { socket } = new Mailbox(loop);
+  const to = socket.localAddress;
+  const options = {
+    get segmentSize(): number {
+      socket.close();
+      return 1;
+    },
+  };
+  assert.throws(() => socket.send("x", to, options), { code: "STALE_HANDLE" });
+  const other = new Loop();
+  const late = other.bind(anyUdp, {});
+  const receiver = {
+    transport: "udp",
+    port: 9,
+    get host(): string {
+      other.close();
+      return "127.0.0.1";
+    },
+  } as const;
+  assert.throws(() => late.send("x", receiver), { code: "STALE_HANDLE" });
+});

@@ -259,6 +259,7 @@ testLoop("a message is good for once, here and in no other process", (loop) => {
   fails("STALE_HANDLE", () => loop.receive({ ...message!, slot: 2 ** 31 }, {}));
   fails("STALE_HANDLE", () => loop.receive({ ...message!, generation: generation + 1 }, {}));
   fails("INVALID_OPTION", () => loop.receive(message!, {}, { highWaterMark: 1 }));
+  fails("INVALID_OPTION", () => loop.receive(message!, {}, { descriptors: true }));
   fails("INVALID_ARGUMENT", () => loop.receive(message!, { data: 1 } as unknown as object));
   const again = loop.receive(message!, {}, { highWaterMark: 100_000, noDelay: true });
   assert.equal(again.highWaterMark, 100_000);

@@ -187,6 +187,23 @@ testPassing("what cannot be sent is refused, and nothing stays behind", (loop) =
   assert.equal(countDescriptors(), before - 2);
 });
 
+testPassing("a connection that takes descriptors has no messages", (loop) => {
+  const handlers = { message(): void {} };
+  const both = { ...passing, segmenter: { kind: "line" } } as const;
+  const [first, second] = makeSockets("blocking");
+  fails("INVALID_OPTION", () => loop.adopt(first, handlers, both));
+  fails("INVALID_OPTION", () => loop.listen("unix:@twinpoll-passing-test", handlers, both));
+  fails("INVALID_OPTION", () => loop.connect("unix:@twinpoll-passing-test", handlers, both));
+  const conn = loop.adopt(first, handlers, passing);
+  fails("UNSUPPORTED", () => conn.setSegmenter(both.segmenter));
+  conn.setSegmenter(null);
+  turns(loop);
+  assert.equal(conn.state, "open");
+  conn.abort();
+  turnUntil(loop, () => conn.state === "closed", "the end");
+  closeAll(second);
+});
+
 testPassing("only Unix sockets that were opened for it pass descriptors", (loop) => {
   fails("INVALID_OPTION", () => loop.listen(anyPort, {}, passing));
   fails("INVALID_OPTION", () => loop.connect("tcp://127.0.0.1:1", {}, passing));

@@ -276,6 +276,9 @@ testLoops("a pipe has no options of sockets", (near, far) => {
   const conn = near.connect(name, {}, { sendBufferBytes: 4096, bestEffort: true });
   turnBoth(near, far, () => conn.state === "open", "the connection");
   assert.throws(() => conn.setOptions({ ttl: 3 }), { code: "UNSUPPORTED" });
+  const named = far.listen(`${name}-2`, {});
+  assert.throws(() => named.share(), { code: "UNSUPPORTED", message: /has no descriptor/ });
+  named.close();
   assert.equal(conn.state, "open");
   conn.abort();
   listener.close();

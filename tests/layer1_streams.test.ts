@@ -328,6 +328,24 @@ testStreams("misuse is told apart from ends", async (loop) => {
   assert.equal(await waits, "ABORTED");
 });
 
+testStreams(
+  "a stream whose connection a relay has is read to its end, and closes",
+  async (loop) => {
+    const first = await openStreams(loop);
+    const second = await openStreams(loop);
+    await first.near.write("read ahead");
+    await received(first.far, 10);
+    loop.relay(first.far.connection, second.near.connection);
+    assert.equal(decoder.decode(await first.far.read() ?? undefined), "read ahead");
+    assert.equal(await codeOf(first.far.write("x")), "BUSY");
+    await first.near.write("relayed");
+    assert.equal(decoder.decode(await second.far.read() ?? undefined), "relayed");
+    const ends = [first, second].flatMap(({ near, far }) => [near.closed, far.closed]);
+    await Promise.all([first.far.close(), first.near.close(), second.far.close()]);
+    await Promise.all(ends);
+  },
+);
+
 testStreams("memory that is transferred away while it is used is an error", async (loop) => {
   const { near, far } = await openStreams(loop);
   const into = new Uint8Array(16);

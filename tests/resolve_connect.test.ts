@@ -301,3 +301,16 @@ test("a thousand connects to names, on a loop with less room than that", async (
     listener.close();
   });
 });
+
+testLoop("without an address yet there is no socket to ask", (loop) => {
+  const conn = loop.connect("tcp://localhost:9", {});
+  const asks = [
+    (): unknown => conn.remoteAddress,
+    (): unknown => conn.localAddress,
+    (): unknown => conn.getOption("noDelay"),
+    (): unknown => conn.setOptions({ noDelay: false }),
+  ];
+  for (const ask of asks) assert.throws(ask, { code: "ENOTCONN", message: /not connected/ });
+  conn.abort();
+  turnUntil(loop, () => conn.state === "closed", "the end");
+});
