@@ -1,0 +1,99 @@
+//! Connections that come from elsewhere and leave again, over every backend: what is left of one
+//! disturbs no other.
+
+const std = @import("std");
+const linux = std.os.linux;
+const layout = @import("../layout.zig");
+const kernel = @import("../sys/kernel.zig");
+const sockets = @import("../sys/sockets.zig");
+const open = @import("rows_test.zig").open;
+const over_rows = @import("rows_test.zig").over_rows;
+const script_module = @import("script_test.zig");
+const Script = script_module.Script;
+const small_options = script_module.small_options;
+
+const testing = std.testing;
+const turns_max = 1000;
+
+/// A Unix socket has no options of TCP.
+const stream_options: layout.StreamOptions = options: {
+    var options = script_module.stream_options;
+    options.socket.values = @splat(layout.option_unset);
+    break :options options;
+};
+
+fn open_pair() ![2]i32 {
+    var pair: [2]i32 = undefined;
+    try testing.expectEqual(@as(i32, 0), sockets.open_pair(&pair));
+    return pair;
+}
+
+fn adopt(instance: anytype, descriptor: i32) !u32 {
+    const slot = instance.adopt_connection(&std.mem.zeroInit(layout.ConnectionOptions, .{
+        .size = @sizeOf(layout.ConnectionOptions),
+        .descriptor = @as(u32, @intCast(descriptor)),
+        .stream = stream_options,
+    }));
+    try testing.expect(slot >= 0);
+    return @intCast(slot);
+}
+
+fn generation_of(instance: anytype, slot: u32) u32 {
+    return instance.work.net.streams.connections[slot].generation;
+}
+
+fn check_unused(comptime Backend: type, trigger: layout.Trigger) !void {
+    var options = small_options();
+    const instance = try open(Backend, trigger, &options);
+    defer instance.close();
+    var script: Script(Backend) = .{ .instance = instance };
+    // Two slots that were used, of which the second one had descriptor `number`.
+    const first = try open_pair();
+    const second = try open_pair();
+    const number = second[0];
+    for ([_][2]i32{ first, second }, 0..) |pair, slot| {
+        try testing.expectEqual(@as(u32, @intCast(slot)), try adopt(instance, pair[0]));
+        try script.turn(0);
+    }
+    for ([_][2]i32{ first, second }, 1..) |pair, closed| {
+        sockets.close(pair[1]);
+        for (0..turns_max) |_| {
+            if (script.closed == closed) break;
+            try script.turn(1000);
+        }
+        try testing.expectEqual(@as(u32, @intCast(closed)), script.closed);
+    }
+    try script.turn(0);
+
+    // A connection on the first slot that has that number now.
+    const pair = try open_pair();
+    defer sockets.close(pair[1]);
+    if (pair[0] != number) {
+        const moved = kernel.result(linux.dup3(pair[0], number, 0));
+        try testing.expectEqual(number, moved);
+        sockets.close(pair[0]);
+    }
+    try testing.expectEqual(@as(u32, 0), try adopt(instance, number));
+    try script.turn(0);
+    // One that leaves the second slot before it was read.
+    const other = try open_pair();
+    defer sockets.close(other[1]);
+    try testing.expectEqual(@as(u32, 1), try adopt(instance, other[0]));
+    script.handle(.detach, 1, generation_of(instance, 1));
+    for (0..turns_max) |_| {
+        if (script.detached == 1) break;
+        try script.turn(1000);
+    }
+    try testing.expectEqual(@as(u32, 1), script.detached);
+
+    try testing.expectEqual(@as(i32, 1), sockets.send(pair[1], "x"));
+    for (0..turns_max) |_| {
+        if (script.received == 1) break;
+        try script.turn(1000);
+    }
+    try testing.expectEqual(@as(u64, 1), script.received);
+}
+
+test "a connection that leaves before it was read takes nobody's readiness along" {
+    try over_rows(check_unused);
+}
