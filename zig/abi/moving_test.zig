@@ -97,3 +97,48 @@ fn check_unused(comptime Backend: type, trigger: layout.Trigger) !void {
 test "a connection that leaves before it was read takes nobody's readiness along" {
     try over_rows(check_unused);
 }
+
+fn set_segmenter(instance: anytype, slot: u32, fixed_bytes: u32) i32 {
+    const is_none = fixed_bytes == 0;
+    const kind: layout.SegmenterKind = if (is_none) .none else .fixed;
+    return instance.set_segmenter(&.{
+        .size = @sizeOf(layout.SegmenterOptions),
+        .slot = slot,
+        .generation = generation_of(instance, slot),
+        .dispatched = 0,
+        .consumed = 0,
+        .segmenter = std.mem.zeroInit(layout.Segmenter, .{
+            .kind = @intFromEnum(kind),
+            .max_length = fixed_bytes,
+            .fixed_bytes = fixed_bytes,
+        }),
+    });
+}
+
+fn check_segmenter(comptime Backend: type, trigger: layout.Trigger) !void {
+    var options = small_options();
+    const instance = try open(Backend, trigger, &options);
+    defer instance.close();
+    var script: Script(Backend) = .{ .instance = instance };
+    const pair = try open_pair();
+    defer sockets.close(pair[1]);
+    const slot = try adopt(instance, pair[0]);
+    try script.turn(0);
+    try testing.expectEqual(@as(i32, 1), sockets.send(pair[1], "x"));
+    script.handle(.detach, slot, generation_of(instance, slot));
+    try testing.expectEqual(@as(i32, 0), instance.submit(script.submissions));
+    script.submissions = 0;
+    const busy = @intFromEnum(layout.Status.busy);
+    try testing.expectEqual(busy, set_segmenter(instance, slot, 8));
+    for (0..turns_max) |_| {
+        if (script.detached == 1) break;
+        try script.turn(1000);
+    }
+    try testing.expectEqual(@as(u32, 1), script.detached);
+    try testing.expectEqual(busy, set_segmenter(instance, slot, 8));
+    try testing.expectEqual(busy, set_segmenter(instance, slot, 0));
+}
+
+test "a connection that is leaving gets no segmenter" {
+    try over_rows(check_segmenter);
+}
