@@ -142,3 +142,46 @@ fn check_segmenter(comptime Backend: type, trigger: layout.Trigger) !void {
 test "a connection that is leaving gets no segmenter" {
     try over_rows(check_segmenter);
 }
+
+/// What a segmenter held back goes to the other side also when the relay closes at once.
+fn check_relay(comptime Backend: type, trigger: layout.Trigger) !void {
+    var options = small_options();
+    const instance = try open(Backend, trigger, &options);
+    defer instance.close();
+    var script: Script(Backend) = .{ .instance = instance };
+    const first = try open_pair();
+    defer sockets.close(first[1]);
+    const second = try open_pair();
+    defer sockets.close(second[1]);
+    const from = try adopt(instance, first[0]);
+    const to = try adopt(instance, second[0]);
+    try testing.expectEqual(@as(i32, 0), set_segmenter(instance, from, 8));
+    try testing.expectEqual(@as(i32, 5), sockets.send(first[1], "hello"));
+    for (0..turns_max) |_| {
+        if (instance.loop.counters.received_bytes == 5) break;
+        try script.turn(1000);
+    }
+    try script.turn(0);
+    try testing.expectEqual(@as(i32, 0), set_segmenter(instance, from, 0));
+    const relayed = instance.relay(&.{
+        .size = @sizeOf(layout.RelayOptions),
+        .first_slot = from,
+        .first_generation = generation_of(instance, from),
+        .second_slot = to,
+        .second_generation = generation_of(instance, to),
+        .high_water_mark = 65_536,
+        .idle_timeout_ms = 0,
+        .half_open_timeout_ms = 0,
+    });
+    try testing.expectEqual(@as(i32, 0), relayed);
+    script.handle(.close, from, generation_of(instance, from));
+    for (0..20) |_| try script.turn(0);
+    var bytes: [8]u8 = undefined;
+    try testing.expectEqual(@as(i32, 5), sockets.receive(second[1], &bytes));
+    try testing.expectEqualStrings("hello", bytes[0..5]);
+    try testing.expectEqual(@as(i32, 0), sockets.receive(second[1], &bytes));
+}
+
+test "a relay that closes passes on what a segmenter has held back" {
+    try over_rows(check_relay);
+}

@@ -180,7 +180,8 @@ pub fn Relaying(comptime Streams: type) type {
 
         fn pass_rest(streams: *Streams, slot: u32, connection: *Connection) void {
             connection.held_back = false;
-            while (connection.held.pop(streams.loop.pool, &streams.held_nodes)) |part| {
+            const nodes = streams.nodes_of(connection);
+            while (connection.held.pop(streams.loop.pool, nodes)) |part| {
                 if (!pass(streams, slot, connection, part)) streams.release(part.buffer);
             }
         }
