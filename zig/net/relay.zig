@@ -244,7 +244,8 @@ pub fn Relaying(comptime Streams: type) type {
                 if (slot == relays_module.none) continue;
                 const connection = &streams.connections[slot];
                 // Connecting has a time limit of its own.
-                const is_connecting = connection.state == .connecting;
+                const state = connection.state;
+                const is_connecting = state == .connecting or state == .resolving;
                 const active_ns = if (is_connecting) streams.loop.now_ns else connection.active_ns;
                 relay.since_ns = @max(relay.since_ns, active_ns);
             }
