@@ -98,8 +98,8 @@ export interface StreamOptions extends StreamSocketOptions {
   /**
    * Unix sockets only: descriptors may be sent, and those that come are given to the handler
    * `descriptors`. A peer that sends more than 8 at once ends the connection with `EMSGSIZE`. Such
-   * a connection cannot be detached or handed off, and needs whole receive buffers: with
-   * `incrementalBuffers` it is `UNSUPPORTED`. Default false.
+   * a connection cannot be detached or handed off, has no segmenter, and needs whole receive
+   * buffers: with `incrementalBuffers` it is `UNSUPPORTED`. Default false.
    */
   descriptors?: boolean;
   /**
@@ -230,7 +230,7 @@ export interface Connection extends Disposable {
    * segmenter for all that follows its message.
    *
    * @throws {IoError} `STALE_HANDLE` when closing or closed, `INVALID_OPTION`, `INVALID_ARGUMENT`
-   *   without a `message` handler.
+   *   without a `message` handler, `UNSUPPORTED` for a connection that takes descriptors.
    */
   setSegmenter(segmenter: Segmenter | null): void;
   /**

@@ -5,6 +5,7 @@
  */
 
 import type { StreamOptions } from "./connection.ts";
+import { IoError } from "./io_error.ts";
 import type { LoopState } from "./loop_state.ts";
 import { StreamOptions as Layout } from "./native/abi.ts";
 import { booleanOption, integerOption } from "./options.ts";
@@ -55,6 +56,11 @@ export function writeStreamOptions(
   words[at + Layout.best_effort] = Number(booleanOption("bestEffort", bestEffort));
   const { descriptors = false } = options;
   words[at + Layout.descriptors] = Number(booleanOption("descriptors", descriptors));
+  if (descriptors && options.segmenter !== undefined) {
+    throw new IoError("INVALID_OPTION", "options descriptors and segmenter of one connection", {
+      advice: "Descriptors come with bytes, not with messages: leave one of the two out.",
+    });
+  }
   writeStreamSocketOptions(words, at + Layout.socket, options, transport);
   return mark;
 }

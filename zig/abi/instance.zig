@@ -411,6 +411,8 @@ fn valid_stream(pool: *const Pool, options: *const layout.StreamOptions) bool {
         resegmenting.is_valid(pool, &options.segmenter) and
         options.idle_timeout_ms <= 1 << 30 and
         options.descriptors <= 1 and
+        // Descriptors are told of before their bytes, which messages do not keep apart.
+        (options.descriptors == 0 or options.segmenter.kind == 0) and
         options.high_water_mark >= 2 * pool.buffer_size and
         options.high_water_mark <= 1 << 30 and
         options.linger_timeout_ms <= 1 << 30 and

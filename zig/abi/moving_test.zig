@@ -143,6 +143,35 @@ test "a connection that is leaving gets no segmenter" {
     try over_rows(check_segmenter);
 }
 
+fn check_descriptors(comptime Backend: type, trigger: layout.Trigger) !void {
+    var options = small_options();
+    const instance = try open(Backend, trigger, &options);
+    defer instance.close();
+    const pair = try open_pair();
+    defer sockets.close(pair[1]);
+    var adopting = std.mem.zeroInit(layout.ConnectionOptions, .{
+        .size = @sizeOf(layout.ConnectionOptions),
+        .descriptor = @as(u32, @intCast(pair[0])),
+        .stream = stream_options,
+    });
+    adopting.stream.descriptors = 1;
+    adopting.stream.segmenter.kind = @intFromEnum(layout.SegmenterKind.fixed);
+    adopting.stream.segmenter.max_length = 8;
+    adopting.stream.segmenter.fixed_bytes = 8;
+    const bad_argument = @intFromEnum(layout.Status.bad_argument);
+    try testing.expectEqual(bad_argument, instance.adopt_connection(&adopting));
+    adopting.stream.segmenter.kind = 0;
+    const slot = instance.adopt_connection(&adopting);
+    try testing.expect(slot >= 0);
+    const unsupported = @intFromEnum(layout.Status.unsupported);
+    try testing.expectEqual(unsupported, set_segmenter(instance, @intCast(slot), 8));
+    try testing.expectEqual(@as(i32, 0), set_segmenter(instance, @intCast(slot), 0));
+}
+
+test "a connection that takes descriptors gets no segmenter" {
+    try over_rows(check_descriptors);
+}
+
 /// What a segmenter held back goes to the other side also when the relay closes at once.
 fn check_relay(comptime Backend: type, trigger: layout.Trigger) !void {
     var options = small_options();

@@ -50,6 +50,9 @@ pub fn Resegmenting(comptime Streams: type) type {
             const rule = &options.segmenter;
             const bad_argument = @intFromEnum(layout.Status.bad_argument);
             if (!is_valid(streams.loop.pool, rule)) return bad_argument;
+            if (rule.kind != 0 and connection.passes()) {
+                return @intFromEnum(layout.Status.unsupported);
+            }
             const frame = &connection.frame;
             if (rule.kind != 0) enter_nodes(streams, connection);
             if (frame.asked_bytes > 0) {
