@@ -214,3 +214,27 @@ fn check_relay(comptime Backend: type, trigger: layout.Trigger) !void {
 test "a relay that closes passes on what a segmenter has held back" {
     try over_rows(check_relay);
 }
+
+fn check_unstaged(comptime Backend: type, trigger: layout.Trigger) !void {
+    var options = small_options();
+    const instance = try open(Backend, trigger, &options);
+    defer instance.close();
+    var script: Script(Backend) = .{ .instance = instance };
+    const buffer = instance.take_buffer(100);
+    try testing.expect(buffer >= 0);
+    script.submit(std.mem.zeroInit(layout.SendEntry, .{
+        .operation = .send,
+        .flags = layout.send_flag_move | layout.send_flag_descriptors,
+        .buffer = @as(u32, @intCast(buffer)),
+        .buffer_generation = instance.loop.channel.header.result_generation,
+        .length = 100,
+        .descriptors = 7,
+    }));
+    try script.turn(0);
+    try testing.expectEqual(@as(u64, 1), instance.loop.counters.rejected);
+    try testing.expectEqual(@as(u32, 0), instance.pool.buffers_in_use);
+}
+
+test "a send of descriptors that nobody staged gives its buffer back" {
+    try over_rows(check_unstaged);
+}
