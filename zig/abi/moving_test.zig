@@ -238,3 +238,26 @@ fn check_unstaged(comptime Backend: type, trigger: layout.Trigger) !void {
 test "a send of descriptors that nobody staged gives its buffer back" {
     try over_rows(check_unstaged);
 }
+
+fn check_watched(comptime Backend: type, trigger: layout.Trigger) !void {
+    var options = small_options();
+    const instance = try open(Backend, trigger, &options);
+    defer instance.close();
+    const listener = sockets.open_stream(sockets.AF.INET, true);
+    defer sockets.close(listener);
+    try testing.expectEqual(@as(i32, 0), sockets.listen(listener, 1));
+    try testing.expect(instance.watch(listener, layout.ready_readable) >= 0);
+    var listening: layout.ListenOptions = .{
+        .size = @sizeOf(layout.ListenOptions),
+        .address = std.mem.zeroes(layout.Address),
+        .backlog = 1,
+        .stream = stream_options,
+    };
+    listening.address.family = @intFromEnum(layout.AddressFamily.descriptor);
+    listening.address.port = @intCast(listener);
+    try testing.expectEqual(kernel.negative(.EXIST), instance.listen(&listening));
+}
+
+test "a descriptor that is watched is no listener's" {
+    try over_rows(check_watched);
+}
