@@ -258,7 +258,9 @@ pub fn Instance(comptime Backend: type) type {
             if (has_mode and options.mode > 0o777) return bad_argument;
             if (options.backlog == 0 or options.backlog > 65_535) return bad_argument;
             if (!self.may_pass(&options.stream)) return unsupported;
-            if (self.is_watched(&options.address)) return self.refuse(kernel.negative(.EXIST), .none);
+            if (self.is_watched(&options.address)) {
+                return self.refuse(kernel.negative(.EXIST), .none);
+            }
             var failed: layout.Syscall = .none;
             const slot = self.work.net.listeners.listen(options, &failed);
             if (slot < 0) return self.refuse(slot, failed);
