@@ -208,6 +208,12 @@ testPassing("only Unix sockets that were opened for it pass descriptors", (loop)
   fails("INVALID_OPTION", () => loop.listen(anyPort, {}, passing));
   fails("INVALID_OPTION", () => loop.connect("tcp://127.0.0.1:1", {}, passing));
   fails("INVALID_OPTION", () => loop.listen(anyPort, {}, { descriptors: 1 as unknown as boolean }));
+  const segmenter = { kind: "line" } as const;
+  const path = "unix:@descriptors-and-messages";
+  fails("INVALID_OPTION", () => loop.connect(path, {}, { descriptors: true, segmenter }));
+  const { near, far } = openEnds(loop, {}, { message: () => {} });
+  fails("UNSUPPORTED", () => near.setSegmenter(segmenter));
+  for (const end of [near, far]) end.abort();
   const { server, client } = openPair(loop);
   fails("UNSUPPORTED", () => client.send("x", { descriptors: [0] }));
   let descriptor = -1;

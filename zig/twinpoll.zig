@@ -17,6 +17,8 @@ test {
     _ = @import("abi/inproc_test.zig");
     _ = @import("abi/instance_test.zig");
     _ = @import("abi/layout_hash.zig");
+    _ = @import("abi/lookup_test.zig");
+    _ = @import("abi/moving_test.zig");
     _ = @import("abi/options.zig");
     _ = @import("abi/probe.zig");
     _ = @import("abi/ring_options_test.zig");

@@ -63,7 +63,7 @@ export async function relay(options: RelayCommandOptions): Promise<void> {
 }
 
 function drain(loop: Loop, listener: Listener, relays: Relays, timeoutMs: number): void {
-  listener.close();
+  listener.close({ drain: true });
   loop.startTimer(() => relays.abort(), { delayUs: timeoutMs * 1_000 }).unref();
 }
 

@@ -5,6 +5,10 @@ const std = @import("std");
 const layout = @import("../layout.zig");
 const contract = @import("../backend/contract.zig");
 const kernel = @import("../sys/kernel.zig");
+const rights = @import("../sys/rights.zig");
+const sockets = @import("../sys/sockets.zig");
+const address_module = @import("../net/address.zig");
+const over_rows = @import("rows_test.zig").over_rows;
 const Instance = @import("instance.zig").Instance;
 const options_module = @import("options.zig");
 const Network = @import("../backend/simulated/network.zig").Network;
@@ -292,4 +296,43 @@ test "handles that name nothing and options out of range are refused" {
     }
     options.address.family = 77;
     try testing.expectEqual(bad_argument, instance.bind(&options));
+}
+
+/// Sends two descriptors along with a datagram: none of them stays in the process.
+fn check_rights(comptime Backend: type, trigger: layout.Trigger) !void {
+    _ = trigger;
+    const instance = try open_instance(Backend);
+    defer instance.close();
+    var options = bind_options();
+    options.address = std.mem.zeroes(layout.Address);
+    options.address.family = @intFromEnum(layout.AddressFamily.unix);
+    const name = "\x00twinpoll rights";
+    options.address.length = name.len;
+    options.address.bytes[0..name.len].* = name.*;
+    const slot = instance.bind(&options);
+    try testing.expect(slot >= 0);
+    _ = instance.turn(0, 0, 0);
+    const sender = sockets.open_datagram(sockets.AF.UNIX, true);
+    defer sockets.close(sender);
+    const to = address_module.to_kernel(&options.address).?;
+    try testing.expectEqual(@as(i32, 0), sockets.connect(sender, &to));
+    var control: [rights.control_bytes]u8 align(8) = undefined;
+    const encoded = rights.encode(&.{ sender, sender }, &control);
+    try testing.expectEqual(@as(i32, 1), sockets.send_control(sender, "x", encoded));
+    // The numbers that they would have.
+    const first = sockets.duplicate(sender);
+    const second = sockets.duplicate(sender);
+    for ([_]i32{ first, second }) |descriptor| sockets.close(descriptor);
+    for (0..1000) |_| {
+        if (instance.loop.counters.datagrams_received == 1) break;
+        _ = instance.turn(0, 1000, 0);
+    }
+    try testing.expectEqual(@as(u64, 1), instance.loop.counters.datagrams_received);
+    for ([_]i32{ first, second }) |descriptor| {
+        try testing.expect(!kernel.is_open(descriptor));
+    }
+}
+
+test "descriptors that come with a datagram are closed" {
+    try over_rows(check_rights);
 }

@@ -41,6 +41,39 @@ fn connect(instance: anytype, name: []const u8) i32 {
     });
 }
 
+fn check_passing(comptime Backend: type, trigger: layout.Trigger) !void {
+    var options = small_options();
+    const instance = try open(Backend, trigger, &options);
+    defer instance.close();
+    const bad_argument = @intFromEnum(layout.Status.bad_argument);
+    var listening: layout.ListenOptions = .{
+        .size = @sizeOf(layout.ListenOptions),
+        .address = address.of_name("passing"),
+        .backlog = 1,
+        .stream = stream_options,
+    };
+    listening.stream.descriptors = 1;
+    try testing.expectEqual(bad_argument, instance.listen(&listening));
+    var connecting: layout.ConnectOptions = .{
+        .size = @sizeOf(layout.ConnectOptions),
+        .address = address.of_name("passing"),
+        .timeout_ms = 0,
+        .stream = listening.stream,
+        .attempt_delay_ms = 250,
+    };
+    try testing.expectEqual(bad_argument, instance.connect(&connecting));
+    // Nor over whatever a host name stands for.
+    connecting.address = std.mem.zeroes(layout.Address);
+    connecting.name[0..9].* = "localhost".*;
+    connecting.name_length = 9;
+    try testing.expectEqual(bad_argument, instance.connect(&connecting));
+    try testing.expectEqual(@as(u32, 0), instance.work.net.open_count());
+}
+
+test "descriptors do not go over names" {
+    try over_rows(check_passing);
+}
+
 fn in_use(instance: anytype) u32 {
     return instance.pool.buffers_in_use;
 }

@@ -258,6 +258,9 @@ pub fn Instance(comptime Backend: type) type {
             if (has_mode and options.mode > 0o777) return bad_argument;
             if (options.backlog == 0 or options.backlog > 65_535) return bad_argument;
             if (!self.may_pass(&options.stream)) return unsupported;
+            if (self.is_watched(&options.address)) {
+                return self.refuse(kernel.negative(.EXIST), .none);
+            }
             var failed: layout.Syscall = .none;
             const slot = self.work.net.listeners.listen(options, &failed);
             if (slot < 0) return self.refuse(slot, failed);
@@ -265,6 +268,13 @@ pub fn Instance(comptime Backend: type) type {
             self.loop.channel.header.result_generation = listener.generation;
             self.work.net.publish();
             return slot;
+        }
+
+        /// Whether an address is a descriptor that the application has watched.
+        fn is_watched(self: *const Self, address: *const layout.Address) bool {
+            if (address.family != @intFromEnum(layout.AddressFamily.descriptor)) return false;
+            const descriptor = std.math.cast(i32, address.port) orelse return false;
+            return self.work.watches.has(descriptor);
         }
 
         pub fn connect(self: *Self, options: *const layout.ConnectOptions) i32 {

@@ -255,6 +255,9 @@ pub fn Readiness(comptime Poller: type) type {
             // A queued port stays in the queue; a visit finds nothing to do. A socket that another
             // process has too would stay watched, and as long as it is ready, keep us awake.
             if (!Poller.forgets_closed or !state.edge) self.unwatch(port, state);
+            // What the poller forgets by itself is not to be removed later: its number may be
+            // another's by then, also where this port was not used again before it is left.
+            state.is_watched = false;
             state.is_open = false;
             return true;
         }

@@ -151,6 +151,8 @@ pub fn Attempts(comptime Streams: type) type {
             const family = resolving_module.family_of(options.address.family) orelse
                 return bad_argument;
             if (!valid_limits(options)) return bad_argument;
+            // A name stands for addresses of IP.
+            if (options.stream.descriptors != 0) return bad_argument;
             if (!self.streams.accepts_more()) return exhausted;
             const index = self.free_races.take() orelse return exhausted;
             const race = &self.races[index];

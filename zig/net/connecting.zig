@@ -50,8 +50,10 @@ pub fn Connecting(comptime Streams: type) type {
         }
 
         fn connect_to_name(streams: *Streams, options: *const layout.ConnectOptions) i32 {
-            const name = address_module.name_of(&options.address) orelse
-                return @intFromEnum(layout.Status.bad_argument);
+            const bad_argument = @intFromEnum(layout.Status.bad_argument);
+            const name = address_module.name_of(&options.address) orelse return bad_argument;
+            // A pipe has no control data.
+            if (options.stream.descriptors != 0) return bad_argument;
             if (!streams.accepts_more()) return @intFromEnum(layout.Status.exhausted);
             var target: socket_options.Target = .of_pipe(.connection, options.stream.best_effort);
             var refusal = target.apply(sockets, &options.stream.socket);

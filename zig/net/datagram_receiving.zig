@@ -8,7 +8,9 @@
 const std = @import("std");
 const layout = @import("../layout.zig");
 const contract = @import("../backend/contract.zig");
+const AF = @import("../sys/sockets.zig").AF;
 const kernel = @import("../sys/kernel.zig");
+const rights = @import("../sys/rights.zig");
 const datagrams_module = @import("../sys/datagrams.zig");
 const address_module = @import("address.zig");
 const Part = @import("held.zig").Part;
@@ -29,6 +31,7 @@ pub fn Receiving(comptime Datagrams: type) type {
                 datagrams.attention.push(datagrams.sockets, slot);
             }
             if (completion.buffer != contract.no_buffer) {
+                if (socket.family == AF.UNIX) close_rights(datagrams, completion.buffer);
                 return arrived(datagrams, slot, socket, .{
                     .buffer = completion.buffer,
                     .length = @intCast(completion.result),
@@ -44,6 +47,15 @@ pub fn Receiving(comptime Datagrams: type) type {
                 },
                 else => datagrams.fail(slot, socket, completion.result, .recv),
             }
+        }
+
+        /// Whoever can send may send descriptors, which nobody here wants.
+        fn close_rights(datagrams: *Datagrams, buffer: u32) void {
+            const bytes = datagrams.loop.pool.pointer(buffer);
+            const header = std.mem.bytesToValue(contract.MessageHeader, bytes[0..16]);
+            const length = @min(header.control_bytes, contract.message_control_bytes);
+            var found = rights.decode(bytes[contract.message_control_offset..][0..length]);
+            found.close();
         }
 
         /// Shows a datagram to the script, or holds it back, or drops it when nobody wants it.

@@ -168,8 +168,10 @@ pub fn Listeners(comptime Loop: type, comptime Streams: type) type {
         }
 
         fn listen_on_name(self: *Self, options: *const layout.ListenOptions) i32 {
-            const name = address_module.name_of(&options.address) orelse
-                return @intFromEnum(layout.Status.bad_argument);
+            const bad_argument = @intFromEnum(layout.Status.bad_argument);
+            const name = address_module.name_of(&options.address) orelse return bad_argument;
+            // A pipe has no control data.
+            if (options.stream.descriptors != 0) return bad_argument;
             const slot = self.free_slot() orelse return @intFromEnum(layout.Status.exhausted);
             const port = self.first_port + slot;
             const generation = self.listeners[slot].generation;

@@ -280,6 +280,8 @@ pub fn Net(comptime Loop: type) type {
 
         /// Whether anything of it is the kernel's business.
         pub fn needs_kernel(self: *const Self) bool {
+            // The threads that look names up wake a loop as the script's doorbells do.
+            if (self.resolving.pending > 0) return true;
             return self.open_count() > self.streams.peers.open_count;
         }
 

@@ -180,7 +180,8 @@ pub fn Relaying(comptime Streams: type) type {
 
         fn pass_rest(streams: *Streams, slot: u32, connection: *Connection) void {
             connection.held_back = false;
-            while (connection.held.pop(streams.loop.pool, &streams.held_nodes)) |part| {
+            const nodes = streams.nodes_of(connection);
+            while (connection.held.pop(streams.loop.pool, nodes)) |part| {
                 if (!pass(streams, slot, connection, part)) streams.release(part.buffer);
             }
         }
@@ -243,7 +244,8 @@ pub fn Relaying(comptime Streams: type) type {
                 if (slot == relays_module.none) continue;
                 const connection = &streams.connections[slot];
                 // Connecting has a time limit of its own.
-                const is_connecting = connection.state == .connecting;
+                const state = connection.state;
+                const is_connecting = state == .connecting or state == .resolving;
                 const active_ns = if (is_connecting) streams.loop.now_ns else connection.active_ns;
                 relay.since_ns = @max(relay.since_ns, active_ns);
             }

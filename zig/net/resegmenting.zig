@@ -43,7 +43,10 @@ pub fn Resegmenting(comptime Streams: type) type {
                 .resolving, .connecting, .open => {},
                 .free, .lingering, .ending => return stale,
             }
-            if (connection.relay != no_relay) return @intFromEnum(layout.Status.busy);
+            // What is held of a connection that is leaving must stay where `detaching.zig` looks.
+            if (connection.relay != no_relay or connection.detach != .none) {
+                return @intFromEnum(layout.Status.busy);
+            }
             const rule = &options.segmenter;
             const bad_argument = @intFromEnum(layout.Status.bad_argument);
             if (!is_valid(streams.loop.pool, rule)) return bad_argument;

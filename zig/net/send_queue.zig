@@ -125,7 +125,6 @@ pub const SendQueue = struct {
         nodes.nodes[self.head].passed = none;
     }
 
-    /// The first parts, as far as `out` holds them, and with descriptors before the first one only.
     /// The first part; null when the queue is empty.
     pub fn first(self: *const SendQueue, nodes: *const Nodes) ?Part {
         if (self.head == none) return null;
@@ -153,7 +152,7 @@ pub const SendQueue = struct {
         return .{ .count = count, .bytes = bytes };
     }
 
-    /// The first parts, as far as `out` holds them.
+    /// The first parts, as far as `out` holds them, and with descriptors before the first one only.
     pub fn segments(
         self: *const SendQueue,
         nodes: *const Nodes,

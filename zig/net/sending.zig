@@ -23,7 +23,8 @@ pub fn Sending(comptime Streams: type) type {
         /// Queues what the script sends; false when the submission is stale or malformed.
         pub fn apply(streams: *Streams, entry: layout.SendEntry) bool {
             const pool = streams.loop.pool;
-            const passed = staged(streams, &entry) catch return refuse(streams, entry.slot);
+            const passes = entry.flags & layout.send_flag_descriptors != 0;
+            const passed = if (passes) staged(streams, &entry) else null;
             if (!pool.valid(entry.buffer, entry.buffer_generation)) {
                 return refuse_with(streams, entry.slot, passed);
             }
@@ -34,16 +35,16 @@ pub fn Sending(comptime Streams: type) type {
                 pool.retain(entry.buffer);
             if (!held) return refuse_with(streams, entry.slot, passed);
             // From here on one reference is ours, to queue or to give back.
-            if (queue(streams, &entry, passed)) return true;
+            const is_whole = passed != null or !passes;
+            if (is_whole and queue(streams, &entry, passed)) return true;
             streams.release(entry.buffer);
             return refuse_with(streams, entry.slot, passed);
         }
 
-        /// The descriptors that an entry sends along; null where it sends none.
-        fn staged(streams: *Streams, entry: *const layout.SendEntry) error{NotStaged}!?u32 {
-            if (entry.flags & layout.send_flag_descriptors == 0) return null;
-            if (!streams.passing.is_staged(entry.descriptors)) return error.NotStaged;
-            return entry.descriptors;
+        /// The descriptors that an entry sends along; null where there are none.
+        fn staged(streams: *Streams, entry: *const layout.SendEntry) ?u32 {
+            const is_staged = streams.passing.is_staged(entry.descriptors);
+            return if (is_staged) entry.descriptors else null;
         }
 
         fn refuse_with(streams: *Streams, slot: u32, passed: ?u32) bool {

@@ -232,8 +232,8 @@ fn all_closed(world: *World) ?Stuck {
             return .{ .host = host.index, .what = "end of listener", .slot = listener.slot };
         }
         // They outlive the connection that they were made for by their own end.
-        const attempts = host.instance.work.net.attempts.open_count();
-        if (attempts > 0) return .{ .host = host.index, .what = "end of attempts", .slot = attempts };
+        const races = host.instance.work.net.attempts.open_count();
+        if (races > 0) return .{ .host = host.index, .what = "end of attempts", .slot = races };
         const held = host.instance.loop.backend.holding();
         if (held > 0) return .{ .host = host.index, .what = "release of buffers", .slot = held };
     }
