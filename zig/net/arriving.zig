@@ -16,6 +16,7 @@ const Part = @import("held.zig").Part;
 const may_pass = @import("messages.zig").may_pass;
 const socket_options = @import("socket_options.zig");
 const transit = @import("transit.zig");
+const Settings = @import("settings.zig").Settings;
 
 pub fn Arriving(comptime Streams: type) type {
     const sockets = Streams.sockets;
@@ -51,7 +52,8 @@ pub fn Arriving(comptime Streams: type) type {
             rc = apply(streams, descriptor, family, &stream);
             if (rc < 0) return rc;
             _ = given.take_back(descriptor);
-            const slot = open(streams, descriptor, address_module.family_of(family), stream);
+            const kept: Settings = .of(&stream);
+            const slot = open(streams, descriptor, address_module.family_of(family), kept);
             streams.connections[slot].identity = identity;
             return @intCast(slot);
         }
@@ -62,7 +64,7 @@ pub fn Arriving(comptime Streams: type) type {
             streams: *Streams,
             descriptor: i32,
             family: layout.AddressFamily,
-            options: layout.StreamOptions,
+            options: Settings,
         ) u32 {
             const slot = streams.take_slot();
             const connection = &streams.connections[slot];
@@ -104,7 +106,7 @@ pub fn Arriving(comptime Streams: type) type {
                 streams,
                 content.descriptor,
                 content.family,
-                if (options) |wanted| wanted.* else content.options,
+                if (options) |wanted| .of(wanted) else content.options,
             );
             const connection = &streams.connections[slot];
             connection.options.descriptors = content.options.descriptors;

@@ -44,6 +44,8 @@ const Race = struct {
     lookup: resolving_module.Handle,
     port: u16,
     delay_ms: u32,
+    /// Every attempt's socket is opened with them.
+    options: layout.StreamOptions,
     ips: Ips,
     /// Addresses from here on were not tried.
     next: u32,
@@ -164,6 +166,7 @@ pub fn Attempts(comptime Streams: type) type {
             race.state = .resolving;
             race.slot = self.streams.open_resolving(index, options);
             race.port = @intCast(options.address.port);
+            race.options = options.stream;
             race.delay_ms = options.attempt_delay_ms;
             if (options.resolve_timeout_ms > 0) self.start_timer(index, options.resolve_timeout_ms);
             return @intCast(race.slot);
@@ -316,11 +319,10 @@ pub fn Attempts(comptime Streams: type) type {
         fn begin(self: *Self, race_index: u32, index: u32) i32 {
             const race = &self.races[race_index];
             const attempt = &self.attempts[index];
-            const wanted = &self.streams.connections[race.slot].options;
             var failed: layout.Syscall = .none;
             attempt.address = race.ips.list[race.next].with_port(race.port);
             const address = &attempt.address;
-            attempt.descriptor = Connect.open_socket(self.streams, address, wanted, &failed);
+            attempt.descriptor = Connect.open_socket(self.streams, address, &race.options, &failed);
             if (attempt.descriptor < 0) return attempt.descriptor;
             attempt.state = .connecting;
             attempt.under_way = false;

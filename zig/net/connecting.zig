@@ -43,7 +43,7 @@ pub fn Connecting(comptime Streams: type) type {
             const slot = streams.take_slot();
             const connection = &streams.connections[slot];
             const family: layout.AddressFamily = @enumFromInt(options.address.family);
-            connection.open(.connecting, descriptor, family, options.stream);
+            connection.open(.connecting, descriptor, family, .of(&options.stream));
             streams.addresses[slot] = address;
             begin(streams, slot, options.timeout_ms);
             return @intCast(slot);
@@ -64,7 +64,7 @@ pub fn Connecting(comptime Streams: type) type {
             const pipe = streams.peers.take_pipe(name, &refusal) orelse return refusal;
             const slot = streams.take_slot();
             const connection = &streams.connections[slot];
-            connection.open(.connecting, -1, .inproc, options.stream);
+            connection.open(.connecting, -1, .inproc, .of(&options.stream));
             streams.peers.open(slot, connection.generation, &pipe.near);
             begin(streams, slot, options.timeout_ms);
             return @intCast(slot);
@@ -157,7 +157,7 @@ pub fn Connecting(comptime Streams: type) type {
         ) u32 {
             const slot = streams.take_slot();
             const connection = &streams.connections[slot];
-            connection.open(.resolving, -1, .ipv6, options.stream);
+            connection.open(.resolving, -1, .ipv6, .of(&options.stream));
             connection.race = race;
             streams.loop.channel.queued[slot] = 0;
             if (options.timeout_ms > 0) streams.loop.start_user_timer(slot, options.timeout_ms);

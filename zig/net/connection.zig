@@ -9,6 +9,7 @@ const Held = @import("held.zig").Held;
 const no_relay = @import("relays.zig").none;
 const Arrivals = @import("passing.zig").Arrivals;
 const SendQueue = @import("send_queue.zig").SendQueue;
+const Settings = @import("settings.zig").Settings;
 
 pub const State = enum(u8) {
     /// The slot is nobody's. Zero, so that fresh memory is free slots.
@@ -44,7 +45,7 @@ pub const Connection = struct {
     generation: u32,
     /// The turn in which the slot was last freed.
     freed_turn: u64,
-    options: layout.StreamOptions,
+    options: Settings,
     /// The relay that it is a side of, `relays.none` for none.
     relay: u32,
 
@@ -125,7 +126,7 @@ pub const Connection = struct {
         state: State,
         descriptor: i32,
         family: layout.AddressFamily,
-        options: layout.StreamOptions,
+        options: Settings,
     ) void {
         std.debug.assert(self.state == .free);
         const kept = .{ self.attention, self.starved, self.bufferless, self.squeezed };

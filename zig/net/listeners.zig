@@ -280,7 +280,7 @@ pub fn Listeners(comptime Loop: type, comptime Streams: type) type {
                 };
                 _ = target.apply_inheritance(sockets, &listener.stream.socket);
             }
-            self.streams.open_accepted(descriptor, slot, listener.family, listener.stream);
+            self.streams.open_accepted(descriptor, slot, listener.family, &listener.stream);
         }
 
         pub fn close(self: *Self, slot: u32, generation: u32) bool {
@@ -336,7 +336,7 @@ pub fn Listeners(comptime Loop: type, comptime Streams: type) type {
         /// What has connected to a name, for which there is a slot.
         pub fn accepted_pipe(self: *Self, port: u32, pipe: *Pipe) void {
             const slot = port - self.first_port;
-            self.streams.open_piped(pipe, slot, self.listeners[slot].stream);
+            self.streams.open_piped(pipe, slot, &self.listeners[slot].stream);
             if (!self.streams.accepts_more()) self.attention.push(self.listeners, slot);
         }
 

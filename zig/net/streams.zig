@@ -205,10 +205,10 @@ pub fn Streams(comptime LoopType: type) type {
             descriptor: i32,
             listener: u32,
             family: layout.AddressFamily,
-            options: layout.StreamOptions,
+            options: *const layout.StreamOptions,
         ) void {
             const slot = self.take_slot();
-            self.connections[slot].open(.open, descriptor, family, options);
+            self.connections[slot].open(.open, descriptor, family, .of(options));
             self.begin(slot, listener);
         }
 
@@ -217,11 +217,11 @@ pub fn Streams(comptime LoopType: type) type {
             self: *Self,
             pipe: *Pipe,
             listener: u32,
-            options: layout.StreamOptions,
+            options: *const layout.StreamOptions,
         ) void {
             const slot = self.take_slot();
             const connection = &self.connections[slot];
-            connection.open(.open, -1, .inproc, options);
+            connection.open(.open, -1, .inproc, .of(options));
             self.peers.open(slot, connection.generation, &pipe.far);
             self.begin(slot, listener);
         }

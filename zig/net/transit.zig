@@ -7,6 +7,7 @@
 const std = @import("std");
 const layout = @import("../layout.zig");
 const Lock = @import("../sys/lock.zig").Lock;
+const Settings = @import("settings.zig").Settings;
 
 /// Connections that may be in transit, and buffers of all of them.
 pub const connections_max = 4096;
@@ -22,7 +23,7 @@ pub const Part = struct { name: u32, generation: u32, length: u32 };
 pub const Content = struct {
     descriptor: i32,
     family: layout.AddressFamily,
-    options: layout.StreamOptions,
+    options: Settings,
     /// Its direction was ended.
     shut: bool,
     /// The error that it ended with, to be told after its bytes; 0 for none.
@@ -182,7 +183,7 @@ fn content_of(descriptor: i32) Content {
     return .{
         .descriptor = descriptor,
         .family = .ipv4,
-        .options = std.mem.zeroes(layout.StreamOptions),
+        .options = std.mem.zeroes(Settings),
         .shut = false,
         .failure = 0,
     };

@@ -148,7 +148,7 @@ pub fn connect(host: *Host) ?*Link {
         .socket = if (is_named) null else world.network.find(connection.descriptor),
         .is_named = is_named,
         .state = .connecting,
-        .options = options.stream,
+        .options = .of(&options.stream),
         .has_connect_timeout = options.timeout_ms > 0,
         .segmenter = options.stream.segmenter,
         .was_segmented = messages.is_segmented(&options.stream.segmenter),

@@ -5,6 +5,7 @@ const std = @import("std");
 const layout = @import("../layout.zig");
 const kernel = @import("../sys/kernel.zig");
 const Socket = @import("../backend/simulated/socket.zig").Socket;
+const Settings = @import("../net/settings.zig").Settings;
 
 pub const State = enum { connecting, open, closed };
 
@@ -24,7 +25,7 @@ pub const Link = struct {
     /// Its socket is known once it is open.
     is_named: bool = false,
     state: State,
-    options: layout.StreamOptions,
+    options: Settings,
     has_connect_timeout: bool = false,
     /// Asked for, and in force since the last turn began.
     paused: bool = false,
