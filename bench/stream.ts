@@ -1,16 +1,15 @@
 // The stream comparison: bytes in one direction, in messages of 64 KiB, first to the server and
 // then from it. Uploads are counted at both ends, downloads compared. `npm run bench -- stream`.
 
-import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { runtimes } from "../scripts/lib/tools.mjs";
+import type { Runtime } from "../scripts/lib/tools.mjs";
 import { capture } from "./lib/capture.ts";
-import { type Absent, command, type Contestant, label } from "./lib/contestant.ts";
+import { findServers, label, type ServerWay } from "./lib/contestant.ts";
 import { buildPrograms, nativeFolder } from "./lib/load.ts";
 import { pinned, place, type Placement } from "./lib/machine.ts";
 import { Progress } from "./lib/progress.ts";
 import { interleave } from "./lib/rounds.ts";
-import { Server, Unavailable } from "./lib/server.ts";
+import { Server } from "./lib/server.ts";
 import { median, pairedRatio } from "./lib/statistics.ts";
 import { table } from "./lib/table.ts";
 
@@ -43,20 +42,16 @@ const warmupSeconds = 0.3;
 /** @throws {Error} When a byte was lost or wrong, or a server ended by itself. */
 export async function stream(options: StreamOptions): Promise<string> {
   await buildPrograms();
-  const { present, absent } = await findContestants();
+  const { present, absent } = await findServers({ name: peer, program: "stream_epoll" }, waysOf);
   const placement = place();
   const progress = new Progress(present.length * (1 + 2 * (options.rounds + 1)));
   const servers: Server[] = [];
   try {
-    for (const contestant of present) {
-      progress.step(`starting ${label(contestant)}`);
-      try {
-        servers.push(await Server.start(contestant, placement.server));
-      } catch (error) {
-        if (!(error instanceof Unavailable)) throw error;
-        absent.push({ ...contestant, reason: error.message });
-      }
-    }
+    absent.push(
+      ...await Server.startAll(present, placement.server, servers, (contestant) => {
+        progress.step(`starting ${label(contestant)}`);
+      }),
+    );
     const sections: string[] = [];
     for (const mode of modes) {
       const visit = (server: Server, seconds: number, count: boolean): Promise<Visit> => {
@@ -77,25 +72,12 @@ export async function stream(options: StreamOptions): Promise<string> {
   }
 }
 
-async function findContestants(): Promise<{ present: Contestant[]; absent: Absent[] }> {
-  const present: Contestant[] = [];
-  const absent: Absent[] = [];
-  const program = join(nativeFolder, "stream_epoll");
-  if (existsSync(program)) present.push({ name: peer, runtime: "native", command: [program] });
-  else absent.push({ name: peer, runtime: "native", reason: "it was not built" });
-  for (const runtime of runtimes) {
-    const ways = [
-      ["twinpoll/io_uring", "stream_twinpoll", ["--backend", "io_uring"]],
-      ["twinpoll/epoll", "stream_twinpoll", ["--backend", "epoll"]],
-      [own[runtime], `stream_${runtime}`, []],
-    ] as const;
-    for (const [name, file, args] of ways) {
-      const answer = await command(runtime, `bench/servers/${file}.ts`, args);
-      if (typeof answer === "string") absent.push({ name, runtime, reason: answer });
-      else present.push({ name, runtime, command: answer });
-    }
-  }
-  return { present, absent };
+function waysOf(runtime: Runtime): readonly ServerWay[] {
+  return [
+    ["twinpoll/io_uring", "stream_twinpoll", ["--backend", "io_uring"]],
+    ["twinpoll/epoll", "stream_twinpoll", ["--backend", "epoll"]],
+    [own[runtime], `stream_${runtime}`, []],
+  ];
 }
 
 async function load(

@@ -1,16 +1,15 @@
 // The datagram comparison: UDP echo, some client sockets with some datagrams in flight on each,
 // every byte compared. `npm run bench -- udp`.
 
-import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { runtimes } from "../scripts/lib/tools.mjs";
+import type { Runtime } from "../scripts/lib/tools.mjs";
 import { capture } from "./lib/capture.ts";
-import { type Absent, command, type Contestant, label } from "./lib/contestant.ts";
+import { type Contestant, findServers, label, type ServerWay } from "./lib/contestant.ts";
 import { buildPrograms, nativeFolder } from "./lib/load.ts";
 import { pinned, place, type Placement } from "./lib/machine.ts";
 import { Progress } from "./lib/progress.ts";
 import { interleave } from "./lib/rounds.ts";
-import { Server, Unavailable } from "./lib/server.ts";
+import { Server } from "./lib/server.ts";
 import { median, pairedRatio } from "./lib/statistics.ts";
 import { table } from "./lib/table.ts";
 
@@ -45,20 +44,18 @@ const warmupSeconds = 0.3;
 /** @throws {Error} When a byte was wrong, or a server ended by itself. */
 export async function udp(options: UdpOptions): Promise<string> {
   await buildPrograms();
-  const { present, absent } = await findContestants();
+  const found = await findServers({ name: peer, program: "datagrams_epoll" }, waysOf);
+  const present = found.present.map(withUnstable);
+  const { absent } = found;
   const placement = place();
   const progress = new Progress(present.length * (2 + options.rounds));
   const servers: Server[] = [];
   try {
-    for (const contestant of present) {
-      progress.step(`starting ${label(contestant)}`);
-      try {
-        servers.push(await Server.start(contestant, placement.server));
-      } catch (error) {
-        if (!(error instanceof Unavailable)) throw error;
-        absent.push({ ...contestant, reason: error.message });
-      }
-    }
+    absent.push(
+      ...await Server.startAll(present, placement.server, servers, (contestant) => {
+        progress.step(`starting ${label(contestant)}`);
+      }),
+    );
     const visit = (server: Server, seconds: number, count: boolean): Promise<Visit> => {
       progress.step(label(server.contestant));
       return load(server, { ...options, seconds }, count, placement);
@@ -76,33 +73,20 @@ export async function udp(options: UdpOptions): Promise<string> {
   }
 }
 
-async function findContestants(): Promise<{ present: Contestant[]; absent: Absent[] }> {
-  const present: Contestant[] = [];
-  const absent: Absent[] = [];
-  const program = join(nativeFolder, "datagrams_epoll");
-  if (existsSync(program)) present.push({ name: peer, runtime: "native", command: [program] });
-  else absent.push({ name: peer, runtime: "native", reason: "it was not built" });
-  for (const runtime of runtimes) {
-    const ways = [
-      ["twinpoll/io_uring", "datagrams_twinpoll", ["--backend", "io_uring"]],
-      ["twinpoll/epoll", "datagrams_twinpoll", ["--backend", "epoll"]],
-      ["twinpoll/epoll, no GSO", "datagrams_twinpoll", ["--backend", "epoll", "--no-gso"]],
-      [own[runtime], `datagrams_${runtime}`, []],
-    ] as const;
-    for (const [name, file, args] of ways) {
-      const answer = await command(runtime, `bench/servers/${file}.ts`, args);
-      if (typeof answer === "string") absent.push({ name, runtime, reason: answer });
-      else present.push({ name, runtime, command: withUnstable(runtime, answer) });
-    }
-  }
-  return { present, absent };
+function waysOf(runtime: Runtime): readonly ServerWay[] {
+  return [
+    ["twinpoll/io_uring", "datagrams_twinpoll", ["--backend", "io_uring"]],
+    ["twinpoll/epoll", "datagrams_twinpoll", ["--backend", "epoll"]],
+    ["twinpoll/epoll, no GSO", "datagrams_twinpoll", ["--backend", "epoll", "--no-gso"]],
+    [own[runtime], `datagrams_${runtime}`, []],
+  ];
 }
 
 /** Deno's own datagrams are behind a flag. */
-function withUnstable(runtime: string, words: readonly string[]): readonly string[] {
-  if (runtime !== "deno") return words;
-  const [executable, run, ...rest] = words;
-  return [executable, run, "--unstable-net", ...rest];
+function withUnstable(contestant: Contestant): Contestant {
+  if (contestant.runtime !== "deno") return contestant;
+  const [executable, run, ...rest] = contestant.command;
+  return { ...contestant, command: [executable, run, "--unstable-net", ...rest] };
 }
 
 async function load(

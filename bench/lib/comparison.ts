@@ -10,7 +10,7 @@ import { runLoad } from "./load.ts";
 import type { LoadOptions, LoadResult } from "./load.ts";
 import type { Placement } from "./machine.ts";
 import { interleave } from "./rounds.ts";
-import { Server, Unavailable } from "./server.ts";
+import { Server } from "./server.ts";
 import { median, pairedRatio, rounded } from "./statistics.ts";
 
 export interface ComparisonOptions extends LoadOptions {
@@ -60,17 +60,13 @@ export async function compare(
   options: ComparisonOptions,
 ): Promise<Comparison> {
   const servers: Server[] = [];
-  const absent: Absent[] = [];
   try {
-    for (const contestant of contestants) {
-      options.onStep?.(`starting ${label(contestant)}`);
-      try {
-        servers.push(await Server.start(contestant, options.placement.server));
-      } catch (error) {
-        if (!(error instanceof Unavailable)) throw error;
-        absent.push({ ...contestant, reason: error.message });
-      }
-    }
+    const absent = await Server.startAll(
+      contestants,
+      options.placement.server,
+      servers,
+      (contestant) => options.onStep?.(`starting ${label(contestant)}`),
+    );
     const results = await interleave(servers, options.rounds, (server, round) => {
       options.onStep?.(`round ${round + 1} of ${options.rounds}: ${label(server.contestant)}`);
       return visit(server, options);

@@ -113,6 +113,34 @@ function nativeCommand(name: string): readonly string[] | string {
   return name === "echo_io_uring" ? "liburing's header was not found" : `${path} was not built`;
 }
 
+/** A server of ours on each runtime: its name in tables, its file in bench/servers, arguments. */
+export type ServerWay = readonly [name: string, file: string, args: readonly string[]];
+
+/**
+ * The C peer and what each runtime is tried with.
+ *
+ * @param peer Its name in tables, and the program of bench/native.
+ * @param waysOf The servers that take part on a runtime.
+ */
+export async function findServers(
+  peer: { readonly name: string; readonly program: string },
+  waysOf: (runtime: Runtime) => readonly ServerWay[],
+): Promise<{ readonly present: Contestant[]; readonly absent: Absent[] }> {
+  const present: Contestant[] = [];
+  const absent: Absent[] = [];
+  const add = (name: string, runtime: Runtime | "native", answer: readonly string[] | string) => {
+    if (typeof answer === "string") absent.push({ name, runtime, reason: answer });
+    else present.push({ name, runtime, command: answer });
+  };
+  add(peer.name, "native", nativeCommand(peer.program));
+  for (const runtime of runtimes) {
+    for (const [name, file, args] of waysOf(runtime)) {
+      add(name, runtime, await command(runtime, `bench/servers/${file}.ts`, args));
+    }
+  }
+  return { present, absent };
+}
+
 /** How to run a TypeScript file of this clone on a runtime, or why that is not possible. */
 export async function command(
   runtime: Runtime,

@@ -8,7 +8,7 @@ import type { ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import process from "node:process";
 import { environment, label } from "./contestant.ts";
-import type { Contestant } from "./contestant.ts";
+import type { Absent, Contestant } from "./contestant.ts";
 import { pinned } from "./machine.ts";
 
 const startLimitMs = 20_000;
@@ -75,6 +75,31 @@ export class Server {
     if (word === "unavailable") throw new Unavailable(rest.join(" "));
     server.#failure ??= line === undefined ? "did not start in time" : `printed ${line}`;
     throw server.#error();
+  }
+
+  /**
+   * Starts contestants' servers one after the other, into `servers`, which are the caller's to stop
+   * also when one fails.
+   *
+   * @returns Those that cannot run here.
+   */
+  static async startAll(
+    contestants: readonly Contestant[],
+    core: number | undefined,
+    servers: Server[],
+    onStart: (contestant: Contestant) => void,
+  ): Promise<Absent[]> {
+    const absent: Absent[] = [];
+    for (const contestant of contestants) {
+      onStart(contestant);
+      try {
+        servers.push(await Server.start(contestant, core));
+      } catch (error) {
+        if (!(error instanceof Unavailable)) throw error;
+        absent.push({ ...contestant, reason: error.message });
+      }
+    }
+    return absent;
   }
 
   get pid(): number {
