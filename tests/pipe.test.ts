@@ -8,7 +8,7 @@ import { test } from "node:test";
 import { type Connection, Loop } from "../mod.ts";
 import { bestBackend, testEach } from "./support/backends.ts";
 import { Child, runChild } from "./support/child.ts";
-import { within } from "./support/drive.ts";
+import { eventually, within } from "./support/drive.ts";
 import { command } from "./support/runtime.ts";
 import { listenEcho } from "./support/streams.ts";
 
@@ -81,7 +81,7 @@ test("after the peer's end the input is still passed on", async () => {
       data: (_conn, lease) => void (received += new TextDecoder().decode(lease.bytes)),
     });
     using child = new Child([...cli, "pipe", endpoint]);
-    while (child.stdout !== "first") await new Promise((resolve) => setTimeout(resolve, 1));
+    await eventually(() => child.stdout === "first", "what the peer sent");
     child.input("after the end");
     child.input(null);
     const { code } = await child.finished;
@@ -142,7 +142,7 @@ test("--idle-timeout resets a connection on which nothing moves", async () => {
     ]);
     assert.equal(code, 1);
     assert.match(stderr, /^twinpoll: .*no byte moved within the idle time limit/);
-    while (reason === undefined) await new Promise((resolve) => setTimeout(resolve, 1));
+    await eventually(() => reason !== undefined, "the end");
     assert.equal(reason, "ECONNRESET");
   });
 });
@@ -152,7 +152,7 @@ test("a signal ends it with the totals, at any time", async () => {
     const { endpoint } = listenEcho(loop);
     using open = new Child([...cli, "pipe", endpoint]);
     open.input("hello");
-    while (open.stdout !== "hello") await new Promise((resolve) => setTimeout(resolve, 1));
+    await eventually(() => open.stdout === "hello", "the echo");
     open.kill("SIGINT");
     const { code, stderr } = await open.finished;
     assert.equal(code, 130);

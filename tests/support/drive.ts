@@ -110,6 +110,14 @@ export async function within<T>(promise: Promise<T>, what: string): Promise<T> {
   }
 }
 
+/** Waits in the host's event loop until `done`, or fails after an overall limit. */
+export async function eventually(done: () => boolean, what: string): Promise<void> {
+  for (let tick = 0; !done(); tick++) {
+    assert.ok(tick * 2 < limitMs, `${what}: not within about ${limitMs} ms`);
+    await new Promise((resolve) => setTimeout(resolve, 2));
+  }
+}
+
 /** Lets the host handle its own events. */
 export function macrotask(): Promise<void> {
   return new Promise((resolve) => void setImmediate(resolve));
