@@ -16,21 +16,10 @@ import {
   Status,
   StreamOptions as StreamLayout,
 } from "./native/abi.ts";
-import { checkHandlers } from "./options.ts";
+import { checkHandlers, connectionHandlerNames } from "./options.ts";
 import { type CheckedSegmenter, checkSegmenter, writeSegmenter } from "./segmenter.ts";
 import { optionError } from "./socket_control.ts";
 import { writeStreamOptions } from "./stream_options.ts";
-
-const handlerNames = [
-  "open",
-  "data",
-  "message",
-  "end",
-  "drain",
-  "close",
-  "draining",
-  "descriptors",
-] as const;
 
 /** Takes over a connected stream socket; `open` follows in the next turn. */
 export function adopt(
@@ -42,7 +31,7 @@ export function adopt(
   const attempt = `adopt descriptor ${String(descriptor)}`;
   loop.checkOpen(attempt);
   checkDescriptor(descriptor, attempt);
-  checkHandlers(handlers, handlerNames);
+  checkHandlers(handlers, connectionHandlerNames);
   const words = new Uint32Array(Layout.byte_length / 4);
   words[Layout.size] = Layout.byte_length;
   words[Layout.descriptor] = descriptor;
@@ -67,7 +56,7 @@ export function receive(
 ): ConnectionHandle {
   checkConnectionMessage(message);
   loop.checkOpen("receive a connection");
-  checkHandlers(handlers, handlerNames);
+  checkHandlers(handlers, connectionHandlerNames);
   const words = new Uint32Array(Layout.byte_length / 4);
   words[Layout.size] = Layout.byte_length;
   words[Layout.slot] = message.slot;

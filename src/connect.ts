@@ -16,7 +16,7 @@ import { familyOption, writeName } from "./host_name.ts";
 import { IoError } from "./io_error.ts";
 import type { LoopState } from "./loop_state.ts";
 import { Address, ConnectOptions as Layout, Header, StreamOptions } from "./native/abi.ts";
-import { checkHandlers, integerOption } from "./options.ts";
+import { checkHandlers, connectionHandlerNames, integerOption } from "./options.ts";
 import { checkPassing } from "./passed_descriptors.ts";
 import { checkSegmenter, writeSegmenter } from "./segmenter.ts";
 import { defaultResolveTimeoutMs, lookupError } from "./resolve.ts";
@@ -43,16 +43,7 @@ export function connect(
   }
   const attempt = `connect ${resolved.text}`;
   loop.checkOpen(attempt);
-  checkHandlers(handlers, [
-    "open",
-    "data",
-    "message",
-    "end",
-    "drain",
-    "close",
-    "draining",
-    "descriptors",
-  ]);
+  checkHandlers(handlers, connectionHandlerNames);
   const { timeoutMs = defaultTimeoutMs, signal } = options;
   const words = new Uint32Array(Layout.byte_length / 4);
   words[Layout.size] = Layout.byte_length;

@@ -17,7 +17,7 @@ import {
   option_unset,
   StreamOptions,
 } from "./native/abi.ts";
-import { booleanOption, checkHandlers, integerOption } from "./options.ts";
+import { booleanOption, checkHandlers, connectionHandlerNames, integerOption } from "./options.ts";
 import { checkPassing } from "./passed_descriptors.ts";
 import { checkSegmenter, writeSegmenter } from "./segmenter.ts";
 import { readAddress, writeAddress } from "./socket_address.ts";
@@ -40,17 +40,7 @@ export function listen(
   if (loop.shutdown !== null) {
     throw new IoError("LOOP_CLOSED", `listen ${resolved.text}: the loop is being shut down`);
   }
-  checkHandlers(handlers, [
-    "open",
-    "data",
-    "message",
-    "end",
-    "drain",
-    "close",
-    "draining",
-    "descriptors",
-    "error",
-  ]);
+  checkHandlers(handlers, [...connectionHandlerNames, "error"]);
   const { backlog = defaultBacklog, unlinkStale = true, mode } = options;
   const words = new Uint32Array(Layout.byte_length / 4);
   words[Layout.size] = Layout.byte_length;

@@ -61,6 +61,18 @@ export function invalidOption(name: string, value: unknown, expected: string): I
   });
 }
 
+/** The handlers of a connection, however it comes about. */
+export const connectionHandlerNames: readonly string[] = [
+  "open",
+  "data",
+  "message",
+  "end",
+  "drain",
+  "close",
+  "draining",
+  "descriptors",
+];
+
 /** Throws unless `handlers` is an object whose members named in `names` are functions or absent. */
 export function checkHandlers(handlers: unknown, names: readonly string[]): void {
   if (typeof handlers !== "object" || handlers === null) {

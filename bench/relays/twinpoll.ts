@@ -3,9 +3,9 @@
 
 import process from "node:process";
 import { parseArgs } from "node:util";
-import { IoError, Loop } from "../../mod.ts";
-import type { LoopOptions } from "../../mod.ts";
-import { announce, announceUnavailable, portArgument } from "../servers/protocol.ts";
+import type { Loop } from "../../mod.ts";
+import { openLoop } from "../servers/open_loop.ts";
+import { announce, portArgument } from "../servers/protocol.ts";
 import { targetArgument } from "./arguments.ts";
 
 const { values } = parseArgs({
@@ -27,23 +27,12 @@ async function serve(loop: Loop): Promise<void> {
   await loop.run({ signal: ended.signal });
 }
 
-function open(): Loop | undefined {
-  try {
-    return new Loop({
-      backend: values.backend as LoopOptions["backend"],
-      // Room for the largest message of the comparison and more, as HAProxy is given.
-      pool: { bufferSize: 32_768 },
-      // What it takes is what the work takes: nobody else here polls.
-      mode: "event",
-    });
-  } catch (error) {
-    if (!(error instanceof IoError) || error.code !== "BACKEND_UNAVAILABLE") throw error;
-    announceUnavailable(error.message);
-    return undefined;
-  }
-}
-
-const loop = open();
+const loop = openLoop(values.backend, {
+  // Room for the largest message of the comparison and more, as HAProxy is given.
+  pool: { bufferSize: 32_768 },
+  // What it takes is what the work takes: nobody else here polls.
+  mode: "event",
+});
 if (loop !== undefined) {
   try {
     await serve(loop);

@@ -3,8 +3,8 @@
 
 import process from "node:process";
 import { parseArgs } from "node:util";
-import { IoError, Loop, type LoopOptions } from "../../mod.ts";
-import { announce, announceUnavailable, portArgument } from "./protocol.ts";
+import { openLoop } from "./open_loop.ts";
+import { announce, portArgument } from "./protocol.ts";
 
 const { values } = parseArgs({
   options: {
@@ -15,20 +15,7 @@ const { values } = parseArgs({
   },
 });
 
-function open(): Loop | undefined {
-  try {
-    return new Loop({
-      backend: values.backend as LoopOptions["backend"],
-      pool: { bufferSize: Number(values.buffer) },
-    });
-  } catch (error) {
-    if (!(error instanceof IoError) || error.code !== "BACKEND_UNAVAILABLE") throw error;
-    announceUnavailable(error.message);
-    return undefined;
-  }
-}
-
-const loop = open();
+const loop = openLoop(values.backend, { pool: { bufferSize: Number(values.buffer) } });
 if (loop !== undefined) {
   const ended = new AbortController();
   process.once("SIGTERM", () => ended.abort());

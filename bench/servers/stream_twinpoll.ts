@@ -3,8 +3,9 @@
 
 import process from "node:process";
 import { parseArgs } from "node:util";
-import { type Connection, IoError, type Lease, Loop, type LoopOptions } from "../../mod.ts";
-import { announce, announceUnavailable, portArgument } from "./protocol.ts";
+import type { Connection, Lease, Loop } from "../../mod.ts";
+import { openLoop } from "./open_loop.ts";
+import { announce, portArgument } from "./protocol.ts";
 import { answer, isDownload, messageBytes, pattern } from "./stream_protocol.ts";
 
 const { values } = parseArgs({
@@ -62,17 +63,7 @@ async function serve(loop: Loop): Promise<void> {
   await loop.run({ signal: ended.signal });
 }
 
-function open(): Loop | undefined {
-  try {
-    return new Loop({ backend: values.backend as LoopOptions["backend"] });
-  } catch (error) {
-    if (!(error instanceof IoError) || error.code !== "BACKEND_UNAVAILABLE") throw error;
-    announceUnavailable(error.message);
-    return undefined;
-  }
-}
-
-const loop = open();
+const loop = openLoop(values.backend);
 if (loop !== undefined) {
   try {
     await serve(loop);

@@ -4,9 +4,9 @@
 
 import process from "node:process";
 import { parseArgs } from "node:util";
-import { IoError, Loop } from "../../mod.ts";
-import type { LoopOptions } from "../../mod.ts";
-import { announce, announceUnavailable, portArgument } from "./protocol.ts";
+import type { Loop, LoopOptions } from "../../mod.ts";
+import { openLoop } from "./open_loop.ts";
+import { announce, portArgument } from "./protocol.ts";
 
 const { values } = parseArgs({
   options: {
@@ -35,21 +35,10 @@ async function serve(loop: Loop): Promise<void> {
   }
 }
 
-function open(): Loop | undefined {
-  try {
-    return new Loop({
-      backend: values.backend as LoopOptions["backend"],
-      trigger: values.trigger as LoopOptions["trigger"],
-      maxConnections: values.connections === undefined ? undefined : Number(values.connections),
-    });
-  } catch (error) {
-    if (!(error instanceof IoError) || error.code !== "BACKEND_UNAVAILABLE") throw error;
-    announceUnavailable(error.message);
-    return undefined;
-  }
-}
-
-const loop = open();
+const loop = openLoop(values.backend, {
+  trigger: values.trigger as LoopOptions["trigger"],
+  maxConnections: values.connections === undefined ? undefined : Number(values.connections),
+});
 if (loop !== undefined) {
   try {
     await serve(loop);

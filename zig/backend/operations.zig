@@ -188,14 +188,3 @@ pub fn cancel(port: u32, epoch: u32, descriptor: i32, what: contract.Cancel) uri
     }
     return sqe;
 }
-
-pub fn released(buffer: u32) contract.Completion {
-    return .{
-        .kind = .released,
-        .more = false,
-        .port = 0,
-        .epoch = 0,
-        .result = 0,
-        .buffer = buffer,
-    };
-}
