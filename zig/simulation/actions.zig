@@ -67,9 +67,9 @@ fn choose_stream(host: *Host) layout.StreamOptions {
         .high_water_mark = least << random.uintAtMost(u5, 4),
         .linger_timeout_ms = random.intRangeAtMost(u32, 10, 1000),
         .allow_half_open = random.uintAtMost(u32, 1),
-        // With few a backend is asked for one buffer at a time.
+        // With few a backend is asked for one buffer at a time, and a message takes them all.
         .receive_credits = if (random.boolean())
-            random.intRangeAtMost(u32, 1, 16)
+            random.intRangeAtMost(u32, 1, if (host.world.has_messages) 5 else 16)
         else
             random.intRangeAtMost(u32, 40, 200),
         .idle_timeout_ms = if (host.world.has_idle_limits and random.boolean())
@@ -77,7 +77,7 @@ fn choose_stream(host: *Host) layout.StreamOptions {
         else
             0,
         .socket = socket,
-        .segmenter = if (host.world.has_messages and random.boolean())
+        .segmenter = if (host.world.has_messages and !host.world.one_in(3))
             messages.choose(host)
         else
             messages.none,
