@@ -17,6 +17,7 @@ test {
     _ = @import("abi/inproc_test.zig");
     _ = @import("abi/instance_test.zig");
     _ = @import("abi/layout_hash.zig");
+    _ = @import("abi/listening_test.zig");
     _ = @import("abi/lookup_test.zig");
     _ = @import("abi/moving_test.zig");
     _ = @import("abi/options.zig");
@@ -81,6 +82,7 @@ test {
     _ = @import("net/send_queue.zig");
     _ = @import("net/transit.zig");
     _ = @import("simulation/close_test.zig");
+    _ = @import("simulation/listening_test.zig");
     _ = @import("sys/datagram_options.zig");
     _ = @import("sys/datagrams.zig");
     _ = @import("sys/error_numbers.zig");

@@ -309,12 +309,12 @@ pub fn Listeners(comptime Loop: type, comptime Streams: type) type {
                 listener.cancelled = false;
                 self.attention.push(self.listeners, slot);
             }
-            if (completion.kind == .poll) return;
-            std.debug.assert(completion.kind == .accept);
-            if (completion.result >= 0) {
+            if (completion.result < 0) {
+                self.failed_to_accept(slot, listener, completion.result);
+            } else if (completion.kind == .accept) {
                 self.accepted(slot, listener, completion.result);
             } else {
-                self.failed_to_accept(slot, listener, completion.result);
+                std.debug.assert(completion.kind == .poll);
             }
         }
 
@@ -391,12 +391,13 @@ pub fn Listeners(comptime Loop: type, comptime Streams: type) type {
 
         fn failed_to_accept(self: *Self, slot: u32, listener: *Listener, result: i32) void {
             switch (result) {
-                // Ours, or the peer's business: the connection went away before it was accepted.
-                // One that others have as well does not block: it is waited for in another way.
+                // It does not block, because others have it as well, of whom nobody here may know:
+                // it is waited for in another way.
                 kernel.negative(.AGAIN) => {
-                    listener.must_poll = listener.shared;
+                    listener.must_poll = true;
                     return;
                 },
+                // Ours, or the peer's business: the connection went away before it was accepted.
                 kernel.negative(.CANCELED),
                 kernel.negative(.INTR),
                 kernel.negative(.CONNABORTED),
@@ -404,14 +405,19 @@ pub fn Listeners(comptime Loop: type, comptime Streams: type) type {
                 => return,
                 else => {},
             }
-            if (listener.state != .open) return;
+            self.retry_later(slot, listener, result);
+        }
+
+        /// Tells of what is missing, and has accepting begin again after a pause.
+        pub fn retry_later(self: *Self, slot: u32, listener: *Listener, result: i32) void {
+            if (!listener.accepts()) return;
             self.report(slot, listener, result);
             listener.retrying = true;
             self.loop.start_user_timer(self.first_port + slot, listener.retry_ms);
             listener.retry_ms = @min(listener.retry_ms * 2, retry_longest_ms);
         }
 
-        fn report(self: *Self, slot: u32, listener: *const Listener, result: i32) void {
+        pub fn report(self: *Self, slot: u32, listener: *const Listener, result: i32) void {
             const channel = &self.loop.channel;
             if (channel.room() == 0) return;
             channel.emit(plain(.listener_error, slot, listener.generation, result));
