@@ -81,6 +81,7 @@ test {
     _ = @import("net/relays.zig");
     _ = @import("net/send_queue.zig");
     _ = @import("net/transit.zig");
+    _ = @import("simulation/attempts_test.zig");
     _ = @import("simulation/close_test.zig");
     _ = @import("simulation/listening_test.zig");
     _ = @import("sys/datagram_options.zig");
