@@ -21,6 +21,7 @@ test {
     _ = @import("abi/lookup_test.zig");
     _ = @import("abi/moving_test.zig");
     _ = @import("abi/options.zig");
+    _ = @import("abi/opening_test.zig");
     _ = @import("abi/probe.zig");
     _ = @import("abi/ring_options_test.zig");
     _ = @import("abi/watch_test.zig");

@@ -128,11 +128,13 @@ pub fn Streams(comptime LoopType: type) type {
             errdefer held_nodes.deinit();
             var segmented_nodes = try held.Nodes.of_segmented();
             errdefer segmented_nodes.deinit();
+            var passing: Passing = try .init();
+            errdefer passing.deinit();
             return .{
                 .loop = loop,
                 .connections = connections,
                 .nodes = nodes,
-                .passing = try .init(),
+                .passing = passing,
                 .held_nodes = held_nodes,
                 .segmented_nodes = segmented_nodes,
                 .loans = try .init(@intCast(loop.channel.completions.len)),
