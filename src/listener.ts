@@ -51,8 +51,8 @@ export interface ListenerCloseOptions {
   /**
    * Loses no connection: those that wait in the backlog are accepted and opened first, in the next
    * turns, as long as the loop has room for connections. When the process is out of descriptors it
-   * waits for some, until `close()` ends that. Where others have descriptors of the same socket that
-   * is theirs to do. `closed` is true at once. Default false.
+   * waits for some, until `close()` ends that. Where others have descriptors of the same socket
+   * that is theirs to do. `closed` is true at once. Default false.
    */
   drain?: boolean;
 }

@@ -65,6 +65,7 @@ test {
     _ = @import("net/given.zig");
     _ = @import("net/datagram_queue.zig");
     _ = @import("net/held.zig");
+    _ = @import("net/parked.zig");
     _ = @import("net/passing.zig");
     _ = @import("net/inproc/inbox.zig");
     _ = @import("net/inproc/names.zig");

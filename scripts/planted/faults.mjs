@@ -177,9 +177,9 @@ export const faults = [
   },
   {
     about: "a connection that is accepted without a slot is forgotten",
-    file: listeners,
-    text: "if (self.parked_count == parked_max) return false;",
-    instead: "if (self.open_count > 0) return true;",
+    file: "zig/net/parked.zig",
+    text: "if (self.count == parked_max) return false;",
+    instead: "if (self.count == 0) return true;",
   },
   {
     about: "a listener's slot is given out before the script knows of its end",

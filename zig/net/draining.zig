@@ -8,7 +8,6 @@
 
 const kernel = @import("../sys/kernel.zig");
 const Listener = @import("listeners.zig").Listener;
-const parked_max = @import("listeners.zig").parked_max;
 
 /// Most that a draining listener accepts: the longest backlog.
 const drained_max = 65_535;
@@ -42,7 +41,7 @@ pub fn Draining(comptime Listeners: type) type {
         pub fn advance(listeners: *Listeners, slot: u32, listener: *Listener) void {
             if (listener.accepting) return listeners.stop_accepting(slot, listener);
             if (listener.retrying) return;
-            if (has_parked(listeners, slot)) return;
+            if (listeners.parked.has(slot)) return;
             if (!listener.shared and accept_waiting(listeners, slot, listener)) return;
             _ = listeners.close(slot, listener.generation);
         }
@@ -106,14 +105,6 @@ pub fn Draining(comptime Listeners: type) type {
             }
             listeners.attention.push(listeners.listeners, slot);
             return true;
-        }
-
-        fn has_parked(listeners: *const Listeners, slot: u32) bool {
-            for (0..listeners.parked_count) |index| {
-                const place = (listeners.parked_first + index) % parked_max;
-                if (listeners.parked[place].listener == slot) return true;
-            }
-            return false;
         }
     };
 }
