@@ -227,8 +227,9 @@ export class Loop extends LoopOpenings implements Disposable {
   /**
    * Moves a virtual clock forward; timers that become due fire in the next turn.
    *
-   * @param us A whole number of microseconds.
-   * @throws {IoError} `INVALID_ARGUMENT` unless the loop was opened with `clock: "virtual"`.
+   * @param us A whole number of microseconds. The clock starts at 0 and ends after 292 years.
+   * @throws {IoError} `INVALID_ARGUMENT` past that end, and unless the loop was opened with
+   *   `clock: "virtual"`.
    */
   advance(us: number): void {
     const { functions, handle } = this.#state;
@@ -244,7 +245,7 @@ export class Loop extends LoopOpenings implements Disposable {
     // Timers that were started before now count from before.
     if (this.#state.queue.count > 0) this.#state.queue.flush();
     const status = functions.tp_clock_advance(handle, us >>> 0, Math.floor(us / 2 ** 32));
-    if (status < 0) throw errorOfStatus(status, "advance the clock");
+    if (status < 0) throw errorOfStatus(status, "advance the clock, perhaps past its end");
     this.#state.wakeSoon();
   }
 
