@@ -7,7 +7,7 @@
 import type { DescriptorEndpoint } from "./descriptor_endpoint.ts";
 import type { Endpoint } from "./endpoint.ts";
 import type { ListenerHandle } from "./listener.ts";
-import { readAheadOf } from "./open_stream.ts";
+import { settingsOf } from "./open_stream.ts";
 import { type Server, ServerHandle, type ServerOptions } from "./server.ts";
 import { loopOf } from "./shared_loop.ts";
 
@@ -38,7 +38,7 @@ export async function listen(
   options: ServerOptions = {},
 ): Promise<Server> {
   const loop = loopOf(options.loop);
-  const server = new ServerHandle(options, readAheadOf(options));
+  const server = new ServerHandle(options, settingsOf(options));
   const { open, error } = server;
   const listener = loop.listen(endpoint, { open, error }, options) as ListenerHandle;
   listener.whenEnded = server.ended;
