@@ -21,7 +21,8 @@ import { booleanOption, checkHandlers, integerOption } from "./options.ts";
 import { type Transport, writeAddress } from "./socket_address.ts";
 import { maxTimeoutMs } from "./stream_options.ts";
 
-const transports: readonly Transport[] = ["udp", "unix+datagram"];
+/** The transports of datagrams. */
+export const datagramTransports: readonly Transport[] = ["udp", "unix+datagram"];
 const unnamed = "unix+datagram:";
 
 const defaultHighWaterMark = 262_144;
@@ -46,7 +47,7 @@ export function bind(
   handlers: DatagramHandlers,
   options: DatagramOptions,
 ): DatagramSocketHandle {
-  const local = isUnnamed(endpoint) ? null : resolveEndpoint(endpoint, transports);
+  const local = isUnnamed(endpoint) ? null : resolveEndpoint(endpoint, datagramTransports);
   const attempt = `bind ${local?.text ?? unnamed}`;
   loop.checkOpen(attempt);
   checkHandlers(handlers, ["message", "drain", "error", "close"]);
@@ -76,7 +77,7 @@ export function bind(
 }
 
 /** `unix+datagram:` alone is a socket without a name, which can send and be connected. */
-function isUnnamed(endpoint: string | Endpoint): boolean {
+export function isUnnamed(endpoint: string | Endpoint): boolean {
   if (typeof endpoint === "string") return endpoint.toLowerCase() === unnamed;
   const { transport, path } = (endpoint ?? {}) as { transport?: unknown; path?: unknown };
   return transport === "unix+datagram" && path === "";

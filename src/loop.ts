@@ -257,8 +257,9 @@ export class Loop extends LoopOpenings implements Disposable {
   /**
    * Ends everything in order, within a time limit: listeners close once what waits to be accepted
    * is, each connection hears `draining` and closes when its work is done, each stream of layer 1
-   * hears `onDraining`, and what is left when the time is over is aborted. The loop has to be driven meanwhile, and stays open; datagram
-   * sockets, timers, watches and doorbells go on. Called again, it gives the same promise.
+   * hears `onDraining`, and what is left when the time is over is aborted. The loop has to be
+   * driven meanwhile, and stays open; datagram sockets, timers, watches and doorbells go on. Called
+   * again, it gives the same promise.
    *
    * @param options How long it may take.
    * @returns Resolves when no listener and no connection is left, with what became of them.

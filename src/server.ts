@@ -10,6 +10,7 @@
 import type { Connection } from "./connection.ts";
 import { IoError } from "./io_error.ts";
 import type { Listener, ListenerHandle, ListenOptions } from "./listener.ts";
+import type { NameOptions } from "./named_address.ts";
 import { integerOption } from "./options.ts";
 import { streamOf } from "./open_stream.ts";
 import type { SocketAddress } from "./socket_address.ts";
@@ -17,8 +18,8 @@ import type { Stream, StreamLoopOptions } from "./stream.ts";
 import type { StreamHandle, StreamSettings } from "./stream_handle.ts";
 
 /** Options of `listen`. The stream options go to each accepted connection. */
-export interface ServerOptions extends ListenOptions, StreamLoopOptions {
-  /** Closes the server, as `close()` does. */
+export interface ServerOptions extends ListenOptions, StreamLoopOptions, NameOptions {
+  /** Closes the server, as `close()` does, and ends the lookup of a name with `ABORTED`. */
   signal?: AbortSignal;
   /**
    * Streams that may read ahead while they wait to be iterated: 1 to 65,536. Further ones are

@@ -236,7 +236,7 @@ export class StreamHandle implements Stream {
     return true;
   }
 
-  /** The loop is being shut down. An end of reading that is not the peer's must not look like it. */
+  /** The loop is being shut down. An end that is not the peer's must not look like it. */
   shutDown(): void {
     if (this.drain() || this.isGone) return;
     const error = new IoError("SHUT_DOWN", "the loop is being shut down");

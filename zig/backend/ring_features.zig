@@ -20,8 +20,8 @@ const Feature = layout.RingFeature;
 const sound_receive_release = [2]u32{ 6, 17 };
 /// Notifications that tell whether bytes were copied.
 const usage_release = [2]u32{ 6, 2 };
-/// How long the ring's first answer is waited for, and how often: a signal ends a wait early, and on
-/// a busy machine the kernel's thread may be late.
+/// How long the ring's first answer is waited for, and how often: a signal ends a wait early, and
+/// on a busy machine the kernel's thread may be late.
 const answer_wait_ns = 100 * std.time.ns_per_ms;
 const answer_waits_max = 100;
 
