@@ -22,7 +22,8 @@
  * @module
  */
 
-export { type AllocateOptions, Loop, type RunOptions } from "./src/loop.ts";
+export { type AllocateOptions, Loop } from "./src/loop.ts";
+export type { RunOptions } from "./src/run.ts";
 export { LoopOpenings } from "./src/loop_openings.ts";
 export type {
   BackendName,

@@ -17,7 +17,7 @@ import {
   option_unset,
   Status,
 } from "./native/abi.ts";
-import { booleanOption, checkHandlers, integerOption } from "./options.ts";
+import { booleanOption, checkHandlers, checkOptions, integerOption } from "./options.ts";
 import { type Transport, writeAddress } from "./socket_address.ts";
 import { maxTimeoutMs } from "./stream_options.ts";
 
@@ -54,7 +54,7 @@ export function bind(
   const words = new Uint32Array(Layout.byte_length / 4);
   words[Layout.size] = Layout.byte_length;
   if (local !== null) writeAddress(words, Layout.address, local);
-  const remote = remoteOf(local?.transport ?? "unix+datagram", options.remote);
+  const remote = remoteOf(local?.transport ?? "unix+datagram", checkOptions(options).remote);
   if (remote !== null) writeAddress(words, Layout.remote, remote);
   writeOptions(words, options, loop, local?.family === AddressFamily.ipv6);
 

@@ -17,7 +17,13 @@ import {
   option_unset,
   StreamOptions,
 } from "./native/abi.ts";
-import { booleanOption, checkHandlers, connectionHandlerNames, integerOption } from "./options.ts";
+import {
+  booleanOption,
+  checkHandlers,
+  checkOptions,
+  connectionHandlerNames,
+  integerOption,
+} from "./options.ts";
 import { checkPassing } from "./passed_descriptors.ts";
 import { checkSegmenter, writeSegmenter } from "./segmenter.ts";
 import { readAddress, writeAddress } from "./socket_address.ts";
@@ -41,7 +47,7 @@ export function listen(
     throw new IoError("LOOP_CLOSED", `listen ${resolved.text}: the loop is being shut down`);
   }
   checkHandlers(handlers, [...connectionHandlerNames, "error"]);
-  const { backlog = defaultBacklog, unlinkStale = true, mode } = options;
+  const { backlog = defaultBacklog, unlinkStale = true, mode } = checkOptions(options);
   const words = new Uint32Array(Layout.byte_length / 4);
   words[Layout.size] = Layout.byte_length;
   writeAddress(words, Layout.address, resolved);

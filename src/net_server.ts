@@ -15,6 +15,7 @@ import type { Listener, ListenOptions } from "./listener.ts";
 import type { Loop } from "./loop.ts";
 import { type AddressInfo, describeAddress } from "./net_address.ts";
 import { acceptInto, Socket } from "./net_socket.ts";
+import { signalOption } from "./options.ts";
 import { loopOf } from "./shared_loop.ts";
 
 /** Options of `createServer`. They go to each listener and each accepted connection, too. */
@@ -99,6 +100,7 @@ export class Server extends EventEmitter implements AsyncDisposable {
   listen(...args: ListenArguments): this {
     if (this.#listener !== null) throw new IoError("BUSY", "listen: the server listens already");
     const { options, onListening } = listenArguments(args);
+    const signal = signalOption(options.signal);
     if (onListening !== undefined) this.once("listening", onListening);
     try {
       this.#open(options);
@@ -109,7 +111,6 @@ export class Server extends EventEmitter implements AsyncDisposable {
     nextTick(() => {
       if (this.listening) this.emit("listening");
     });
-    const { signal } = options;
     if (signal?.aborted === true) this.close();
     else signal?.addEventListener("abort", () => void this.close(), { once: true });
     return this;

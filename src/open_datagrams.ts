@@ -15,6 +15,7 @@ import { type Endpoint, resolveEndpoint } from "./endpoint.ts";
 import { IoError } from "./io_error.ts";
 import { type Candidates, candidatesOf, openFirst } from "./named_address.ts";
 import { AddressFamily } from "./native/abi.ts";
+import { checkOptions, signalOption } from "./options.ts";
 import { loopOf } from "./shared_loop.ts";
 
 /**
@@ -42,11 +43,12 @@ export async function bind(
   endpoint: string | Endpoint,
   options: DatagramStreamOptions = {},
 ): Promise<DatagramStream> {
-  const loop = loopOf(options.loop);
+  const loop = loopOf(checkOptions(options).loop);
   const stream = new DatagramStreamHandle(options);
   const { message, drain, error, gone } = stream;
   const handlers = { message, drain, error, close: gone };
-  const { remote, family, resolveTimeoutMs, signal } = options;
+  const { remote, family, resolveTimeoutMs } = options;
+  const signal = signalOption(options.signal);
   const asking = { loop, family, resolveTimeoutMs, signal };
   const own = isUnnamed(endpoint)
     ? { text: "", endpoints: [endpoint] }

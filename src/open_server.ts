@@ -8,6 +8,7 @@ import { type DescriptorEndpoint, resolveDescriptor } from "./descriptor_endpoin
 import { type Endpoint, streamTransports } from "./endpoint.ts";
 import type { ListenerHandle } from "./listener.ts";
 import { candidatesOf, openFirst } from "./named_address.ts";
+import { checkOptions, signalOption } from "./options.ts";
 import { settingsOf } from "./open_stream.ts";
 import { type Server, ServerHandle, type ServerOptions } from "./server.ts";
 import { loopOf } from "./shared_loop.ts";
@@ -40,10 +41,11 @@ export async function listen(
   endpoint: string | Endpoint | DescriptorEndpoint,
   options: ServerOptions = {},
 ): Promise<Server> {
-  const loop = loopOf(options.loop);
+  const loop = loopOf(checkOptions(options).loop);
   const server = new ServerHandle(options, settingsOf(options));
   const { open, error } = server;
-  const { family, resolveTimeoutMs, signal } = options;
+  const { family, resolveTimeoutMs } = options;
+  const signal = signalOption(options.signal);
   const asking = { loop, family, resolveTimeoutMs, signal };
   const candidates = resolveDescriptor(endpoint) === null
     ? await candidatesOf(endpoint, streamTransports, asking)

@@ -8,7 +8,7 @@ import type { Connection } from "./connection.ts";
 import type { ConnectionHandle } from "./connection_handle.ts";
 import type { Endpoint } from "./endpoint.ts";
 import { IoError } from "./io_error.ts";
-import { integerOption } from "./options.ts";
+import { checkOptions, integerOption } from "./options.ts";
 import { loopOf } from "./shared_loop.ts";
 import type { Stream, StreamConnectOptions, StreamLoopOptions } from "./stream.ts";
 import { StreamEvents, StreamHandle, type StreamSettings } from "./stream_handle.ts";
@@ -41,7 +41,7 @@ export async function connect(
   endpoint: string | Endpoint,
   options: StreamConnectOptions = {},
 ): Promise<Stream> {
-  const loop = loopOf(options.loop);
+  const loop = loopOf(checkOptions(options).loop);
   const settings = settingsOf(options);
   return await new Promise((resolve, reject) => {
     loop.connect(endpoint, new Opening(settings, resolve, reject), options);

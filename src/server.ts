@@ -11,7 +11,7 @@ import type { Connection } from "./connection.ts";
 import { IoError } from "./io_error.ts";
 import type { Listener, ListenerHandle, ListenOptions } from "./listener.ts";
 import type { NameOptions } from "./named_address.ts";
-import { integerOption } from "./options.ts";
+import { checkOptions, integerOption } from "./options.ts";
 import { streamOf } from "./open_stream.ts";
 import type { SocketAddress } from "./socket_address.ts";
 import type { Stream, StreamLoopOptions } from "./stream.ts";
@@ -173,7 +173,8 @@ export class ServerHandle implements Server {
     this.ended();
   }
 
-  async shutdown({ timeoutMs = defaultShutdownMs }: ShutdownOptions = {}): Promise<number> {
+  async shutdown(options: ShutdownOptions = {}): Promise<number> {
+    const { timeoutMs = defaultShutdownMs } = checkOptions(options);
     integerOption("timeoutMs", timeoutMs, 0, maxShutdownMs);
     if (timeoutMs > 0) {
       this.#drain();
