@@ -188,8 +188,8 @@ export abstract class LoopOpenings {
    * @param handlers What to call.
    * @param options Of the socket; `remote` connects it.
    * @throws {IoError} `INVALID_ENDPOINT`, `UNKNOWN_SCHEME`, `INVALID_ARGUMENT`, `INVALID_OPTION`,
-   *   `EXHAUSTED`, `UNSUPPORTED` for an option that this system does not have, or with shared receive buffers,
-   *   `LOOP_CLOSED`, or what the system says, such as `EADDRINUSE`.
+   *   `EXHAUSTED`, `UNSUPPORTED` for an option that this system does not have, or with shared
+   *   receive buffers, `LOOP_CLOSED`, or what the system says, such as `EADDRINUSE`.
    */
   bind(
     endpoint: string | Endpoint,
