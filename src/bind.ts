@@ -9,6 +9,7 @@ import { DatagramSocketHandle } from "./datagram_handle.ts";
 import type { DatagramHandlers, DatagramOptions } from "./datagram_socket.ts";
 import { type Endpoint, type ResolvedEndpoint, resolveEndpoint } from "./endpoint.ts";
 import { errorOfStatus, IoError } from "./io_error.ts";
+import { pathAdvice } from "./listen.ts";
 import type { LoopState } from "./loop_state.ts";
 import {
   AddressFamily,
@@ -16,6 +17,7 @@ import {
   Header,
   option_unset,
   Status,
+  Syscall,
 } from "./native/abi.ts";
 import { booleanOption, checkHandlers, checkOptions, integerOption } from "./options.ts";
 import { type Transport, writeAddress } from "./socket_address.ts";
@@ -157,5 +159,7 @@ function bindError(loop: LoopState, status: number, attempt: string): IoError {
         : `Leave ${name} out.`,
     });
   }
-  return errorOfStatus(status, attempt, loop.words[Header.error_syscall]);
+  const syscall = loop.words[Header.error_syscall];
+  const isPath = attempt.startsWith(`bind ${unnamed}`) && syscall === Syscall.bind;
+  return errorOfStatus(status, attempt, syscall, isPath ? pathAdvice(status) : {});
 }

@@ -84,17 +84,23 @@ export function listen(
 const inUse = -98;
 const denied = -13;
 
+/** What to do where no socket can be made at a path. */
+export function pathAdvice(status: number): { advice?: string } {
+  if (status === inUse) {
+    return {
+      advice: "End the program that listens there, remove what is at the path, or choose another.",
+    };
+  }
+  return status === denied
+    ? { advice: "Choose a path in a folder that this user may write to." }
+    : {};
+}
+
 function listenError(loop: LoopState, status: number, resolved: ResolvedEndpoint): IoError {
   const attempt = `listen ${resolved.text}`;
   if (resolved.family === AddressFamily.descriptor) return adoptError(loop, status, attempt);
   if (resolved.transport !== "unix" || loop.words[Header.error_option] !== option_unset) {
     return optionError(loop, status, attempt);
   }
-  const advice = status === inUse
-    ? "End the program that listens there, remove what is at the path, or choose another."
-    : status === denied
-    ? "Choose a path in a folder that this user may write to."
-    : undefined;
-  const details = advice === undefined ? {} : { advice };
-  return errorOfStatus(status, attempt, loop.words[Header.error_syscall], details);
+  return errorOfStatus(status, attempt, loop.words[Header.error_syscall], pathAdvice(status));
 }

@@ -184,7 +184,8 @@ export abstract class LoopOpenings {
    * Opens a datagram socket.
    *
    * @param endpoint Its own address, such as `udp://0.0.0.0:0` for any free port, `udp://[::]:7000`
-   *   for IPv6 and IPv4, or `unix+datagram:/run/a.sock`; `unix+datagram:` has none.
+   *   for IPv6 and IPv4, or `unix+datagram:/run/a.sock`, where a socket that nobody has any more is
+   *   removed; `unix+datagram:` has none.
    * @param handlers What to call.
    * @param options Of the socket; `remote` connects it.
    * @throws {IoError} `INVALID_ENDPOINT`, `UNKNOWN_SCHEME`, `INVALID_ARGUMENT`, `INVALID_OPTION`,
