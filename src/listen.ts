@@ -6,6 +6,7 @@
 
 import { type Endpoint, type ResolvedEndpoint, resolveEndpoint } from "./endpoint.ts";
 import { adoptError } from "./adopt.ts";
+import { deniedAdvice } from "./denied.ts";
 import { type DescriptorEndpoint, resolveDescriptor } from "./descriptor_endpoint.ts";
 import { errorOfStatus, IoError } from "./io_error.ts";
 import { ListenerHandle, type ListenerHandlers, type ListenOptions } from "./listener.ts";
@@ -80,20 +81,14 @@ export function listen(
   return listener;
 }
 
-/** EADDRINUSE and EACCES, negated. */
+/** EADDRINUSE, negated. */
 const inUse = -98;
-const denied = -13;
 
 /** What to do where no socket can be made at a path. */
 export function pathAdvice(status: number): { advice?: string } {
-  if (status === inUse) {
-    return {
-      advice: "End the program that listens there, remove what is at the path, or choose another.",
-    };
-  }
-  return status === denied
-    ? { advice: "Choose a path in a folder that this user may write to." }
-    : {};
+  const advice =
+    "End the program that listens there, remove what is at the path, or choose another.";
+  return status === inUse ? { advice } : deniedAdvice(status, "bind", "unix");
 }
 
 function listenError(loop: LoopState, status: number, resolved: ResolvedEndpoint): IoError {

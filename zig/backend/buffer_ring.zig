@@ -1,9 +1,7 @@
 //! The receive buffers that the kernel may fill: a ring of provided buffers (Linux 5.19).
 //!
 //! The kernel knows a buffer by a number of 16 bits, which is the buffer's only between `provide`
-//! and `take`. Invariant: no two buffers in the kernel's hands have the same number. It uses
-//! buffers in the order in which they came, so a short ring keeps to few buffers, which stay in the
-//! processor's caches: the ring starts short and grows with what is used in one turn.
+//! and `take`. Invariant: no two buffers in the kernel's hands have the same number.
 
 const std = @import("std");
 const kernel = @import("../sys/kernel.zig");
@@ -12,11 +10,7 @@ const uring = @import("../sys/uring.zig");
 const mapped = @import("../memory/mapped.zig");
 const Pool = @import("../memory/pool.zig").Pool;
 const contract = @import("contract.zig");
-
-/// Buffers that a ring starts with.
-const target_least = 64;
-/// Turns that used little, after which the ring gets shorter.
-const quiet_turns_max = 4096;
+const BufferDemand = @import("buffer_demand.zig").BufferDemand;
 
 pub const BufferRing = struct {
     /// Shared with the kernel; `reserved` of the first is the tail.
@@ -34,11 +28,9 @@ pub const BufferRing = struct {
     /// Numbers that are no buffer's.
     spare: []u32,
     spare_count: u32,
-    /// Buffers to have ready.
-    target: u32,
+    demand: BufferDemand,
     /// Buffers that there were when it was last asked for the number wanted, or given one.
     filled: u32,
-    quiet_turns: u32,
 
     pub fn init(
         ring: anytype,
@@ -71,9 +63,8 @@ pub const BufferRing = struct {
             .consumed = consumed,
             .spare = spare,
             .spare_count = length,
-            .target = @min(length, target_least),
+            .demand = .init(length),
             .filled = 0,
-            .quiet_turns = 0,
         };
     }
 
@@ -117,23 +108,9 @@ pub const BufferRing = struct {
     /// How many more there should be. Asked once between two calls of the kernel.
     pub fn wanted(self: *BufferRing) u32 {
         const present = self.count();
-        self.adapt(self.filled -| present);
+        self.demand.used(self.filled -| present, present);
         self.filled = present;
-        return self.target -| present;
-    }
-
-    fn adapt(self: *BufferRing, used: u32) void {
-        if (used > self.target / 2) {
-            self.target = @min(self.target * 2, @as(u32, @intCast(self.names.len)));
-            self.quiet_turns = 0;
-        } else if (used > self.target / 16) {
-            self.quiet_turns = 0;
-        } else if (self.quiet_turns < quiet_turns_max) {
-            self.quiet_turns += 1;
-        } else if (self.target > target_least) {
-            self.target /= 2;
-            self.quiet_turns = 0;
-        }
+        return self.demand.target -| present;
     }
 
     /// Gives the kernel one of the buffers that are `wanted`, or one back that it did not use.
@@ -187,9 +164,8 @@ fn with_length(length: u32) !BufferRing {
         .consumed = &.{},
         .spare = spare,
         .spare_count = length,
-        .target = @min(length, target_least),
+        .demand = .init(length),
         .filled = 0,
-        .quiet_turns = 0,
     };
 }
 
@@ -207,7 +183,7 @@ test "a number is one buffer's at a time, in whatever order they come back" {
     try std.testing.expectEqual(@as(u32, 3), ring.count());
 }
 
-test "a ring grows with what is used and shrinks after a long time of little" {
+test "a ring is asked to grow once buffers were used" {
     var ring = try with_length(256);
     defer ring.deinit();
     var bytes: [512]u8 = undefined;
@@ -215,10 +191,5 @@ test "a ring grows with what is used and shrinks after a long time of little" {
     for (0..3) |_| try std.testing.expectEqual(@as(u32, 64), ring.wanted());
     for (0..64) |name| ring.provide(@intCast(name), &bytes);
     for (0..40) |index| _ = ring.take(ring.entries[index].buffer);
-    try std.testing.expectEqual(@as(u32, 128 - 24), ring.wanted());
-    for (0..128 - 24) |name| ring.provide(@intCast(name), &bytes);
-    for (0..quiet_turns_max) |_| try std.testing.expectEqual(@as(u32, 0), ring.wanted());
-    try std.testing.expectEqual(@as(u32, 128), ring.target);
-    _ = ring.wanted();
-    try std.testing.expectEqual(@as(u32, 64), ring.target);
+    try std.testing.expectEqual(@as(u32, 80 - 24), ring.wanted());
 }

@@ -12,6 +12,10 @@ const Pool = @import("../memory/pool.zig").Pool;
 
 const none: u32 = std.math.maxInt(u32);
 
+/// Bytes of one send, unless its first part alone has more. The kernel copies them, so that more at
+/// a time would be read, and written, past the processor's caches; and others have their turn.
+pub const send_bytes = 128 * 1024;
+
 const Node = struct {
     buffer: u32,
     offset: u32,
@@ -152,7 +156,8 @@ pub const SendQueue = struct {
         return .{ .count = count, .bytes = bytes };
     }
 
-    /// The first parts, as far as `out` holds them, and with descriptors before the first one only.
+    /// The first parts, as far as `out` holds them and a send goes, and with descriptors before the
+    /// first one only.
     pub fn segments(
         self: *const SendQueue,
         nodes: *const Nodes,
@@ -160,10 +165,12 @@ pub const SendQueue = struct {
         out: []contract.Segment,
     ) []contract.Segment {
         var count: u32 = 0;
+        var bytes: u64 = 0;
         var index = self.head;
         while (index != none and count < out.len) : (count += 1) {
             const node = nodes.nodes[index];
-            if (count > 0 and node.passed != none) break;
+            bytes += node.length;
+            if (count > 0 and (node.passed != none or bytes > send_bytes)) break;
             out[count] = .{
                 .pointer = pool.pointer(node.buffer) + node.offset,
                 .length = node.length,
@@ -237,4 +244,36 @@ test "without a free node nothing is taken" {
     try std.testing.expectEqual(@as(?u32, null), queue.pop(&nodes));
     const largest: Part = .{ .buffer = 2, .offset = 0, .length = std.math.maxInt(u32) };
     try std.testing.expect(queue.push(&nodes, largest));
+}
+
+test "a send has no more than its bytes, unless one part has" {
+    var pool: Pool = undefined;
+    const bytes = 1024 * 1024;
+    try pool.init(.{
+        .kind = .{ .slab_bytes = bytes },
+        .max_bytes = bytes,
+        .buffer_size = 4096,
+        .receive_count = 8,
+    });
+    defer pool.deinit(true);
+    const small = pool.take(send_bytes / 2).?;
+    const large = pool.take(2 * send_bytes).?;
+    defer for ([_]u32{ small, large }) |buffer| {
+        _ = pool.take_from_script(buffer);
+        _ = pool.release(buffer);
+    };
+    var nodes = try Nodes.init(4);
+    defer nodes.deinit();
+    var queue: SendQueue = .empty;
+    const half: Part = .{ .buffer = small, .offset = 0, .length = send_bytes / 2 };
+    const double: Part = .{ .buffer = large, .offset = 0, .length = 2 * send_bytes };
+    for ([_]Part{ half, half, half, double }) |part| {
+        try std.testing.expect(queue.push(&nodes, part));
+    }
+    var out: [4]contract.Segment = undefined;
+    for ([_]usize{ 2, 1, 1 }) |count| {
+        const segments = queue.segments(&nodes, &pool, &out);
+        try std.testing.expectEqual(count, segments.len);
+        for (0..count) |_| _ = queue.pop(&nodes);
+    }
 }
