@@ -79,8 +79,23 @@ export interface Server extends AsyncIterable<Stream>, AsyncDisposable {
    * those that are left, also those that nobody has iterated. Iterations go on until the last
    * stream is given out.
    *
+   * @param options How long it may take.
    * @returns The number of streams that had to be aborted.
-   * @throws {IoError} `INVALID_OPTION`.
+   * @throws {IoError} `INVALID_OPTION`, `INVALID_ARGUMENT`.
+   *
+   * @example Let requests finish for five seconds at the most
+   * ```ts
+   * import { connect, listen } from "@twinpoll/twinpoll";
+   *
+   * const server = await listen("tcp://127.0.0.1:0", {
+   *   onDraining: (stream) => stream.shutdown(), // after the answer that is under way
+   * });
+   * const client = await connect(server.endpoint);
+   * const ends = server.shutdown({ timeoutMs: 5_000 });
+   * console.log(await client.read()); // null
+   * client.shutdown();
+   * console.log(await ends); // 0
+   * ```
    */
   shutdown(options?: ShutdownOptions): Promise<number>;
   /** Lets the server keep its loop running, which is how it starts. */
