@@ -18,7 +18,7 @@ import {
   SocketOption,
   SocketRequest,
 } from "./native/abi.ts";
-import { booleanOption, integerOption, invalidOption } from "./options.ts";
+import { booleanOption, checkOptions, integerOption, invalidOption } from "./options.ts";
 import { readAddress, type SocketAddress, writeAddress } from "./socket_address.ts";
 
 /** A socket as native code names it. */
@@ -114,7 +114,7 @@ export function changeGroup(
   group: string,
   options: GroupOptions,
 ): void {
-  const { source } = options;
+  const { source } = checkOptions(options);
   const words = requestOf(socket, action);
   const scope = writeHost(words, SocketRequest.group, "group", group);
   const { interface: index = scope } = options;
