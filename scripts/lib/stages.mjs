@@ -273,7 +273,8 @@ export function allStages(files = []) {
     denoStage("deno lint", ["lint"]),
     // The types of plain JavaScript are in comments, which the rules of deno.json do not see.
     denoStage("lint of scripts", ["lint", "--no-config", "scripts"]),
-    denoStage("deno check", ["check"]),
+    // With the examples in comments and in README.md.
+    denoStage("deno check", ["check", "--doc", ".", "README.md"]),
     denoStage("deno doc", ["doc", "--lint", "mod.ts", "net.ts"]),
     denoStage("deno publish", ["publish", "--dry-run", "--allow-dirty"]),
     tidyStage,
