@@ -386,13 +386,14 @@ testUnless(curl, "curl takes several pages", async () => {
 });
 
 if (runtime === "node") {
-  test("the package's entries have classes and the shared loop in common", async () => {
+  test("the package's entries have classes, by their names, and the shared loop in common", async () => {
     const entry = (file: string): string => pathToFileURL(join(root, "dist", file)).href;
     const api = await import(entry("mod.js"));
     const shape = await import(entry("net.js"));
     const socket = shape.connect(1, "127.0.0.1");
     const [error] = await once(socket, "error");
     assert.ok(error instanceof api.IoError);
+    assert.deepEqual([api.IoError.name, api.Loop.name], ["IoError", "Loop"]);
     const loop = new api.Loop();
     const server = shape.createServer({ loop });
     loop.attach();
