@@ -7,6 +7,7 @@
 import { readSocketAddress, settingName, writeDatagramSettings } from "./datagram_control.ts";
 import { DatagramSocketHandle } from "./datagram_handle.ts";
 import type { DatagramHandlers, DatagramOptions } from "./datagram_socket.ts";
+import { deniedAdvice } from "./denied.ts";
 import { type Endpoint, type ResolvedEndpoint, resolveEndpoint } from "./endpoint.ts";
 import { errorOfStatus, IoError } from "./io_error.ts";
 import type { LoopState } from "./loop_state.ts";
@@ -59,7 +60,7 @@ export function bind(
 
   const { functions, handle } = loop;
   const slot = functions.tp_bind(handle, new Uint8Array(words.buffer), words.byteLength);
-  if (slot < 0) throw bindError(loop, slot, attempt);
+  if (slot < 0) throw bindError(loop, slot, attempt, local);
   const generation = loop.words[Header.result_generation];
   const name = { loop, slot, generation };
   const socket = new DatagramSocketHandle(loop, {
@@ -136,7 +137,12 @@ function defined(options: DatagramOptions): DatagramOptions {
   return Object.fromEntries(entries) as DatagramOptions;
 }
 
-function bindError(loop: LoopState, status: number, attempt: string): IoError {
+function bindError(
+  loop: LoopState,
+  status: number,
+  attempt: string,
+  local: ResolvedEndpoint | null,
+): IoError {
   const option = loop.words[Header.error_option];
   if (option !== option_unset) {
     const name = settingName(option);
@@ -156,5 +162,7 @@ function bindError(loop: LoopState, status: number, attempt: string): IoError {
         : `Leave ${name} out.`,
     });
   }
-  return errorOfStatus(status, attempt, loop.words[Header.error_syscall]);
+  const family = local?.family === AddressFamily.unix ? "unix" : "ip";
+  const advice = deniedAdvice(status, "bind", family);
+  return errorOfStatus(status, attempt, loop.words[Header.error_syscall], advice);
 }

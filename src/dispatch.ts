@@ -12,6 +12,7 @@ import { ConnectionHandle } from "./connection_handle.ts";
 import { leave } from "./detach.ts";
 import { readDescriptors } from "./passed_descriptors.ts";
 import type { DatagramSocketHandle } from "./datagram_handle.ts";
+import { deniedAdvice } from "./denied.ts";
 import { formatAddress } from "./socket_address.ts";
 import { errorOfStatus, type IoError } from "./io_error.ts";
 import { attemptError, namedError } from "./named_connect.ts";
@@ -282,7 +283,8 @@ function endError(conn: ConnectionHandle, result: number): IoError {
     return errorOfStatus(result, "connection", Syscall.none, { cause });
   }
   const attempt = `connect ${formatAddress(conn.knownRemote)}`;
-  return errorOfStatus(result, attempt, Syscall.connect, { cause });
+  const advice = deniedAdvice(result, "connect", conn.knownRemote.family);
+  return errorOfStatus(result, attempt, Syscall.connect, { cause, ...advice });
 }
 
 function listenerError(loop: LoopState, at: number): void {
@@ -382,12 +384,11 @@ function socketError(loop: LoopState, at: number): void {
   const socket = socketAt(loop, at);
   if (socket === null || socket.state === "closed") return;
   const syscall = loop.words[at + Completion.length];
+  const result = loop.signed[at + Completion.result];
   const verb = syscall === Syscall.send ? "send from" : "receive at";
   const attempt = `${verb} ${formatAddress(socket.localAddress)}`;
-  socket.handlers.error?.(
-    socket,
-    errorOfStatus(loop.signed[at + Completion.result], attempt, syscall),
-  );
+  const advice = deniedAdvice(result, "send", socket.localAddress.family);
+  socket.handlers.error?.(socket, errorOfStatus(result, attempt, syscall, advice));
 }
 
 function socketClosed(loop: LoopState, at: number): void {

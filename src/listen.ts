@@ -6,6 +6,7 @@
 
 import { type Endpoint, type ResolvedEndpoint, resolveEndpoint } from "./endpoint.ts";
 import { adoptError } from "./adopt.ts";
+import { deniedAdvice } from "./denied.ts";
 import { type DescriptorEndpoint, resolveDescriptor } from "./descriptor_endpoint.ts";
 import { errorOfStatus, IoError } from "./io_error.ts";
 import { ListenerHandle, type ListenerHandlers, type ListenOptions } from "./listener.ts";
@@ -74,9 +75,8 @@ export function listen(
   return listener;
 }
 
-/** EADDRINUSE and EACCES, negated. */
+/** EADDRINUSE, negated. */
 const inUse = -98;
-const denied = -13;
 
 function listenError(loop: LoopState, status: number, resolved: ResolvedEndpoint): IoError {
   const attempt = `listen ${resolved.text}`;
@@ -84,11 +84,8 @@ function listenError(loop: LoopState, status: number, resolved: ResolvedEndpoint
   if (resolved.transport !== "unix" || loop.words[Header.error_option] !== option_unset) {
     return optionError(loop, status, attempt);
   }
-  const advice = status === inUse
-    ? "End the program that listens there, remove what is at the path, or choose another."
-    : status === denied
-    ? "Choose a path in a folder that this user may write to."
-    : undefined;
-  const details = advice === undefined ? {} : { advice };
+  const advice =
+    "End the program that listens there, remove what is at the path, or choose another.";
+  const details = status === inUse ? { advice } : deniedAdvice(status, "bind", "unix");
   return errorOfStatus(status, attempt, loop.words[Header.error_syscall], details);
 }

@@ -21,7 +21,8 @@ import type {
 /** What happens on a listener and on the connections that it accepts. */
 export interface ListenerHandlers extends ConnectionHandlers {
   /**
-   * Accepting fails for now, for instance with `EMFILE`. The listener tries again by itself.
+   * Accepting fails for now, for instance with `EMFILE`. The listener tries again by itself, also
+   * while it drains.
    */
   error?(listener: Listener, error: IoError): void;
 }
@@ -49,8 +50,9 @@ export interface ListenOptions extends StreamOptions, ListenerSocketOptions {
 export interface ListenerCloseOptions {
   /**
    * Loses no connection: those that wait in the backlog are accepted and opened first, in the next
-   * turns, as long as the loop has room for connections. Where others have descriptors of the same
-   * socket that is theirs to do. `closed` is true at once. Default false.
+   * turns, as long as the loop has room for connections. When the process is out of descriptors it
+   * waits for some, until `close()` ends that. Where others have descriptors of the same socket
+   * that is theirs to do. `closed` is true at once. Default false.
    */
   drain?: boolean;
 }
@@ -215,7 +217,7 @@ export class ListenerHandle implements Listener {
 
   /** Accepting failed for now. */
   failed(error: IoError): void {
-    if (!this.closed) this.handlers.error?.(this, error);
+    if (!this.closed || this.isDraining) this.handlers.error?.(this, error);
   }
 
   /** The last thing that happens to a listener. */

@@ -6,6 +6,7 @@
  */
 
 import type { ConnectionHandle } from "./connection_handle.ts";
+import { deniedAdvice } from "./denied.ts";
 import { errorOfStatus, type IoError } from "./io_error.ts";
 import { describeHost } from "./ip_address.ts";
 import type { LoopState } from "./loop_state.ts";
@@ -25,7 +26,9 @@ export function attemptError(loop: LoopState, at: number): IoError {
       ? { family: 4, bytes: bytes.slice(12), scope: 0 }
       : { family: 6, bytes: bytes.slice(), scope: 0 },
   );
-  return errorOfStatus(signed[at + Completion.result], `connect to ${host}`, Syscall.connect);
+  const result = signed[at + Completion.result];
+  const advice = deniedAdvice(result, "connect", "ip");
+  return errorOfStatus(result, `connect to ${host}`, Syscall.connect, advice);
 }
 
 /** The error with which a connection to a name ends before it was open. */
@@ -40,5 +43,9 @@ export function namedError(conn: ConnectionHandle, result: number, reason: unkno
   const cause = errors.length === 1
     ? first
     : new AggregateError(errors, errors.map(({ message }) => message).join("; "));
-  return errorOfStatus(result, `${attempt} (${errors.length} tried)`, syscall, { cause });
+  const advice = deniedAdvice(result, "connect", "ip");
+  return errorOfStatus(result, `${attempt} (${errors.length} tried)`, syscall, {
+    cause,
+    ...advice,
+  });
 }

@@ -92,7 +92,12 @@ export class Socket extends Duplex {
     this.#loop = options.loop;
   }
 
-  /** The connection of layer 0, for what this shape does not know; null before there is one. */
+  /**
+   * The connection of layer 0, for what this shape does not know; null before there is one. Once a
+   * relay has it nothing is read or written here: `end()` ends this side of the socket only, since
+   * the relay ends the direction behind what it sends there; a write is an `error` (`BUSY`);
+   * `destroy()` closes the relay; `close` follows its end.
+   */
   get connection(): Connection | null {
     return this.#conn;
   }
@@ -278,8 +283,14 @@ export class Socket extends Duplex {
       this.once("connect", () => this._final(end));
       return;
     }
-    if (conn.state === "open") conn.shutdown();
-    end();
+    let failure: Error | null = null;
+    try {
+      const isRelayed = (conn as ConnectionHandle).relay !== null;
+      if (conn.state === "open" && !isRelayed) conn.shutdown();
+    } catch (error) {
+      failure = error as Error;
+    }
+    end(failure);
   }
 
   /** Closes, or with an error resets. Called by `Duplex`. */

@@ -180,6 +180,7 @@ testDatagrams(
     sender.socket.send("forbidden", to);
     turnUntil(loop, () => sender.errors.length > 0, "the refusal");
     assert.equal(sender.errors[0].code, "EACCES");
+    assert.match(sender.errors[0].advice, /Set broadcast/);
     sender.socket.setOptions({ broadcast: true });
     sender.socket.send("allowed", to);
     turnUntil(loop, () => receiver.arrived.length === 1, "the datagram");

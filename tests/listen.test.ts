@@ -191,3 +191,31 @@ testLoop(
     assert.ok(errors < 50, `it tried again at once, ${errors} times`);
   },
 );
+
+testLoop("out of descriptors a listener that drains says so, and loses nobody", async (loop) => {
+  const count = 100;
+  const limited = ["bash", "-c", 'ulimit -n 64; exec "$@"', "limited"];
+  using child = new Child([...limited, ...command("tests/programs/drained.ts"), loop.backend]);
+  const { port } = await child.json();
+  const done = new Signal();
+  let opened = 0;
+  let closed = 0;
+  for (let index = 0; index < count; index++) {
+    loop.connect(`tcp://127.0.0.1:${port}`, {
+      open(): void {
+        opened += 1;
+        // All of them wait to be accepted.
+        if (opened === count) child.write("drain");
+      },
+      close(_, error): void {
+        assert.equal(error, null);
+        closed += 1;
+        if (closed === count) done.fire();
+      },
+    });
+  }
+  await drive(loop, "run", done);
+  assert.deepEqual(await child.json(), { event: "error", code: "EMFILE" });
+  assert.deepEqual(await child.json(), { event: "end", opened: count });
+  assert.equal((await child.finished).code, 0);
+});

@@ -14,7 +14,7 @@ import { test } from "node:test";
 import { pathToFileURL } from "node:url";
 import { type AddressInfo, connect, createServer, type Server, Socket } from "../net.ts";
 import { bestBackend, testEach } from "./support/backends.ts";
-import { Loop } from "../mod.ts";
+import { type IoError, Loop } from "../mod.ts";
 import { runChild } from "./support/child.ts";
 import { within } from "./support/drive.ts";
 import { testUnless } from "./support/record.ts";
@@ -66,6 +66,44 @@ testEach("an echo of much, through pipe", async (backend) => {
     assert.ok(drains > 0);
     assert.equal(socket.readyState, "closed");
     await closed(server);
+  }, backend);
+});
+
+testEach("of a connection that a relay has, the end is the relay's", async (backend) => {
+  await withLoop(async (loop) => {
+    const target = createServer({ loop }, (socket) => {
+      // The reset of the second one.
+      socket.on("error", () => {});
+      socket.pipe(socket);
+    });
+    const targetPort = await listenOn(target);
+    const relayed: Socket[] = [];
+    const proxy = createServer({ loop }, (socket) => {
+      relayed.push(socket);
+      loop.relay(socket.connection!, loop.connect(`tcp://127.0.0.1:${targetPort}`, {}));
+      if (relayed.length === 1) socket.end();
+    });
+    const port = await listenOn(proxy);
+    const open = async (): Promise<Socket> => {
+      const socket = connect({ port, host: "127.0.0.1", loop });
+      await once(socket, "connect");
+      socket.write("there and back");
+      assert.equal(String((await once(socket, "data"))[0]), "there and back");
+      return socket;
+    };
+
+    const first = await open();
+    assert.deepEqual([relayed[0].writableFinished, relayed[0].errored], [true, null]);
+    const ends = [once(first, "close"), once(relayed[0], "close")];
+    first.end();
+    for (const [hadError] of await Promise.all(ends)) assert.equal(hadError, false);
+
+    const second = await open();
+    const broken = [once(relayed[1], "error"), once(second, "error")];
+    relayed[1].write("to nobody");
+    const codes = (await Promise.all(broken)).map(([error]) => (error as IoError).code);
+    assert.deepEqual(codes, ["BUSY", "ECONNRESET"]);
+    await Promise.all([closed(target), closed(proxy)]);
   }, backend);
 });
 

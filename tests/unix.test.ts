@@ -229,7 +229,10 @@ testEach("a folder or a socket without permission is EACCES", async (backend) =>
       const { stdout, stderr } = await runChild([...prefix, ...program, backend, verb, endpoint]);
       const told = JSON.parse(stdout || JSON.stringify({ stderr }));
       assert.deepEqual([told.code, told.syscall], ["EACCES", syscall]);
-      if (verb === "listen") assert.match(told.advice, /folder/);
+      assert.match(
+        told.advice,
+        verb === "listen" ? /in a folder/ : /write to the socket at the path/,
+      );
     }
   } finally {
     chmodSync(place.folder, 0o755);

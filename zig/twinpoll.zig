@@ -17,9 +17,11 @@ test {
     _ = @import("abi/inproc_test.zig");
     _ = @import("abi/instance_test.zig");
     _ = @import("abi/layout_hash.zig");
+    _ = @import("abi/listening_test.zig");
     _ = @import("abi/lookup_test.zig");
     _ = @import("abi/moving_test.zig");
     _ = @import("abi/options.zig");
+    _ = @import("abi/opening_test.zig");
     _ = @import("abi/probe.zig");
     _ = @import("abi/ring_options_test.zig");
     _ = @import("abi/watch_test.zig");
@@ -63,6 +65,7 @@ test {
     _ = @import("net/given.zig");
     _ = @import("net/datagram_queue.zig");
     _ = @import("net/held.zig");
+    _ = @import("net/parked.zig");
     _ = @import("net/passing.zig");
     _ = @import("net/inproc/inbox.zig");
     _ = @import("net/inproc/names.zig");
@@ -81,7 +84,9 @@ test {
     _ = @import("net/relays.zig");
     _ = @import("net/send_queue.zig");
     _ = @import("net/transit.zig");
+    _ = @import("simulation/attempts_test.zig");
     _ = @import("simulation/close_test.zig");
+    _ = @import("simulation/listening_test.zig");
     _ = @import("sys/datagram_options.zig");
     _ = @import("sys/datagrams.zig");
     _ = @import("sys/error_numbers.zig");

@@ -19,6 +19,7 @@ const unsegmented = "zig/net/unsegmented.zig";
 const streams = "zig/net/streams.zig";
 const ending = "zig/net/ending.zig";
 const listeners = "zig/net/listeners.zig";
+const detaching = "zig/net/detaching.zig";
 const loop = "zig/loop/loop.zig";
 const pool = "zig/memory/pool.zig";
 
@@ -176,9 +177,9 @@ export const faults = [
   },
   {
     about: "a connection that is accepted without a slot is forgotten",
-    file: listeners,
-    text: "if (self.parked_count == parked_max) return false;",
-    instead: "if (self.open_count > 0) return true;",
+    file: "zig/net/parked.zig",
+    text: "if (self.count == parked_max) return false;",
+    instead: "if (self.count == 0) return true;",
   },
   {
     about: "a listener's slot is given out before the script knows of its end",
@@ -415,5 +416,41 @@ export const faults = [
     file: relay,
     text: "return other.queue.bytes > relay.options.high_water_mark / divisor;",
     instead: "return divisor == 0 and other.queue.bytes > relay.options.high_water_mark;",
+  },
+  {
+    about: "what comes back to a connection that leaves stands behind what is held",
+    file: detaching,
+    text: "return connection.returned.pop(pool, nodes) orelse connection.held.pop(pool, nodes);",
+    instead: "return connection.held.pop(pool, nodes) orelse connection.returned.pop(pool, nodes);",
+  },
+  {
+    about: "a connection that leaves rests under its operations",
+    file: detaching,
+    text: "if (connection.has_operations() or connection.queue.bytes > 0) return;",
+    instead: "if (connection.queue.bytes > 0) return;",
+  },
+  {
+    about: "a connection that leaves goes without what is queued",
+    file: detaching,
+    text: "if (connection.has_operations() or connection.queue.bytes > 0) return;",
+    instead: "if (connection.has_operations()) return;",
+  },
+  {
+    about: "an idle limit ends a connection that rests and got it then",
+    file: streams,
+    text: "if (connection.state != .open or connection.detach == .rest) return;",
+    instead: "if (connection.state != .open) return;",
+  },
+  {
+    about: "what a connection had received is delivered before it opens at its new loop",
+    file: "zig/net/arriving.zig",
+    text: "connection.open_owed = true;",
+    instead: "connection.open_owed = options.idle_timeout_ms > 0;",
+  },
+  {
+    about: "a script shuts down a connection that a relay has",
+    file: streams,
+    text: "if (connection.relay != relays_module.none) return false;",
+    instead: "",
   },
 ];

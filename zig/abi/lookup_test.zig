@@ -12,6 +12,7 @@ const Script = script_module.Script;
 const small_options = script_module.small_options;
 
 const testing = std.testing;
+const turns_max = 10_000;
 
 /// Nobody outside of this machine is asked.
 fn replace_files() !void {
@@ -48,6 +49,50 @@ test "while something is looked up a loop that polls enters the kernel" {
     try over_rows(check_waiting);
 }
 
+fn connect_to_name(instance: anytype) !u32 {
+    const slot = instance.connect(&.{
+        .size = @sizeOf(layout.ConnectOptions),
+        .address = std.mem.zeroes(layout.Address),
+        .timeout_ms = 0,
+        .stream = script_module.stream_options,
+        .name_length = 12,
+        .name = name_of("name.invalid"),
+        .attempt_delay_ms = 250,
+    });
+    try testing.expect(slot >= 0);
+    return @intCast(slot);
+}
+
+fn check_guessed(comptime Backend: type, trigger: layout.Trigger) !void {
+    var options = small_options();
+    const instance = try open(Backend, trigger, &options);
+    defer instance.close();
+    var script: Script(Backend) = .{ .instance = instance };
+    const slot = try connect_to_name(instance);
+    const net = &instance.work.net;
+    const lookup = net.attempts.races[net.streams.connections[slot].race].lookup;
+    const stale = @intFromEnum(layout.Status.stale_handle);
+    const cancelled = instance.cancel_resolve(lookup.slot, lookup.generation);
+    try testing.expectEqual(stale, cancelled);
+    var report = std.mem.zeroInit(layout.ResolveReport, .{
+        .size = @sizeOf(layout.ResolveReport),
+        .slot = lookup.slot,
+        .generation = lookup.generation,
+    });
+    try testing.expectEqual(stale, instance.resolve_report(&report));
+    for (0..turns_max) |_| {
+        if (script.closed == 1) break;
+        try script.turn(1000);
+    }
+    // It was told of what its lookup has found.
+    try testing.expectEqual(@as(u32, 1), script.closed);
+}
+
+test "a guessed handle does not end the lookup of a connect" {
+    try replace_files();
+    try over_rows(check_guessed);
+}
+
 fn check_relay(comptime Backend: type, trigger: layout.Trigger) !void {
     var options = small_options();
     options.clock = @intFromEnum(layout.ClockKind.virtual);
@@ -55,16 +100,7 @@ fn check_relay(comptime Backend: type, trigger: layout.Trigger) !void {
     defer instance.close();
     var script: Script(Backend) = .{ .instance = instance };
     var stream = script_module.stream_options;
-    const named = instance.connect(&.{
-        .size = @sizeOf(layout.ConnectOptions),
-        .address = std.mem.zeroes(layout.Address),
-        .timeout_ms = 0,
-        .stream = stream,
-        .name_length = 12,
-        .name = name_of("name.invalid"),
-        .attempt_delay_ms = 250,
-    });
-    try testing.expect(named >= 0);
+    const named = try connect_to_name(instance);
     const header = instance.loop.channel.header;
     const named_generation = header.result_generation;
     var pair: [2]i32 = undefined;
@@ -79,7 +115,7 @@ fn check_relay(comptime Backend: type, trigger: layout.Trigger) !void {
     try testing.expect(adopted >= 0);
     const relayed = instance.relay(&.{
         .size = @sizeOf(layout.RelayOptions),
-        .first_slot = @intCast(named),
+        .first_slot = named,
         .first_generation = named_generation,
         .second_slot = @intCast(adopted),
         .second_generation = header.result_generation,

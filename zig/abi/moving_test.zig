@@ -6,6 +6,7 @@ const linux = std.os.linux;
 const layout = @import("../layout.zig");
 const kernel = @import("../sys/kernel.zig");
 const sockets = @import("../sys/sockets.zig");
+const given = @import("../net/given.zig");
 const open = @import("rows_test.zig").open;
 const over_rows = @import("rows_test.zig").over_rows;
 const script_module = @import("script_test.zig");
@@ -96,6 +97,19 @@ fn check_unused(comptime Backend: type, trigger: layout.Trigger) !void {
 
 test "a connection that leaves before it was read takes nobody's readiness along" {
     try over_rows(check_unused);
+}
+
+fn relay(instance: anytype, first: u32, second: u32) i32 {
+    return instance.relay(&.{
+        .size = @sizeOf(layout.RelayOptions),
+        .first_slot = first,
+        .first_generation = generation_of(instance, first),
+        .second_slot = second,
+        .second_generation = generation_of(instance, second),
+        .high_water_mark = 65_536,
+        .idle_timeout_ms = 0,
+        .half_open_timeout_ms = 0,
+    });
 }
 
 fn set_segmenter(instance: anytype, slot: u32, fixed_bytes: u32) i32 {
@@ -192,17 +206,7 @@ fn check_relay(comptime Backend: type, trigger: layout.Trigger) !void {
     }
     try script.turn(0);
     try testing.expectEqual(@as(i32, 0), set_segmenter(instance, from, 0));
-    const relayed = instance.relay(&.{
-        .size = @sizeOf(layout.RelayOptions),
-        .first_slot = from,
-        .first_generation = generation_of(instance, from),
-        .second_slot = to,
-        .second_generation = generation_of(instance, to),
-        .high_water_mark = 65_536,
-        .idle_timeout_ms = 0,
-        .half_open_timeout_ms = 0,
-    });
-    try testing.expectEqual(@as(i32, 0), relayed);
+    try testing.expectEqual(@as(i32, 0), relay(instance, from, to));
     script.handle(.close, from, generation_of(instance, from));
     for (0..20) |_| try script.turn(0);
     var bytes: [8]u8 = undefined;
@@ -213,6 +217,72 @@ fn check_relay(comptime Backend: type, trigger: layout.Trigger) !void {
 
 test "a relay that closes passes on what a segmenter has held back" {
     try over_rows(check_relay);
+}
+
+/// The end of a direction is the relay's to bring about.
+fn check_shutdown(comptime Backend: type, trigger: layout.Trigger) !void {
+    var options = small_options();
+    const instance = try open(Backend, trigger, &options);
+    defer instance.close();
+    var script: Script(Backend) = .{ .instance = instance };
+    const first = try open_pair();
+    defer sockets.close(first[1]);
+    const second = try open_pair();
+    defer sockets.close(second[1]);
+    const from = try adopt(instance, first[0]);
+    const to = try adopt(instance, second[0]);
+    try testing.expectEqual(@as(i32, 0), relay(instance, from, to));
+    try script.turn(0);
+    script.handle(.shutdown, to, generation_of(instance, to));
+    try script.turn(0);
+    try testing.expectEqual(@as(u64, 1), instance.loop.counters.rejected);
+    try testing.expectEqual(@as(i32, 5), sockets.send(first[1], "hello"));
+    try testing.expectEqual(@as(i32, 0), sockets.shutdown_send(first[1]));
+    var bytes: [8]u8 = undefined;
+    for (0..20) |_| try script.turn(1000);
+    try testing.expectEqual(@as(i32, 5), sockets.receive(second[1], &bytes));
+    try testing.expectEqualStrings("hello", bytes[0..5]);
+    try testing.expectEqual(@as(i32, 0), sockets.receive(second[1], &bytes));
+}
+
+test "a relayed connection is not shut down by the script" {
+    try over_rows(check_shutdown);
+}
+
+fn check_limit(comptime Backend: type, trigger: layout.Trigger) !void {
+    var options = small_options();
+    options.clock = @intFromEnum(layout.ClockKind.virtual);
+    const instance = try open(Backend, trigger, &options);
+    defer instance.close();
+    var script: Script(Backend) = .{ .instance = instance };
+    const pair = try open_pair();
+    defer sockets.close(pair[1]);
+    const slot = try adopt(instance, pair[0]);
+    try script.turn(0);
+    const generation = generation_of(instance, slot);
+    script.handle(.detach, slot, generation);
+    for (0..turns_max) |_| {
+        if (script.detached == 1) break;
+        try script.turn(1000);
+    }
+    var control = std.mem.zeroInit(layout.SocketControl, .{
+        .size = @sizeOf(layout.SocketControl),
+        .kind = @intFromEnum(layout.SocketKind.connection),
+        .slot = slot,
+        .generation = generation,
+        .idle_timeout_ms = 1,
+    });
+    control.socket.values = @splat(layout.option_unset);
+    try testing.expectEqual(@as(i32, 0), instance.configure(&control));
+    instance.loop.advance_clock(1000 * std.time.ns_per_ms);
+    for (0..4) |_| try script.turn(0);
+    try testing.expectEqual(@as(u32, 0), script.closed);
+    try testing.expectEqual(pair[0], instance.work.net.take_detached(slot, generation));
+    try testing.expectEqual(@as(i32, 0), given.close(pair[0]));
+}
+
+test "a connection that rests is not ended by an idle limit that it gets then" {
+    try over_rows(check_limit);
 }
 
 fn check_unstaged(comptime Backend: type, trigger: layout.Trigger) !void {

@@ -139,7 +139,7 @@ pub const Simulated = struct {
         return true;
     }
 
-    /// Descriptors of the application are the machine's own.
+    /// Of listeners only: descriptors of the application are the machine's own.
     pub fn poll(
         self: *Simulated,
         port: u32,
@@ -148,11 +148,13 @@ pub const Simulated = struct {
         interest: contract.Interest,
         edge: bool,
     ) bool {
-        _ = epoch;
-        _ = interest;
-        _ = edge;
-        self.network.violate("port {d}: a poll of descriptor {d}", .{ port, descriptor });
-        return false;
+        const socket = self.network.find(descriptor);
+        const is_listening = socket != null and socket.?.state == .listening;
+        if (!is_listening or !interest.readable or edge) {
+            self.network.violate("port {d}: a poll of descriptor {d}", .{ port, descriptor });
+            return false;
+        }
+        return starting.start(self, .poll, port, epoch, descriptor) != null;
     }
 
     pub fn send(

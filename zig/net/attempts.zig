@@ -6,7 +6,8 @@
 //! last began. The winner's descriptor leaves its attempt's port and becomes the connection's; the
 //! others end without a word. Invariants: a race lasts exactly as long as its connection is
 //! `resolving`; each address has at most one attempt; an attempt has a port and a descriptor of its
-//! own, and ends after its operation has. Used by the loop's thread only.
+//! own, and ends after its operation has; after `attend` no race waits while an attempt is free.
+//! Used by the loop's thread only.
 
 const std = @import("std");
 const layout = @import("../layout.zig");
@@ -56,7 +57,8 @@ const Race = struct {
     /// What the connection ends with if no attempt wins.
     failure: i32,
     attention: Link,
-    /// It waits for an attempt to become free.
+    /// It waits for an attempt to become free, or did: it may have got one in another way or be
+    /// over, and the place be another race's, which `advance_race` sees.
     hungry: Link,
 };
 
@@ -282,12 +284,18 @@ pub fn Attempts(comptime Streams: type) type {
         }
 
         pub fn waiting(self: *const Self) bool {
+            if (self.hungry.length > 0 and self.free_attempts.has_some()) return true;
             return self.attention.length > 0 or self.busy.length > 0;
         }
 
         pub fn attend(self: *Self) void {
             for (0..self.busy.length) |_| {
                 self.advance_attempt(self.busy.pop(self.attempts).?);
+            }
+            // Those that have waited go first.
+            for (0..self.hungry.length) |_| {
+                if (!self.free_attempts.has_some()) break;
+                self.advance_race(self.hungry.pop(self.races).?);
             }
             for (0..self.attention.length) |_| {
                 self.advance_race(self.attention.pop(self.races).?);
@@ -298,6 +306,7 @@ pub fn Attempts(comptime Streams: type) type {
         fn advance_race(self: *Self, index: u32) void {
             const race = &self.races[index];
             if (race.state != .trying) return;
+            if (!race.due and race.flying > 0) return;
             while (race.next < race.ips.count and (race.due or race.flying == 0)) {
                 if (self.streams.loop.channel.room() == 0) {
                     return self.attention.push(self.races, index);
@@ -387,11 +396,6 @@ pub fn Attempts(comptime Streams: type) type {
             attempt.state = .free;
             attempt.generation +%= 1;
             self.free_attempts.give_back(index);
-            while (self.hungry.pop(self.races)) |race| {
-                // One whose connection has ended meanwhile does not need it.
-                if (self.races[race].state != .trying) continue;
-                return self.attention.push(self.races, race);
-            }
         }
 
         fn start_timer(self: *Self, index: u32, delay_ms: u32) void {
@@ -434,8 +438,12 @@ const Free = struct {
         mapped.free(u32, self.stack);
     }
 
+    fn has_some(self: *const Free) bool {
+        return self.count > 0 or self.fresh < self.stack.len;
+    }
+
     fn take(self: *Free) ?u32 {
-        if (self.count == 0 and self.fresh == self.stack.len) return null;
+        if (!self.has_some()) return null;
         self.taken += 1;
         if (self.count > 0) {
             self.count -= 1;

@@ -79,6 +79,7 @@ pub fn Datagrams(comptime Loop: type) type {
             self.slots = try .init(options.limit, options.spare);
             errdefer self.slots.deinit();
             self.nodes = try .init(options.sends);
+            errdefer self.nodes.deinit();
             self.loop = loop;
             self.held_nodes = try .of(false);
             self.first_port = options.first_port;

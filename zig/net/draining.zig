@@ -2,16 +2,28 @@
 //! the backlog is accepted first.
 //!
 //! Where others have the socket as well they take what waits, and only what is accepted already is
-//! opened. A bounded number of connections is taken, so that it ends however many come.
+//! opened. A bounded number of connections is taken, so that it ends however many come. When the
+//! kernel is out of descriptors or memory, what waits goes on waiting, as for any listener: it is
+//! told of, and tried again after a pause or when a connection ends. Closing for good ends that.
 
 const kernel = @import("../sys/kernel.zig");
 const Listener = @import("listeners.zig").Listener;
-const parked_max = @import("listeners.zig").parked_max;
 
 /// Most that a draining listener accepts: the longest backlog.
 const drained_max = 65_535;
 /// Of them in one pass.
 const drained_at_once = 64;
+
+/// Whether a failure to accept is of one connection, which is gone, or of nothing (accept(2)).
+fn concerns_one(failure: i32) bool {
+    for ([_]kernel.E{
+        .INTR,       .CONNABORTED, .PROTO,     .PERM,        .NETDOWN, .NETUNREACH,
+        .NOPROTOOPT, .HOSTDOWN,    .OPNOTSUPP, .HOSTUNREACH,
+    }) |code| {
+        if (failure == kernel.negative(code)) return true;
+    }
+    return false;
+}
 
 pub fn Draining(comptime Listeners: type) type {
     const sockets = Listeners.sockets;
@@ -20,6 +32,7 @@ pub fn Draining(comptime Listeners: type) type {
             const listener = listeners.find(slot, generation) orelse return false;
             listener.state = .draining;
             listener.drain_left = drained_max;
+            listener.retrying = false;
             listeners.loop.stop_user_timer(listeners.first_port + slot);
             listeners.attention.push(listeners.listeners, slot);
             return true;
@@ -27,7 +40,8 @@ pub fn Draining(comptime Listeners: type) type {
 
         pub fn advance(listeners: *Listeners, slot: u32, listener: *Listener) void {
             if (listener.accepting) return listeners.stop_accepting(slot, listener);
-            if (has_parked(listeners, slot)) return;
+            if (listener.retrying) return;
+            if (listeners.parked.has(slot)) return;
             if (!listener.shared and accept_waiting(listeners, slot, listener)) return;
             _ = listeners.close(slot, listener.generation);
         }
@@ -44,19 +58,39 @@ pub fn Draining(comptime Listeners: type) type {
                 const descriptor = sockets.accept(listener.descriptor);
                 listener.drain_left -= 1;
                 if (descriptor < 0) {
-                    switch (descriptor) {
-                        kernel.negative(.INTR), kernel.negative(.CONNABORTED) => continue,
-                        else => return false,
-                    }
+                    if (concerns_one(descriptor)) continue;
+                    return waits_on(listeners, slot, listener, descriptor);
                 }
                 if (sockets.set_flags(descriptor, Listeners.Backend.nonblocking) < 0) {
                     sockets.reset(descriptor);
                     continue;
                 }
                 listeners.accepted(slot, listener, descriptor);
+                // The backend cannot use so high a descriptor.
+                if (listener.retrying) return true;
             }
             listeners.attention.push(listeners.listeners, slot);
             return true;
+        }
+
+        /// Accepting has failed: whether there is more that may be accepted later.
+        fn waits_on(listeners: *Listeners, slot: u32, listener: *Listener, failure: i32) bool {
+            switch (failure) {
+                kernel.negative(.AGAIN) => return false,
+                kernel.negative(.MFILE),
+                kernel.negative(.NFILE),
+                kernel.negative(.NOBUFS),
+                kernel.negative(.NOMEM),
+                => {
+                    listener.drain_left += 1;
+                    listeners.retry_later(slot, listener, failure);
+                    return true;
+                },
+                else => {
+                    listeners.report(slot, listener, failure);
+                    return false;
+                },
+            }
         }
 
         fn accept_pipes(listeners: *Listeners, slot: u32, listener: *Listener) bool {
@@ -71,14 +105,6 @@ pub fn Draining(comptime Listeners: type) type {
             }
             listeners.attention.push(listeners.listeners, slot);
             return true;
-        }
-
-        fn has_parked(listeners: *const Listeners, slot: u32) bool {
-            for (0..listeners.parked_count) |index| {
-                const place = (listeners.parked_first + index) % parked_max;
-                if (listeners.parked[place].listener == slot) return true;
-            }
-            return false;
         }
     };
 }

@@ -24,9 +24,10 @@ pub fn ListenerPorts(comptime Listeners: type) type {
             const backend = &listeners.loop.backend;
             const generation = listener.generation;
             if (listener.must_poll) {
-                listener.must_poll = false;
+                const descriptor = listener.descriptor;
                 const readable: contract.Interest = .{ .readable = true };
-                return backend.poll(port, generation, listener.descriptor, readable, false);
+                listener.must_poll = !backend.poll(port, generation, descriptor, readable, false);
+                return !listener.must_poll;
             }
             const many = listeners.streams.free_slots() > accept_many_above;
             return backend.accept(port, generation, listener.descriptor, many);

@@ -16,6 +16,7 @@ const may_pass = @import("messages.zig").may_pass;
 const Draining = @import("draining.zig").Draining;
 const ListenerPorts = @import("listener_ports.zig").ListenerPorts;
 const Inheriting = @import("inheriting.zig").Inheriting;
+const Parked = @import("parked.zig").Parked;
 const socket_options = @import("socket_options.zig");
 const Pipe = @import("inproc/pipe.zig").Pipe;
 const unix_path = @import("unix_path.zig");
@@ -25,13 +26,8 @@ const List = @import("../memory/list.zig").List;
 const retry_first_ms = 10;
 const retry_longest_ms = 1000;
 
-/// Most connections that are accepted and have no slot.
-pub const parked_max = 1024;
-
 /// `draining`: takes what waits in the backlog, and then closes.
 const State = enum(u8) { free = 0, open, draining, closing };
-
-const Parked = struct { descriptor: i32, listener: u32 };
 
 pub const Listener = struct {
     state: State,
@@ -84,20 +80,15 @@ pub fn Listeners(comptime Loop: type, comptime Streams: type) type {
         first_port: u32,
         open_count: u32,
         attention: List(Listener, "attention"),
-        /// A ring of `parked_count` connections from `parked_first` on.
-        parked: []Parked,
-        parked_first: u32,
-        parked_count: u32,
+        parked: Parked,
 
         pub fn init(loop: *Loop, streams: *Streams, slots: u32) error{OutOfMemory}!Self {
-            const parked = try mapped.allocate(Parked, parked_max);
-            errdefer mapped.free(Parked, parked);
+            var parked: Parked = try .init();
+            errdefer parked.deinit();
             return .{
                 .loop = loop,
                 .streams = streams,
                 .parked = parked,
-                .parked_first = 0,
-                .parked_count = 0,
                 .listeners = try mapped.allocate(Listener, slots),
                 .first_port = @intCast(streams.connections.len),
                 .open_count = 0,
@@ -106,14 +97,14 @@ pub fn Listeners(comptime Loop: type, comptime Streams: type) type {
         }
 
         pub fn deinit(self: *Self) void {
-            while (self.unpark()) |parked| sockets.reset(parked.descriptor);
+            while (self.parked.pop()) |parked| sockets.reset(parked.descriptor);
             for (self.listeners) |*listener| {
                 if (listener.state == .free or listener.is_named()) continue;
                 listener.path.remove();
                 sockets.close(listener.descriptor);
             }
             mapped.free(Listener, self.listeners);
-            mapped.free(Parked, self.parked);
+            self.parked.deinit();
             self.* = undefined;
         }
 
@@ -309,12 +300,12 @@ pub fn Listeners(comptime Loop: type, comptime Streams: type) type {
                 listener.cancelled = false;
                 self.attention.push(self.listeners, slot);
             }
-            if (completion.kind == .poll) return;
-            std.debug.assert(completion.kind == .accept);
-            if (completion.result >= 0) {
+            if (completion.result < 0) {
+                self.failed_to_accept(slot, listener, completion.result);
+            } else if (completion.kind == .accept) {
                 self.accepted(slot, listener, completion.result);
             } else {
-                self.failed_to_accept(slot, listener, completion.result);
+                std.debug.assert(completion.kind == .poll);
             }
         }
 
@@ -324,9 +315,9 @@ pub fn Listeners(comptime Loop: type, comptime Streams: type) type {
             if (descriptor >= Loop.Backend.descriptors_max) {
                 return self.refuse(slot, listener, descriptor);
             }
-            if (self.streams.accepts_more() and self.parked_count == 0) {
+            if (self.streams.accepts_more() and self.parked.count == 0) {
                 self.open(slot, descriptor);
-            } else if (!self.park(.{ .descriptor = descriptor, .listener = slot })) {
+            } else if (!self.parked.push(.{ .descriptor = descriptor, .listener = slot })) {
                 sockets.reset(descriptor);
                 self.report(slot, listener, @intFromEnum(layout.Status.exhausted));
             }
@@ -351,24 +342,9 @@ pub fn Listeners(comptime Loop: type, comptime Streams: type) type {
                 backend.cancel(port, listener.generation, listener.descriptor, .all);
         }
 
-        fn park(self: *Self, parked: Parked) bool {
-            if (self.parked_count == parked_max) return false;
-            self.parked[(self.parked_first + self.parked_count) % parked_max] = parked;
-            self.parked_count += 1;
-            return true;
-        }
-
-        fn unpark(self: *Self) ?Parked {
-            if (self.parked_count == 0) return null;
-            const parked = self.parked[self.parked_first];
-            self.parked_first = (self.parked_first + 1) % parked_max;
-            self.parked_count -= 1;
-            return parked;
-        }
-
         fn open_parked(self: *Self) void {
             while (self.streams.accepts_more() and self.loop.channel.room() > 0) {
-                const parked = self.unpark() orelse return;
+                const parked = self.parked.pop() orelse return;
                 if (self.listeners[parked.listener].state == .draining) {
                     self.attention.push(self.listeners, parked.listener);
                 }
@@ -378,12 +354,12 @@ pub fn Listeners(comptime Loop: type, comptime Streams: type) type {
 
         /// Resets what waits for a listener that goes; the others keep their order.
         fn drop_parked(self: *Self, listener: u32) void {
-            for (0..self.parked_count) |_| {
-                const parked = self.unpark().?;
+            for (0..self.parked.count) |_| {
+                const parked = self.parked.pop().?;
                 if (parked.listener == listener) {
                     sockets.reset(parked.descriptor);
                 } else {
-                    const kept = self.park(parked);
+                    const kept = self.parked.push(parked);
                     std.debug.assert(kept);
                 }
             }
@@ -391,12 +367,13 @@ pub fn Listeners(comptime Loop: type, comptime Streams: type) type {
 
         fn failed_to_accept(self: *Self, slot: u32, listener: *Listener, result: i32) void {
             switch (result) {
-                // Ours, or the peer's business: the connection went away before it was accepted.
-                // One that others have as well does not block: it is waited for in another way.
+                // It does not block, because others have it as well, of whom nobody here may know:
+                // it is waited for in another way.
                 kernel.negative(.AGAIN) => {
-                    listener.must_poll = listener.shared;
+                    listener.must_poll = true;
                     return;
                 },
+                // Ours, or the peer's business: the connection went away before it was accepted.
                 kernel.negative(.CANCELED),
                 kernel.negative(.INTR),
                 kernel.negative(.CONNABORTED),
@@ -404,14 +381,19 @@ pub fn Listeners(comptime Loop: type, comptime Streams: type) type {
                 => return,
                 else => {},
             }
-            if (listener.state != .open) return;
+            self.retry_later(slot, listener, result);
+        }
+
+        /// Tells of what is missing, and has accepting begin again after a pause.
+        pub fn retry_later(self: *Self, slot: u32, listener: *Listener, result: i32) void {
+            if (!listener.accepts()) return;
             self.report(slot, listener, result);
             listener.retrying = true;
             self.loop.start_user_timer(self.first_port + slot, listener.retry_ms);
             listener.retry_ms = @min(listener.retry_ms * 2, retry_longest_ms);
         }
 
-        fn report(self: *Self, slot: u32, listener: *const Listener, result: i32) void {
+        pub fn report(self: *Self, slot: u32, listener: *const Listener, result: i32) void {
             const channel = &self.loop.channel;
             if (channel.room() == 0) return;
             channel.emit(plain(.listener_error, slot, listener.generation, result));
@@ -434,7 +416,7 @@ pub fn Listeners(comptime Loop: type, comptime Streams: type) type {
         }
 
         pub fn waiting(self: *const Self) bool {
-            if (self.parked_count > 0 and self.streams.accepts_more()) return true;
+            if (self.parked.count > 0 and self.streams.accepts_more()) return true;
             return self.attention.length > 0;
         }
 

@@ -2,8 +2,8 @@
 //!
 //! A lookup of the script has a time limit and ends with one `resolved`; what the others are for,
 //! connections, is the business of `attempts.zig`, which is given their answers. Invariant: from a
-//! cancellation on nothing is told of a lookup, whatever its thread does. Used by the loop's thread
-//! only.
+//! cancellation on nothing is told of a lookup, whatever its thread does; a handle of the script
+//! reaches the script's lookups only. Used by the loop's thread only.
 
 const std = @import("std");
 const layout = @import("../layout.zig");
@@ -124,9 +124,14 @@ pub fn Resolving(comptime Loop: type) type {
 
         /// Ends a lookup of the script whose end was not told, or whose answer was not taken.
         pub fn cancel_for_script(self: *Self, handle: Handle) i32 {
-            if (!self.cancel(handle)) return stale;
+            if (!self.is_of_script(handle) or !self.cancel(handle)) return stale;
             self.loop.stop_user_timer(self.first_timer + handle.slot);
             return 0;
+        }
+
+        /// A handle can be guessed, and those of connections are given out by the same table.
+        fn is_of_script(self: *const Self, handle: Handle) bool {
+            return requests.is_for(self.box orelse return false, handle, for_script);
         }
 
         /// False where the handle is stale.
@@ -149,7 +154,7 @@ pub fn Resolving(comptime Loop: type) type {
             const box = self.box orelse return stale;
             const handle: Handle = .{ .slot = result.slot, .generation = result.generation };
             var ips: Ips = .{};
-            if (!requests.take(box, handle, &ips)) return stale;
+            if (!self.is_of_script(handle) or !requests.take(box, handle, &ips)) return stale;
             result.count = ips.count;
             for (ips.slice(), 0..) |ip, index| {
                 result.families[index] = @intFromEnum(ip.family);

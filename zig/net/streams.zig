@@ -128,11 +128,13 @@ pub fn Streams(comptime LoopType: type) type {
             errdefer held_nodes.deinit();
             var segmented_nodes = try held.Nodes.of_segmented();
             errdefer segmented_nodes.deinit();
+            var passing: Passing = try .init();
+            errdefer passing.deinit();
             return .{
                 .loop = loop,
                 .connections = connections,
                 .nodes = nodes,
-                .passing = try .init(),
+                .passing = passing,
                 .held_nodes = held_nodes,
                 .segmented_nodes = segmented_nodes,
                 .loans = try .init(@intCast(loop.channel.completions.len)),
@@ -281,7 +283,11 @@ pub fn Streams(comptime LoopType: type) type {
                 // Also what the script asked for before a relay had the connection.
                 .pause => connection.paused = connection.relay == relays_module.none,
                 .unpause => connection.paused = false,
-                .shutdown => connection.shutdown_wanted = true,
+                // The end of the direction is the relay's, behind what it still sends there.
+                .shutdown => {
+                    if (connection.relay != relays_module.none) return false;
+                    connection.shutdown_wanted = true;
+                },
                 .detach => {
                     const travels = entry.flags & layout.detach_flag_travels != 0;
                     if (!Detach.want(connection, travels)) return false;
@@ -322,7 +328,9 @@ pub fn Streams(comptime LoopType: type) type {
         pub fn limit_idling(self: *Self, slot: u32, timeout_ms: u32) void {
             const connection = &self.connections[slot];
             connection.options.idle_timeout_ms = timeout_ms;
-            if (connection.state == .open) Idle.start(self, slot, connection);
+            // One that rests takes its limit along, and is not waited for here.
+            if (connection.state != .open or connection.detach == .rest) return;
+            Idle.start(self, slot, connection);
         }
 
         /// A time limit of a connection passed: for connecting, silence or lingering.

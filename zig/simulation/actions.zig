@@ -5,6 +5,7 @@ const layout = @import("../layout.zig");
 const Host = @import("host.zig").Host;
 const leases = @import("leases.zig");
 const messages = @import("messages.zig");
+const moves = @import("moves.zig");
 const Link = @import("link.zig").Link;
 const relays = @import("relays.zig");
 const sends = @import("sends.zig");
@@ -17,6 +18,7 @@ const clock_step_longest_ns = 20 * std.time.ns_per_ms;
 /// A few actions of one host.
 pub fn act(host: *Host) void {
     const world = host.world;
+    moves.act(host);
     for (0..world.random().uintAtMost(u32, 3)) |_| {
         if (world.failed()) return;
         const choice = world.random().uintLessThan(u8, 49);
@@ -58,7 +60,7 @@ fn loopback(port: u32) layout.Address {
     return address;
 }
 
-fn choose_stream(host: *Host) layout.StreamOptions {
+pub fn choose_stream(host: *Host, may_segment: bool) layout.StreamOptions {
     const random = host.world.random();
     const least = 2 * host.instance.pool.buffer_size;
     var socket: layout.SocketOptions = .{ .values = @splat(layout.option_unset) };
@@ -77,7 +79,7 @@ fn choose_stream(host: *Host) layout.StreamOptions {
         else
             0,
         .socket = socket,
-        .segmenter = if (host.world.has_messages and !host.world.one_in(3))
+        .segmenter = if (may_segment and host.world.has_messages and !host.world.one_in(3))
             messages.choose(host)
         else
             messages.none,
@@ -90,7 +92,7 @@ pub fn listen(host: *Host) void {
         .size = @sizeOf(layout.ListenOptions),
         .address = loopback(0),
         .backlog = host.world.random().intRangeAtMost(u32, 1, 8),
-        .stream = choose_stream(host),
+        .stream = choose_stream(host, true),
     });
     if (rc < 0) return;
     host.asleep = false;
@@ -111,6 +113,7 @@ pub fn listen(host: *Host) void {
         .closing = false,
     }) catch @panic("out of memory");
     host.trace("listens at {d}, slot {d}/{d}", .{ header.address.port, slot, generation });
+    if (host.world.has_moves and host.world.one_in(3)) moves.share_listener(host, slot);
 }
 
 /// Connects to a listener of any host, or to one that is gone; null when that is called off.
@@ -128,7 +131,7 @@ pub fn connect(host: *Host) ?*Link {
         .size = @sizeOf(layout.ConnectOptions),
         .address = loopback(port),
         .timeout_ms = if (random.boolean()) 0 else random.intRangeAtMost(u32, 1, 2000),
-        .stream = choose_stream(host),
+        .stream = choose_stream(host, true),
     };
     const is_named = world.one_in(4);
     if (is_named) name_peer(world, &options);
@@ -177,7 +180,7 @@ fn on_link(host: *Host, link: *const Link, operation: layout.Operation) void {
 }
 
 pub fn pause(host: *Host, link: *Link) void {
-    if (link.relayed != null) return;
+    if (link.relayed != null or link.leaving) return;
     if (link.state == .closed or link.closing) return;
     link.paused = true;
     on_link(host, link, .pause);

@@ -102,7 +102,7 @@ fn expected_references(host: *Host) u64 {
     }
     for (streams.connections[0..streams.slots.fresh]) |*connection| {
         if (connection.state == .free) continue;
-        references += connection.held.count;
+        references += connection.held.count + connection.returned.count;
         references += @intFromBool(connection.frame.join.has_buffer());
     }
     references += host.instance.loop.backend.holding();

@@ -9,6 +9,7 @@ const Host = @import("host.zig").Host;
 const leases = @import("leases.zig");
 const Link = @import("link.zig").Link;
 const messages = @import("messages.zig");
+const moves = @import("moves.zig");
 const World = @import("world.zig").World;
 
 const rounds_max = 2000;
@@ -22,6 +23,7 @@ pub fn play(world: *World) void {
     world.network.faults = .{};
     world.is_ending = true;
     for (world.active_hosts()) |*host| let_go(host);
+    moves.let_go(world);
     run_until(world, "deliver", delivered);
     if (world.failed()) return;
     for (world.active_hosts()) |*host| close_all(host);
@@ -94,7 +96,8 @@ fn round(world: *World, step_ns: u64) void {
 }
 
 /// Whether there was a knot, which is undone: connections whose credits or answers all wait to be
-/// sent to each other are stuck for good, and that is their scripts' doing.
+/// sent to each other, or which leave and do not read any more, are stuck for good, and that is
+/// their scripts' doing.
 fn untie_if(world: *World, idle_rounds: u32) bool {
     if (idle_rounds < idle_rounds_max) return false;
     var found = false;
@@ -104,7 +107,7 @@ fn untie_if(world: *World, idle_rounds: u32) bool {
             const link = host.links[slot] orelse continue;
             if (connection.state != .open or link.closing) continue;
             const is_out_of_credits = connection.buffers >= streams.allowance(connection);
-            if (!connection.held_back and !is_out_of_credits) continue;
+            if (!connection.held_back and !is_out_of_credits and !link.leaving) continue;
             actions.abort(host, link);
             found = true;
         }
@@ -208,6 +211,7 @@ fn owed(world: *World, link: *const Link) ?[]const u8 {
     // Nobody reads it before there is room for it.
     const is_waiting = !world.stream(peer).is_open and !peer.closed;
     if (socket.broken or is_waiting) return null;
+    if (link.leaving) return "leaving of connection";
     if (link.drain_wanted) return "drain of connection";
     const sent = world.owed_bytes(peer);
     if (link.received < sent) {

@@ -8,6 +8,7 @@ const Host = @import("host.zig").Host;
 const leases = @import("leases.zig");
 const Link = @import("link.zig").Link;
 const messages = @import("messages.zig");
+const moves = @import("moves.zig");
 const relays = @import("relays.zig");
 const sends = @import("sends.zig");
 const Socket = @import("../backend/simulated/socket.zig").Socket;
@@ -25,7 +26,6 @@ pub fn dispatch(host: *Host, event: layout.Completion) void {
         .ready,
         .rung,
         .resolved,
-        .detached,
         .descriptors,
         .datagram,
         .socket_error,
@@ -44,6 +44,7 @@ pub fn dispatch(host: *Host, event: layout.Completion) void {
         .listener_error => _ = find_listener(host, event),
         .listener_closed => listener_closed(host, event),
         .attempt_failed => _ = find_any(host, event),
+        .detached => if (find_any(host, event)) |link| moves.detached(host, link),
     }
     // Slots must not be given out again before the script has read of their end.
     if (host.world.one_in(16)) actions.listen(host);
@@ -53,8 +54,8 @@ pub fn dispatch(host: *Host, event: layout.Completion) void {
 /// The connection of an event, which must be open, and not on its way out.
 fn find(host: *Host, event: layout.Completion) ?*Link {
     const link = find_any(host, event) orelse return null;
-    if (!link.is_closing) return link;
-    host.fail("{t} for connection {d}/{d}, which is closed", .{
+    if (!link.is_closing and !link.is_leaving) return link;
+    host.fail("{t} for connection {d}/{d}, which is closed or leaving", .{
         event.event,
         event.slot,
         event.generation,
@@ -141,6 +142,7 @@ fn note_borrow(host: *Host, event: layout.Completion) Borrow {
 fn data(host: *Host, event: layout.Completion) void {
     const link = find_reader(host, event) orelse return;
     if (messages.is_segmented(&link.segmenter)) host.fail("data that is no message", .{});
+    if (link.leaving) return moves.give_back(host, link, event);
     const borrow = note_borrow(host, event);
     check_bytes(host, link, borrow.bytes);
     link.received += borrow.bytes.len;
@@ -148,6 +150,7 @@ fn data(host: *Host, event: layout.Completion) void {
     if (link.relayed != null) return relays.forward(host, link, borrow);
     answer(host, link, borrow);
     if (host.world.one_in(12)) _ = messages.set(host, link, 0);
+    if (host.world.has_moves and host.world.one_in(12)) moves.ask(host, link);
 }
 
 fn message(host: *Host, event: layout.Completion) void {
@@ -211,6 +214,8 @@ fn ended(host: *Host, event: layout.Completion) void {
     if (link.is_relayed) return host.fail("connection {d} ends, and is relayed", .{link.slot});
     if (link.relayed != null) return;
     if (link.options.allow_half_open == 0) link.close_itself();
+    // What came before it was given back.
+    if (link.leaving) return;
     check_complete(host, link);
     if (host.world.is_ending or host.world.one_in(2)) actions.close(host, link);
 }
@@ -264,7 +269,8 @@ fn closed(host: *Host, event: layout.Completion) void {
 /// What was read before an error is delivered before it, unless the script does not want it.
 fn check_read(host: *Host, link: *const Link) void {
     const socket = link.socket orelse return;
-    if (link.closing or link.is_paused or link.failed_paused or link.relayed != null) return;
+    if (link.closing or link.is_paused or link.failed_paused) return;
+    if (link.relayed != null or link.leaving) return;
     const read = socket.read_before_error orelse 0;
     if (link.received >= read) return;
     const rest = messages.left(host, link).?;

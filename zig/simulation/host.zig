@@ -62,6 +62,8 @@ pub const Host = struct {
     /// Memory of the application whose end was not reported yet: buffers and their generations.
     adopted: std.ArrayList(Handle),
     timers: [timers_max]Timer,
+    /// How often it has opened.
+    openings: u32,
     /// Until something happens; whatever the script asks for ends it.
     asleep: bool,
     /// Completions of this turn that the script has dealt with, with the one that it deals with;
@@ -71,6 +73,7 @@ pub const Host = struct {
     pub fn init(self: *Host, world: *World, index: u32) void {
         self.world = world;
         self.index = index;
+        self.openings = 0;
         self.open();
     }
 
@@ -81,6 +84,7 @@ pub const Host = struct {
         self.instance = Instance(Simulated).open(&options, 0, &failure) catch |err| {
             std.debug.panic("a simulated loop does not open: {t}", .{err});
         };
+        self.openings += 1;
         self.style = random.enumValue(Style);
         self.submissions = 0;
         self.free_sends = self.instance.loop.channel.header.free_sends;

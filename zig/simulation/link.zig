@@ -39,6 +39,13 @@ pub const Link = struct {
     aborted: bool = false,
     /// The peer's end was reported.
     ended: bool = false,
+    /// It was asked to leave its loop, and in force since the last turn began.
+    leaving: bool = false,
+    is_leaving: bool = false,
+    /// It may be handed off.
+    rests: bool = false,
+    /// From another loop.
+    has_arrived: bool = false,
     drain_wanted: bool = false,
     /// It is the script's no more, but joined with another.
     relayed: ?Relayed = null,
@@ -68,6 +75,7 @@ pub const Link = struct {
         self.is_paused = self.paused;
         self.is_relayed = self.relayed != null;
         self.is_closing = self.closing;
+        self.is_leaving = self.leaving;
         self.has_unread = false;
         self.is_void = false;
     }
@@ -84,7 +92,7 @@ pub const Link = struct {
 
     pub fn may_send(self: *const Link) bool {
         if (self.is_named and self.state == .connecting) return false;
-        if (self.relayed != null) return false;
+        if (self.relayed != null or self.leaving) return false;
         return self.state != .closed and !self.closing and !self.shutdown;
     }
 
@@ -103,7 +111,7 @@ pub const Link = struct {
             @intFromEnum(layout.Status.connect_timeout) => self.has_connect_timeout and
                 self.state == .connecting,
             @intFromEnum(layout.Status.idle_timeout) => self.options.idle_timeout_ms > 0 and
-                self.state != .connecting,
+                (self.state != .connecting or self.has_arrived) and !self.rests,
             kernel.negative(.CONNRESET) => socket.broken,
             kernel.negative(.TIMEDOUT) => self.closing or socket.has_given(result),
             else => socket.has_given(result),

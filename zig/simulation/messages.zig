@@ -77,7 +77,7 @@ pub fn choose(host: *Host) layout.Segmenter {
 /// Sets another segmenter, or none. `consumed`: bytes that the script's own has found messages in.
 pub fn set(host: *Host, link: *Link, consumed: u32) bool {
     if (link.state == .closed or link.closing or link.ended or host.world.is_ending) return false;
-    if (link.relayed != null or !host.world.has_messages) return false;
+    if (link.relayed != null or link.leaving or !host.world.has_messages) return false;
     const rule = choose(host);
     host.flush();
     const rc = host.instance.set_segmenter(&.{

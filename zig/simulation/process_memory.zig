@@ -7,6 +7,7 @@ const arena = @import("../memory/arena.zig");
 const members = @import("../memory/members.zig");
 const pages = @import("../sys/pages.zig");
 const slabs = @import("../memory/slabs.zig");
+const transit = @import("../net/transit.zig");
 
 pub fn release() void {
     for (0..slabs.slab_count()) |number| {
@@ -17,6 +18,7 @@ pub fn release() void {
     for (slabs.first_adopted()..slabs.numbers_max) |number| {
         mapped.free(slabs.State, slabs.slab_at(@intCast(number)).states[0..1]);
     }
+    transit.reset();
     arena.reset();
     members.reset();
     slabs.reset();

@@ -2,7 +2,9 @@
 
 const std = @import("std");
 const layout = @import("../layout.zig");
+const no_relay = @import("../net/relays.zig").none;
 const Host = @import("host.zig").Host;
+const Link = @import("link.zig").Link;
 
 /// Has one bad entry taken by itself.
 pub fn submit(host: *Host) void {
@@ -22,7 +24,14 @@ pub fn submit(host: *Host) void {
     host.fail("a bad entry was taken: {any}", .{raw});
 }
 
-/// A connection or a listener that has ended, or that never was.
+/// Its end of the direction is not the script's any more.
+fn is_relayed(host: *Host, link: *const Link) bool {
+    const streams = &host.instance.work.net.streams;
+    const side = streams.find(link.slot, link.generation) orelse return false;
+    return side.relay != no_relay;
+}
+
+/// A connection or a listener that has ended, or that never was, or one that a relay has.
 fn connection(host: *Host) bool {
     const random = host.world.random();
     const operations = [_]layout.Operation{
@@ -36,7 +45,11 @@ fn connection(host: *Host) bool {
         const handle = host.stale.items[random.uintLessThan(usize, host.stale.items.len)];
         host.handle(operation, handle.slot, handle.generation);
     } else if (host.pick_link()) |link| {
-        host.handle(operation, link.slot, link.generation +% 1);
+        if (is_relayed(host, link) and random.boolean()) {
+            host.handle(.shutdown, link.slot, link.generation);
+        } else {
+            host.handle(operation, link.slot, link.generation +% 1);
+        }
     } else {
         host.handle(operation, random.int(u32) | 1 << 31, 0);
     }

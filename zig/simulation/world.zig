@@ -11,11 +11,14 @@ const Socket = @import("../backend/simulated/socket.zig").Socket;
 const Host = @import("host.zig").Host;
 const actions = @import("actions.zig");
 const ending = @import("ending.zig");
+const moves = @import("moves.zig");
 const process_memory = @import("process_memory.zig");
 
 pub const hosts_max = 3;
 /// Bytes that the scripts of one seed send at most, all together.
 const sent_bytes_max = 1 << 18;
+/// One seed in so many has connections that move.
+const seeds_per_move = 3;
 
 pub const Trace = ?*const fn (line: []const u8) void;
 
@@ -56,6 +59,9 @@ pub const World = struct {
     /// has few of either.
     has_messages: bool,
     has_relays: bool,
+    /// Connections go from loop to loop.
+    has_moves: bool,
+    travelling: std.ArrayList(moves.Travelling),
     /// Some connections end when they are idle, which hides what else would be stuck.
     has_idle_limits: bool,
 
@@ -169,6 +175,7 @@ pub fn run(arena: *std.heap.ArenaAllocator, seed: u64, trace: Trace, text: []u8)
     world.gpa = gpa;
     world.streams = .empty;
     world.whole = .empty;
+    world.travelling = .empty;
     world.sent_bytes = 0;
     world.is_ending = false;
     world.network.init(gpa, .{ .seed = seed, .trace = trace });
@@ -177,6 +184,7 @@ pub fn run(arena: *std.heap.ArenaAllocator, seed: u64, trace: Trace, text: []u8)
     const kinds = world.random().uintLessThan(u8, 5);
     world.has_messages = kinds != 0 and kinds != 1;
     world.has_relays = kinds != 2 and kinds != 3;
+    world.has_moves = seed % seeds_per_move == 0;
     world.has_idle_limits = world.one_in(4);
     world.host_count = world.random().intRangeAtMost(u32, 1, hosts_max);
     for (world.active_hosts(), 0..) |*host, index| host.init(world, @intCast(index));

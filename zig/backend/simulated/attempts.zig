@@ -1,6 +1,7 @@
 //! What a simulated kernel does when it gets to an operation: completes it, or leaves it for later.
 
 const std = @import("std");
+const layout = @import("../../layout.zig");
 const kernel = @import("../../sys/kernel.zig");
 const slabs = @import("../../memory/slabs.zig");
 const contract = @import("../contract.zig");
@@ -49,12 +50,13 @@ fn step(backend: *Simulated, index: u32) bool {
         .receive => step_receive(backend, index),
         .send => step_send(backend, index),
         .connect => step_connect(backend, index),
+        .poll => step_poll(backend, index),
         .send_messages => messages.step_send(backend, index),
         .receive_message => {
             const goes_on_now = goes_on(backend, &backend.operations[index]);
             return messages.step_receive(backend, index, goes_on_now);
         },
-        .poll, .message, .released => unreachable,
+        .message, .released => unreachable,
     };
 }
 
@@ -77,7 +79,9 @@ fn step_accept(backend: *Simulated, index: u32) bool {
     const operation = &backend.operations[index];
     const listener = operation.socket;
     if (listener.state != .listening) return end_with(backend, index, .INVAL);
-    if (listener.backlog.items.len == 0) return false;
+    if (listener.backlog.items.len == 0) {
+        return listener.nonblocking and end_with(backend, index, .AGAIN);
+    }
     if (network.hit(network.faults.accept_exhausted)) return end_with(backend, index, .MFILE);
     if (network.hit(network.faults.accept_aborted)) {
         network.reset(listener.backlog.orderedRemove(0));
@@ -204,6 +208,13 @@ fn is_held(backend: *const Simulated, pointer: [*]const u8) bool {
         }
     }
     // Memory of the application.
+    return true;
+}
+
+fn step_poll(backend: *Simulated, index: u32) bool {
+    const listener = backend.operations[index].socket;
+    if (listener.state == .listening and listener.backlog.items.len == 0) return false;
+    end(backend, index, layout.ready_readable);
     return true;
 }
 

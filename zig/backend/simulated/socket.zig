@@ -32,6 +32,8 @@ pub const Socket = struct {
     closed: bool = false,
     family: u16 = 0,
     reuse_port: bool = false,
+    /// Accepting does not wait, as io_uring has it with some kernels.
+    nonblocking: bool = false,
     port: u16 = 0,
     remote_port: u16 = 0,
     peer: ?*Socket = null,

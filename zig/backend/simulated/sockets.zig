@@ -149,8 +149,9 @@ pub fn check_stream(descriptor: i32, wanted: Wanted, family: *u32) i32 {
 }
 
 pub fn set_flags(descriptor: i32, nonblocking: bool) i32 {
-    _ = nonblocking;
-    return if (find(descriptor) == null) bad_descriptor else 0;
+    const socket = find(descriptor) orelse return bad_descriptor;
+    socket.nonblocking = nonblocking;
+    return 0;
 }
 
 pub fn duplicate(descriptor: i32) i32 {

@@ -242,6 +242,14 @@ pub fn take(box: u32, handle: Handle, ips: *Ips) bool {
     return true;
 }
 
+/// Whether a handle names a request that was asked for as this; false where it is stale.
+pub fn is_for(box: u32, handle: Handle, purpose: u32) bool {
+    lock.acquire();
+    defer lock.release();
+    const request = find(box, handle) orelse return false;
+    return request.purpose == purpose;
+}
+
 /// The handle of a request that is known by its slot only; null where it is none of the box's.
 pub fn handle_of(box: u32, slot: u32) ?Handle {
     lock.acquire();
