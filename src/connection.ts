@@ -74,6 +74,9 @@ export interface StreamOptions extends StreamSocketOptions {
   /**
    * Bytes that may wait to be sent before `send` answers `"full"`. At least two buffers of the
    * pool, at most 1 GiB. Default 262,144.
+   *
+   * What handlers send leaves at the end of their turn. A connection that others feed needs room
+   * for what they are delivered in one turn, or is told `"full"` although its peer is fast.
    */
   highWaterMark?: number;
   /**
