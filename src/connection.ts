@@ -33,7 +33,8 @@ export type ConnectionState = "connecting" | "open" | "closing" | "closed";
 
 /**
  * What happens on a connection. Handlers are called in a turn, one after the other; one that throws
- * ends its connection with `ABORTED` and makes `run()` reject or `turn()` throw.
+ * ends its connection with `ABORTED`, of which the error is the cause, and makes `run()` reject or
+ * `turn()` throw.
  */
 export interface ConnectionHandlers {
   /** The connection is open: it was accepted, or its connect succeeded. */
