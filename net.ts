@@ -4,12 +4,12 @@
  *
  * What differs from `node:net`:
  *
- * - Errors are `IoError`: `errno` is positive, and there is neither `address` nor `port`. A name that
- *   is not found is `NAME_NOT_FOUND`. A port or path that cannot be is an `error` event with
+ * - Errors are `IoError`: `errno` is positive, and there is neither `address` nor `port`. A name
+ *   that is not found is `NAME_NOT_FOUND`. A port or path that cannot be is an `error` event with
  *   `INVALID_ENDPOINT`, not an exception. Listening or connecting twice throws `BUSY`; closing a
  *   server that does not listen tells `STALE_HANDLE`.
- * - `destroy(error)` resets the connection. Without an error it is closed in order, and `close` does
- *   not wait for the peer. After an `error` the `close` follows in the same tick.
+ * - `destroy(error)` resets the connection. Without an error it is closed in order, and `close`
+ *   does not wait for the peer. After an `error` the `close` follows in the same tick.
  * - The `signal` of `connect` counts until the socket is connected.
  * - Classes are not those of `node:net`: `instanceof net.Socket` is false, and a parameter of that
  *   type needs a cast.

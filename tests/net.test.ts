@@ -424,7 +424,7 @@ testUnless(curl, "curl takes several pages", async () => {
 });
 
 if (runtime === "node") {
-  test("the package's entries have classes, by their names, and the shared loop in common", async () => {
+  test("the package's entries have named classes and the shared loop in common", async () => {
     const entry = (file: string): string => pathToFileURL(join(root, "dist", file)).href;
     const api = await import(entry("mod.js"));
     const shape = await import(entry("net.js"));

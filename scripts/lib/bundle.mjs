@@ -86,8 +86,8 @@ async function build(sources, target, above, options = []) {
 }
 
 /**
- * The bundler numbers what an entry exports. Programs see the names of classes, in errors that nobody
- * catches for instance, and get those of the sources.
+ * The bundler numbers what an entry exports. Programs see the names of classes, in errors that
+ * nobody catches for instance, and get those of the sources.
  */
 function nameClasses() {
   for (const file of readdirSync(dist).filter((name) => name.endsWith(".js"))) {

@@ -13,8 +13,8 @@ import process from "node:process";
  */
 
 /**
- * Every TypeScript block of README.md, and of the comments of mod.ts, net.ts and src/, that does not
- * say `no-run`.
+ * Every TypeScript block of README.md, and of the comments of mod.ts, net.ts and src/, that does
+ * not say `no-run`.
  * @param {string} root
  * @returns {DocExample[]}
  */
