@@ -20,6 +20,7 @@ import type { Loop } from "./loop.ts";
 import { type AddressInfo, describeAddress } from "./net_address.ts";
 import { Outgoing } from "./outgoing.ts";
 import { loopOf } from "./shared_loop.ts";
+import { show } from "./show.ts";
 import type { ConnectionSettings } from "./socket_control.ts";
 
 /** Options of `new Socket` and, with the address, of `connect`. */
@@ -181,8 +182,14 @@ export class Socket extends Duplex {
    * @param ms Milliseconds; 0 for never.
    * @param onTimeout A listener for the next `timeout`; with 0 one to remove.
    * @returns This socket.
+   * @throws {IoError} `INVALID_ARGUMENT` for what is no such number.
    */
   setTimeout(ms: number, onTimeout?: () => void): this {
+    if (!Number.isFinite(ms) || ms < 0) {
+      throw new IoError("INVALID_ARGUMENT", `a timeout of ${show(ms)} milliseconds`, {
+        advice: "Pass a number of milliseconds, or 0 for none.",
+      });
+    }
     this.#idle?.[Symbol.dispose]();
     this.#idle = null;
     this.timeout = ms;

@@ -292,6 +292,23 @@ test("a socket that was quiet emits timeout, and lives on", async () => {
   });
 });
 
+test("a timeout of weeks does not come at once, and one that is none is refused", async () => {
+  await withLoop(async (loop) => {
+    const server = createServer({ loop });
+    const port = await listenOn(server);
+    const patient = connect({ port, host: "127.0.0.1", loop, timeout: 1e12 });
+    patient.on("timeout", () => assert.fail("it was not quiet for so long"));
+    const hasty = connect({ port, host: "127.0.0.1", loop, timeout: 20 });
+    await once(hasty, "timeout");
+    for (const bad of [-1, NaN, Infinity, "10", undefined]) {
+      assert.throws(() => patient.setTimeout(bad as number), { code: "INVALID_ARGUMENT" });
+    }
+    assert.equal(patient.timeout, 1e12);
+    for (const socket of [patient, hasty]) socket.destroy();
+    await closed(server);
+  });
+});
+
 test("destroying at each state", async () => {
   await withLoop(async (loop) => {
     const server = createServer({ loop }, (socket) => void socket.on("error", () => {}));
