@@ -97,7 +97,11 @@ export class Server extends EventEmitter implements AsyncDisposable {
    * @throws {IoError} `BUSY` when it listens already.
    */
   listen(...args: ListenArguments): this {
-    if (this.#listener !== null) throw new IoError("BUSY", "listen: the server listens already");
+    if (this.#listener !== null) {
+      throw new IoError("BUSY", "listen: the server listens already", {
+        advice: "Make a server for each address.",
+      });
+    }
     const { options, onListening } = listenArguments(args);
     if (onListening !== undefined) this.once("listening", onListening);
     try {

@@ -159,7 +159,11 @@ export class Socket extends Duplex {
    * @throws {IoError} `BUSY` when it was connected already.
    */
   connect(...args: SocketConnectArguments): this {
-    if (this.#conn !== null) throw new IoError("BUSY", "connect: the socket was connected already");
+    if (this.#conn !== null) {
+      throw new IoError("BUSY", "connect: the socket was connected already", {
+        advice: "Make a socket for each connection.",
+      });
+    }
     const { options, onConnect } = connectArguments(args);
     if (onConnect !== undefined) this.once("connect", onConnect);
     if (options.timeout !== undefined) this.setTimeout(options.timeout);

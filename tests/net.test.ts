@@ -350,7 +350,7 @@ test("a server closes after its last connection, and drops beyond its limit", as
     await once(server, "drop");
     second.resume();
     await once(second, "close");
-    assert.throws(() => server.listen(0), { code: "BUSY" });
+    assert.throws(() => server.listen(0), { code: "BUSY", advice: /server/ });
     const count = await new Promise((resolve) => {
       server.getConnections((_error, count) => resolve(count));
     });
