@@ -138,7 +138,7 @@ function denoStage(name, args) {
 /** @type {Stage} */
 const consumerStage = {
   group: "checks",
-  name: "types of the npm package",
+  name: "npm types",
   run: async () => {
     const deno = await findRuntime("deno");
     if (deno === undefined) return absent("deno");
