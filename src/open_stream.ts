@@ -7,7 +7,7 @@
 import type { Connection } from "./connection.ts";
 import type { ConnectionHandle } from "./connection_handle.ts";
 import type { Endpoint } from "./endpoint.ts";
-import type { IoError } from "./io_error.ts";
+import { IoError } from "./io_error.ts";
 import { integerOption } from "./options.ts";
 import { loopOf } from "./shared_loop.ts";
 import type { Stream, StreamConnectOptions, StreamLoopOptions } from "./stream.ts";
@@ -43,6 +43,7 @@ export async function connect(
 ): Promise<Stream> {
   const loop = loopOf(options.loop);
   const readAheadBytes = readAheadOf(options);
+  if (options.signal?.aborted === true) throw abortedBefore(options.signal);
   return await new Promise((resolve, reject) => {
     loop.connect(endpoint, new Opening(readAheadBytes, resolve, reject), options);
   });
@@ -52,6 +53,11 @@ export async function connect(
 export function readAheadOf({ readAheadBytes }: StreamLoopOptions): number {
   if (readAheadBytes === undefined) return defaultReadAheadBytes;
   return integerOption("readAheadBytes", readAheadBytes, 1, maxReadAheadBytes);
+}
+
+/** Nobody shall see a connection that was given up before. */
+function abortedBefore({ reason }: AbortSignal): IoError {
+  return new IoError("ABORTED", "connect: its signal was aborted before", { cause: reason });
 }
 
 /** The handlers of a connection until it is open. */

@@ -371,6 +371,10 @@ testStreams("connecting fails with what went wrong", async (loop) => {
   const error = await connect(endpoint, { loop, signal: AbortSignal.abort(reason) })
     .catch((error) => error);
   assert.deepEqual([error.code, error.cause], ["ABORTED", reason]);
+  const open = await connect(endpoint, { loop });
+  const accepted = await server.accept();
+  assert.equal(loop.stats().accepted, 1, "what was aborted before it began came to the server");
+  await discard(open, accepted!);
   const controller = new AbortController();
   const late = codeOf(connect(endpoint, { loop, signal: controller.signal }));
   controller.abort();
