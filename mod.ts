@@ -22,7 +22,8 @@
  * @module
  */
 
-export { type AllocateOptions, Loop, type RunOptions } from "./src/loop.ts";
+export { type AllocateOptions, Loop } from "./src/loop.ts";
+export type { RunOptions } from "./src/run.ts";
 export { LoopOpenings } from "./src/loop_openings.ts";
 export type {
   BackendName,
@@ -82,6 +83,7 @@ export type { LeaseMessage } from "./src/lease_message.ts";
 export { type Doorbell, type DoorbellHandler, type DoorbellMessage, ring } from "./src/doorbell.ts";
 export { Ready, type Watch, type WatchHandler, type WatchOptions } from "./src/watch.ts";
 export type { Datagram, DatagramStream, DatagramStreamOptions } from "./src/datagram_stream.ts";
+export type { NameOptions } from "./src/named_address.ts";
 export { bind } from "./src/open_datagrams.ts";
 export { listen } from "./src/open_server.ts";
 export { connect } from "./src/open_stream.ts";

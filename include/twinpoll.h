@@ -799,7 +799,7 @@ int32_t tp_loop_arm(uint32_t loop);
 int32_t tp_loop_wake_descriptor(uint32_t loop);
 
 /*
- * Moves a virtual clock forward.
+ * Moves a virtual clock forward, to 2^63 ns at most.
  */
 int32_t tp_clock_advance(uint32_t loop, uint32_t us_low, uint32_t us_high);
 

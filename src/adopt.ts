@@ -16,7 +16,7 @@ import {
   Status,
   StreamOptions as StreamLayout,
 } from "./native/abi.ts";
-import { checkHandlers, connectionHandlerNames } from "./options.ts";
+import { checkHandlers, checkOptions, connectionHandlerNames } from "./options.ts";
 import { type CheckedSegmenter, checkSegmenter, writeSegmenter } from "./segmenter.ts";
 import { optionError } from "./socket_control.ts";
 import { writeStreamOptions } from "./stream_options.ts";
@@ -35,7 +35,7 @@ export function adopt(
   const words = new Uint32Array(Layout.byte_length / 4);
   words[Layout.size] = Layout.byte_length;
   words[Layout.descriptor] = descriptor;
-  const mark = writeStreamOptions(words, Layout.stream, options, loop, "unix");
+  const mark = writeStreamOptions(words, Layout.stream, checkOptions(options), loop, "unix");
   const segmenter = checkSegmenter(options.segmenter ?? null, handlers, loop.pool);
   writeSegmenter(words, Layout.stream + StreamLayout.segmenter, segmenter);
   const { functions, handle } = loop;
@@ -63,7 +63,7 @@ export function receive(
   words[Layout.generation] = message.generation;
   words[Layout.pool_key] = message.process;
   if (options !== undefined) {
-    checkNotPassing(options);
+    checkNotPassing(checkOptions(options));
     words[Layout.has_stream] = 1;
     writeStreamOptions(words, Layout.stream, options, loop, "unix");
   }

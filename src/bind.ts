@@ -10,6 +10,7 @@ import type { DatagramHandlers, DatagramOptions } from "./datagram_socket.ts";
 import { deniedAdvice } from "./denied.ts";
 import { type Endpoint, type ResolvedEndpoint, resolveEndpoint } from "./endpoint.ts";
 import { errorOfStatus, IoError } from "./io_error.ts";
+import { pathAdvice } from "./listen.ts";
 import type { LoopState } from "./loop_state.ts";
 import {
   AddressFamily,
@@ -17,12 +18,14 @@ import {
   Header,
   option_unset,
   Status,
+  Syscall,
 } from "./native/abi.ts";
-import { booleanOption, checkHandlers, integerOption } from "./options.ts";
+import { booleanOption, checkHandlers, checkOptions, integerOption } from "./options.ts";
 import { type Transport, writeAddress } from "./socket_address.ts";
 import { maxTimeoutMs } from "./stream_options.ts";
 
-const transports: readonly Transport[] = ["udp", "unix+datagram"];
+/** The transports of datagrams. */
+export const datagramTransports: readonly Transport[] = ["udp", "unix+datagram"];
 const unnamed = "unix+datagram:";
 
 const defaultHighWaterMark = 262_144;
@@ -47,14 +50,14 @@ export function bind(
   handlers: DatagramHandlers,
   options: DatagramOptions,
 ): DatagramSocketHandle {
-  const local = isUnnamed(endpoint) ? null : resolveEndpoint(endpoint, transports);
+  const local = isUnnamed(endpoint) ? null : resolveEndpoint(endpoint, datagramTransports);
   const attempt = `bind ${local?.text ?? unnamed}`;
   loop.checkOpen(attempt);
   checkHandlers(handlers, ["message", "drain", "error", "close"]);
   const words = new Uint32Array(Layout.byte_length / 4);
   words[Layout.size] = Layout.byte_length;
   if (local !== null) writeAddress(words, Layout.address, local);
-  const remote = remoteOf(local?.transport ?? "unix+datagram", options.remote);
+  const remote = remoteOf(local?.transport ?? "unix+datagram", checkOptions(options).remote);
   if (remote !== null) writeAddress(words, Layout.remote, remote);
   writeOptions(words, options, loop, local?.family === AddressFamily.ipv6);
 
@@ -77,7 +80,7 @@ export function bind(
 }
 
 /** `unix+datagram:` alone is a socket without a name, which can send and be connected. */
-function isUnnamed(endpoint: string | Endpoint): boolean {
+export function isUnnamed(endpoint: string | Endpoint): boolean {
   if (typeof endpoint === "string") return endpoint.toLowerCase() === unnamed;
   const { transport, path } = (endpoint ?? {}) as { transport?: unknown; path?: unknown };
   return transport === "unix+datagram" && path === "";
@@ -162,7 +165,10 @@ function bindError(
         : `Leave ${name} out.`,
     });
   }
+  const syscall = loop.words[Header.error_syscall];
   const family = local?.family === AddressFamily.unix ? "unix" : "ip";
-  const advice = deniedAdvice(status, "bind", family);
-  return errorOfStatus(status, attempt, loop.words[Header.error_syscall], advice);
+  const tried = syscall === Syscall.connect ? "connect" : "bind";
+  const isPath = family === "unix" && tried === "bind";
+  const advice = isPath ? pathAdvice(status) : deniedAdvice(status, tried, family);
+  return errorOfStatus(status, attempt, syscall, advice);
 }

@@ -16,7 +16,13 @@ import { familyOption, writeName } from "./host_name.ts";
 import { IoError } from "./io_error.ts";
 import type { LoopState } from "./loop_state.ts";
 import { Address, ConnectOptions as Layout, Header, StreamOptions } from "./native/abi.ts";
-import { checkHandlers, connectionHandlerNames, integerOption } from "./options.ts";
+import {
+  checkHandlers,
+  checkOptions,
+  connectionHandlerNames,
+  integerOption,
+  signalOption,
+} from "./options.ts";
 import { checkPassing } from "./passed_descriptors.ts";
 import { checkSegmenter, writeSegmenter } from "./segmenter.ts";
 import { defaultResolveTimeoutMs, lookupError } from "./resolve.ts";
@@ -44,7 +50,8 @@ export function connect(
   const attempt = `connect ${resolved.text}`;
   loop.checkOpen(attempt);
   checkHandlers(handlers, connectionHandlerNames);
-  const { timeoutMs = defaultTimeoutMs, signal } = options;
+  const { timeoutMs = defaultTimeoutMs } = checkOptions(options);
+  const signal = signalOption(options.signal);
   const words = new Uint32Array(Layout.byte_length / 4);
   words[Layout.size] = Layout.byte_length;
   writeAddress(words, Layout.address, resolved);

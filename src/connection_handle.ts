@@ -44,6 +44,7 @@ import {
   readCredentials,
   setOptions,
 } from "./socket_control.ts";
+import { checkOptions } from "./options.ts";
 import type { SocketOptionName, SocketOptionValues } from "./socket_options.ts";
 import type { SubmissionQueue } from "./submission_queue.ts";
 
@@ -153,7 +154,10 @@ export class ConnectionHandle implements Connection {
   }
 
   send(data: Sendable | readonly Sendable[], options?: SendOptions): SendResult {
-    if (options?.descriptors !== undefined) return this.#sendWith(data, options.descriptors);
+    if (options !== undefined) {
+      const { descriptors } = checkOptions(options);
+      if (descriptors !== undefined) return this.#sendWith(data, descriptors);
+    }
     if (data instanceof LeaseHandle) return this.#sendLease(data);
     this.#checkSendable();
     if (typeof data === "string") return this.#sendText(data);

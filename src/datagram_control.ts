@@ -19,7 +19,7 @@ import {
   SocketOption,
   SocketRequest,
 } from "./native/abi.ts";
-import { booleanOption, integerOption, invalidOption } from "./options.ts";
+import { booleanOption, checkOptions, integerOption, invalidOption } from "./options.ts";
 import { readAddress, type SocketAddress, writeAddress } from "./socket_address.ts";
 
 /** What to do about errors that mean something else for groups than for addresses. */
@@ -123,7 +123,7 @@ export function changeGroup(
   group: string,
   options: GroupOptions,
 ): void {
-  const { source } = options;
+  const { source } = checkOptions(options);
   const words = requestOf(socket, action);
   const scope = writeHost(words, SocketRequest.group, "group", group);
   const { interface: index = scope } = options;

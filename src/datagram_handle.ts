@@ -34,7 +34,7 @@ import {
   send_flag_move,
   SocketAction,
 } from "./native/abi.ts";
-import { integerOption } from "./options.ts";
+import { checkOptions, integerOption } from "./options.ts";
 import type { PoolHandle } from "./pool.ts";
 import type { SocketAddress } from "./socket_address.ts";
 import type { SubmissionQueue } from "./submission_queue.ts";
@@ -226,7 +226,8 @@ export class DatagramSocketHandle implements DatagramSocket {
     });
   }
 
-  #segmentSize({ segmentSize }: DatagramSendOptions): number {
+  #segmentSize(options: DatagramSendOptions): number {
+    const { segmentSize } = checkOptions(options);
     if (segmentSize === undefined) return 0;
     const size = integerOption("segmentSize", segmentSize, 1, 65_535);
     if (this.localAddress.transport === "udp") return size;

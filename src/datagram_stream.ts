@@ -15,14 +15,15 @@ import type { Endpoint } from "./endpoint.ts";
 import { IoError } from "./io_error.ts";
 import type { Lease } from "./lease.ts";
 import type { Loop } from "./loop.ts";
+import type { NameOptions } from "./named_address.ts";
 import { integerOption } from "./options.ts";
 import type { SocketAddress } from "./socket_address.ts";
 
 /** Options of `bind`. */
-export interface DatagramStreamOptions extends DatagramOptions {
+export interface DatagramStreamOptions extends DatagramOptions, NameOptions {
   /** The loop to live on, which the program drives. By default the one that the thread shares. */
   loop?: Loop;
-  /** Closes the socket, as `close()` does. */
+  /** Closes the socket, as `close()` does, and ends the lookup of a name with `ABORTED`. */
   signal?: AbortSignal;
   /**
    * Datagrams that may wait to be taken: 1 to 65,536. Beyond them the socket is paused, and the

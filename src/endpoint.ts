@@ -26,7 +26,8 @@ export interface IpEndpoint {
   readonly transport: "tcp" | "udp";
   /**
    * An IPv4 address, an IPv6 address without brackets (`fe80::1%2` with a numeric scope), or a
-   * name. To listen, `localhost` is 127.0.0.1, and other names are to be looked up before with
+   * name. As an own address `localhost` is 127.0.0.1, and other names are for what waits: the
+   * functions `listen` and `bind`. For `loop.listen` and `loop.bind` look them up before, with
    * `loop.resolve`.
    */
   readonly host: string;
@@ -105,7 +106,8 @@ function resolveIp(endpoint: string | Endpoint, parts: Parts, names: boolean): R
   if (names && (address === null || isLocalhost(host))) return nameOf(endpoint, parts);
   if (address === null) {
     const advice = wrongName(host) === null
-      ? "Look the name up first, with loop.resolve, and pass an address."
+      ? "Look the name up first, with loop.resolve, and pass an address, or use the functions " +
+        "listen and bind, which do that."
       : "Use an address such as 127.0.0.1 or [::1].";
     throw invalid(endpoint, `${JSON.stringify(host)} is not an address`, advice);
   }

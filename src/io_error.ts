@@ -35,6 +35,7 @@ export type LibraryErrorCode =
   | "PERMISSION_DENIED"
   | "RESOLVE_FAILED"
   | "RESOLVE_TIMEOUT"
+  | "SHUT_DOWN"
   | "STALE_HANDLE"
   | "STALE_LEASE"
   | "TRUNCATED_MESSAGE"
@@ -179,6 +180,10 @@ const explanations: Readonly<Record<string, readonly [meaning: string, advice: s
   RESOLVE_TIMEOUT: [
     "the name servers did not answer in time",
     "Check the name servers in resolv.conf and the way to them, or raise the time limit.",
+  ],
+  SHUT_DOWN: [
+    "this side is shutting down",
+    "Nothing to do; pass onDraining to finish what is under way before the end.",
   ],
   STALE_HANDLE: [
     "the handle names nothing any more",

@@ -18,7 +18,13 @@ import {
   option_unset,
   StreamOptions,
 } from "./native/abi.ts";
-import { booleanOption, checkHandlers, connectionHandlerNames, integerOption } from "./options.ts";
+import {
+  booleanOption,
+  checkHandlers,
+  checkOptions,
+  connectionHandlerNames,
+  integerOption,
+} from "./options.ts";
 import { checkPassing } from "./passed_descriptors.ts";
 import { checkSegmenter, writeSegmenter } from "./segmenter.ts";
 import { readAddress, writeAddress } from "./socket_address.ts";
@@ -42,7 +48,7 @@ export function listen(
     throw new IoError("LOOP_CLOSED", `listen ${resolved.text}: the loop is being shut down`);
   }
   checkHandlers(handlers, [...connectionHandlerNames, "error"]);
-  const { backlog = defaultBacklog, unlinkStale = true, mode } = options;
+  const { backlog = defaultBacklog, unlinkStale = true, mode } = checkOptions(options);
   const words = new Uint32Array(Layout.byte_length / 4);
   words[Layout.size] = Layout.byte_length;
   writeAddress(words, Layout.address, resolved);
@@ -78,14 +84,18 @@ export function listen(
 /** EADDRINUSE, negated. */
 const inUse = -98;
 
+/** What to do where no socket can be made at a path. */
+export function pathAdvice(status: number): { advice?: string } {
+  const advice =
+    "End the program that listens there, remove what is at the path, or choose another.";
+  return status === inUse ? { advice } : deniedAdvice(status, "bind", "unix");
+}
+
 function listenError(loop: LoopState, status: number, resolved: ResolvedEndpoint): IoError {
   const attempt = `listen ${resolved.text}`;
   if (resolved.family === AddressFamily.descriptor) return adoptError(loop, status, attempt);
   if (resolved.transport !== "unix" || loop.words[Header.error_option] !== option_unset) {
     return optionError(loop, status, attempt);
   }
-  const advice =
-    "End the program that listens there, remove what is at the path, or choose another.";
-  const details = status === inUse ? { advice } : deniedAdvice(status, "bind", "unix");
-  return errorOfStatus(status, attempt, loop.words[Header.error_syscall], details);
+  return errorOfStatus(status, attempt, loop.words[Header.error_syscall], pathAdvice(status));
 }

@@ -8,7 +8,7 @@ import type { ConnectionHandlers, StreamOptions } from "./connection.ts";
 import { errorOfStatus, IoError } from "./io_error.ts";
 import type { LoopState } from "./loop_state.ts";
 import { Header, listener_flag_drain, Operation, SocketKind, Status } from "./native/abi.ts";
-import { booleanOption } from "./options.ts";
+import { booleanOption, checkOptions } from "./options.ts";
 import type { CheckedSegmenter } from "./segmenter.ts";
 import { formatAddress, type SocketAddress } from "./socket_address.ts";
 import { type ConnectionSettings, getOption, setOptions } from "./socket_control.ts";
@@ -163,7 +163,7 @@ export class ListenerHandle implements Listener {
   }
 
   close(options: ListenerCloseOptions = noOptions): void {
-    const { drain = false } = options;
+    const { drain = false } = checkOptions(options);
     booleanOption("drain", drain);
     // A drain can be ended by closing for good.
     if (this.closed && !(this.isDraining && !drain)) return;

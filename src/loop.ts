@@ -20,8 +20,9 @@ import { LoopState } from "./loop_state.ts";
 import { type LoopStats, readStats } from "./loop_stats.ts";
 import { Header, wait_forever } from "./native/abi.ts";
 import { loadLibrary } from "./native/library.ts";
+import { checkOptions } from "./options.ts";
 import type { Pool } from "./pool.ts";
-import { run } from "./run.ts";
+import { run, type RunOptions } from "./run.ts";
 import { type LoopShutdownOptions, type LoopShutdownResult, shutdown } from "./shutdown.ts";
 import { setStateOf } from "./state_of.ts";
 import { type Timer, TimerHandle, type TimerOptions } from "./timer.ts";
@@ -33,12 +34,6 @@ export interface AllocateOptions {
 }
 
 const noOptions: AllocateOptions = {};
-
-/** Options of `loop.run`. */
-export interface RunOptions {
-  /** Ends the run, which then resolves. */
-  signal?: AbortSignal;
-}
 
 /**
  * An event loop with its backend, its buffers and everything open on it.
@@ -129,7 +124,8 @@ export class Loop extends LoopOpenings implements Disposable {
     options: AllocateOptions = noOptions,
   ): Lease | undefined {
     this.#state.checkOpen("allocate");
-    return this.#state.pool.allocate(length, options.alignment ?? 1) ?? undefined;
+    const { alignment = 1 } = checkOptions(options);
+    return this.#state.pool.allocate(length, alignment) ?? undefined;
   }
 
   /**
@@ -185,7 +181,7 @@ export class Loop extends LoopOpenings implements Disposable {
    * @throws {IoError} `BUSY` when the loop is driven already, `LOOP_CLOSED`.
    */
   run(options: RunOptions = {}): Promise<void> {
-    return run(this.#state, options.signal);
+    return run(this.#state, options);
   }
 
   /**
@@ -228,8 +224,9 @@ export class Loop extends LoopOpenings implements Disposable {
   /**
    * Moves a virtual clock forward; timers that become due fire in the next turn.
    *
-   * @param us A whole number of microseconds.
-   * @throws {IoError} `INVALID_ARGUMENT` unless the loop was opened with `clock: "virtual"`.
+   * @param us A whole number of microseconds. The clock starts at 0 and ends after 292 years.
+   * @throws {IoError} `INVALID_ARGUMENT` past that end, and unless the loop was opened with
+   *   `clock: "virtual"`.
    */
   advance(us: number): void {
     const { functions, handle } = this.#state;
@@ -245,7 +242,7 @@ export class Loop extends LoopOpenings implements Disposable {
     // Timers that were started before now count from before.
     if (this.#state.queue.count > 0) this.#state.queue.flush();
     const status = functions.tp_clock_advance(handle, us >>> 0, Math.floor(us / 2 ** 32));
-    if (status < 0) throw errorOfStatus(status, "advance the clock");
+    if (status < 0) throw errorOfStatus(status, "advance the clock, perhaps past its end");
     this.#state.wakeSoon();
   }
 
@@ -257,9 +254,10 @@ export class Loop extends LoopOpenings implements Disposable {
 
   /**
    * Ends everything in order, within a time limit: listeners close once what waits to be accepted
-   * is, each connection hears `draining` and closes when its work is done, and what is left when
-   * the time is over is aborted. The loop has to be driven meanwhile, and stays open; datagram
-   * sockets, timers, watches and doorbells go on. Called again, it gives the same promise.
+   * is, each connection hears `draining` and closes when its work is done, each stream of layer 1
+   * hears `onDraining`, and what is left when the time is over is aborted. The loop has to be
+   * driven meanwhile, and stays open; datagram sockets, timers, watches and doorbells go on. Called
+   * again, it gives the same promise.
    *
    * @param options How long it may take.
    * @returns Resolves when no listener and no connection is left, with what became of them.

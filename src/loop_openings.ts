@@ -42,8 +42,9 @@ export abstract class LoopOpenings {
    *   listens already, the loop's from then on.
    * @param handlers What to call for the connections that are accepted.
    * @param options Of the listener and its connections.
-   * @throws {IoError} `INVALID_ENDPOINT`, `UNKNOWN_SCHEME`, `INVALID_OPTION`, `EXHAUSTED`,
-   *   `LOOP_CLOSED`, or what the system says, such as `EADDRINUSE` or `EACCES`. For a descriptor:
+   * @throws {IoError} `INVALID_ENDPOINT`, `UNKNOWN_SCHEME`, `INVALID_ARGUMENT`, `INVALID_OPTION`,
+   *   `EXHAUSTED`, `LOOP_CLOSED`, or what the system says, such as `EADDRINUSE` or `EACCES`. For a
+   *   descriptor:
    *   `EBADF`, `ENOTSOCK`, `EPROTOTYPE`, `EINVAL` when it does not listen, `EEXIST` when it is the
    *   loop's already.
    */
@@ -66,8 +67,8 @@ export abstract class LoopOpenings {
    *   `unix:/run/a.sock` or `inproc://name`.
    * @param handlers What to call.
    * @param options Of the connection.
-   * @throws {IoError} `INVALID_ENDPOINT`, `UNKNOWN_SCHEME`, `INVALID_OPTION`, `EXHAUSTED`,
-   *   `LOOP_CLOSED`, or what the system says at once.
+   * @throws {IoError} `INVALID_ENDPOINT`, `UNKNOWN_SCHEME`, `INVALID_ARGUMENT`, `INVALID_OPTION`,
+   *   `EXHAUSTED`, `LOOP_CLOSED`, or what the system says at once.
    */
   connect(
     endpoint: string | Endpoint,
@@ -187,12 +188,13 @@ export abstract class LoopOpenings {
    * Opens a datagram socket.
    *
    * @param endpoint Its own address, such as `udp://0.0.0.0:0` for any free port, `udp://[::]:7000`
-   *   for IPv6 and IPv4, or `unix+datagram:/run/a.sock`; `unix+datagram:` has none.
+   *   for IPv6 and IPv4, or `unix+datagram:/run/a.sock`, where a socket that nobody has any more is
+   *   removed; `unix+datagram:` has none.
    * @param handlers What to call.
    * @param options Of the socket; `remote` connects it.
-   * @throws {IoError} `INVALID_ENDPOINT`, `UNKNOWN_SCHEME`, `INVALID_OPTION`, `EXHAUSTED`,
-   *   `UNSUPPORTED` for an option that this system does not have, or with shared receive buffers,
-   *   `LOOP_CLOSED`, or what the system says, such as `EADDRINUSE`.
+   * @throws {IoError} `INVALID_ENDPOINT`, `UNKNOWN_SCHEME`, `INVALID_ARGUMENT`, `INVALID_OPTION`,
+   *   `EXHAUSTED`, `UNSUPPORTED` for an option that this system does not have, or with shared
+   *   receive buffers, `LOOP_CLOSED`, or what the system says, such as `EADDRINUSE`.
    */
   bind(
     endpoint: string | Endpoint,

@@ -9,12 +9,15 @@
 
 import { EventEmitter } from "node:events";
 import { nextTick } from "node:process";
-import type { Endpoint } from "./endpoint.ts";
+import type { Endpoint, IpEndpoint } from "./endpoint.ts";
 import { IoError } from "./io_error.ts";
+import { parseHost } from "./ip_address.ts";
 import type { Listener, ListenOptions } from "./listener.ts";
 import type { Loop } from "./loop.ts";
 import { type AddressInfo, describeAddress } from "./net_address.ts";
 import { acceptInto, Socket } from "./net_socket.ts";
+import { candidatesOf, openFirst } from "./named_address.ts";
+import { signalOption } from "./options.ts";
 import { loopOf } from "./shared_loop.ts";
 
 /** Options of `createServer`. They go to each listener and each accepted connection, too. */
@@ -31,7 +34,10 @@ export interface NetServerOptions extends ListenOptions {
 export interface NetListenOptions {
   /** The port; 0, the default, takes a free one. */
   port?: number;
-  /** An address of this machine. Default `::`, for IPv6 and IPv4; without IPv6 `0.0.0.0`. */
+  /**
+   * An address or a name of this machine, of which the first address that is here is taken. Default
+   * `::`, for IPv6 and IPv4; without IPv6 `0.0.0.0`.
+   */
   host?: string;
   /** A Unix socket instead of host and port. */
   path?: string;
@@ -74,6 +80,8 @@ export class Server extends EventEmitter implements AsyncDisposable {
   readonly #options: NetServerOptions;
   readonly #sockets = new Set<Socket>();
   #listener: Listener | null = null;
+  /** Ends the lookup of the name that is to be listened at. */
+  #lookup: AbortController | null = null;
   #path: string | null = null;
   #isRef = true;
 
@@ -97,23 +105,20 @@ export class Server extends EventEmitter implements AsyncDisposable {
    * @throws {IoError} `BUSY` when it listens already.
    */
   listen(...args: ListenArguments): this {
-    if (this.#listener !== null) {
+    if (this.#isBusy) {
       throw new IoError("BUSY", "listen: the server listens already", {
         advice: "Make a server for each address.",
       });
     }
     const { options, onListening } = listenArguments(args);
+    const signal = signalOption(options.signal);
     if (onListening !== undefined) this.once("listening", onListening);
-    try {
-      this.#open(options);
-    } catch (error) {
-      nextTick(() => this.emit("error", error));
+    const { host, path } = options;
+    if (path === undefined && host !== undefined && parseHost(host) === null) {
+      void this.#openNamed(host, options);
+    } else if (!this.#tryToOpen(() => this.#open(options))) {
       return this;
     }
-    nextTick(() => {
-      if (this.listening) this.emit("listening");
-    });
-    const { signal } = options;
     if (signal?.aborted === true) this.close();
     else signal?.addEventListener("abort", () => void this.close(), { once: true });
     return this;
@@ -132,13 +137,15 @@ export class Server extends EventEmitter implements AsyncDisposable {
    * @returns This server.
    */
   close(onClose?: (error?: Error) => void): this {
-    if (this.#listener === null) {
+    if (!this.#isBusy) {
       const error = new IoError("STALE_HANDLE", "close: the server does not listen");
       if (onClose !== undefined) nextTick(() => onClose(error));
       return this;
     }
     if (onClose !== undefined) this.once("close", () => onClose());
-    this.#listener.close();
+    this.#lookup?.abort();
+    this.#lookup = null;
+    this.#listener?.close();
     this.#listener = null;
     this.listening = false;
     this.#closeIfQuiet();
@@ -167,7 +174,51 @@ export class Server extends EventEmitter implements AsyncDisposable {
 
   /** Closes, and waits for the last connection. */
   async [Symbol.asyncDispose](): Promise<void> {
-    if (this.#listener !== null) await new Promise<void>((resolve) => this.close(() => resolve()));
+    if (this.#isBusy) await new Promise<void>((resolve) => this.close(() => resolve()));
+  }
+
+  /** It listens, or is about to. */
+  get #isBusy(): boolean {
+    return this.#listener !== null || this.#lookup !== null;
+  }
+
+  /** Emits what became of it; whether it listens. */
+  #tryToOpen(open: () => void): boolean {
+    try {
+      open();
+    } catch (error) {
+      nextTick(() => this.emit("error", error));
+      return false;
+    }
+    nextTick(() => {
+      if (this.listening) this.emit("listening");
+    });
+    return true;
+  }
+
+  /** Listens at the first address of a name that is this machine's, unless it is closed before. */
+  async #openNamed(host: string, options: NetListenOptions): Promise<void> {
+    const lookup = new AbortController();
+    this.#lookup = lookup;
+    const endpoint = { transport: "tcp", host, port: Number(options.port ?? 0) } as const;
+    let open: () => void;
+    try {
+      const loop = loopOf(this.#options.loop);
+      const asking = { loop, signal: lookup.signal };
+      const candidates = await candidatesOf<Endpoint>(endpoint, ["tcp"], asking);
+      open = (): void => {
+        openFirst(candidates, (where) => {
+          this.#open({ ...options, host: (where as IpEndpoint).host });
+        });
+      };
+    } catch (error) {
+      open = (): never => {
+        throw error;
+      };
+    }
+    if (this.#lookup !== lookup) return;
+    this.#lookup = null;
+    this.#tryToOpen(open);
   }
 
   #open(options: NetListenOptions): void {

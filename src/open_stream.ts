@@ -8,10 +8,10 @@ import type { Connection } from "./connection.ts";
 import type { ConnectionHandle } from "./connection_handle.ts";
 import type { Endpoint } from "./endpoint.ts";
 import { IoError } from "./io_error.ts";
-import { integerOption } from "./options.ts";
+import { checkOptions, integerOption, signalOption } from "./options.ts";
 import { loopOf } from "./shared_loop.ts";
 import type { Stream, StreamConnectOptions, StreamLoopOptions } from "./stream.ts";
-import { StreamEvents, StreamHandle } from "./stream_handle.ts";
+import { StreamEvents, StreamHandle, type StreamSettings } from "./stream_handle.ts";
 
 const defaultReadAheadBytes = 65_536;
 const maxReadAheadBytes = 2 ** 30;
@@ -41,18 +41,23 @@ export async function connect(
   endpoint: string | Endpoint,
   options: StreamConnectOptions = {},
 ): Promise<Stream> {
-  const loop = loopOf(options.loop);
-  const readAheadBytes = readAheadOf(options);
-  if (options.signal?.aborted === true) throw abortedBefore(options.signal);
+  const loop = loopOf(checkOptions(options).loop);
+  const settings = settingsOf(options);
+  const signal = signalOption(options.signal);
+  if (signal?.aborted === true) throw abortedBefore(signal);
   return await new Promise((resolve, reject) => {
-    loop.connect(endpoint, new Opening(readAheadBytes, resolve, reject), options);
+    loop.connect(endpoint, new Opening(settings, resolve, reject), options);
   });
 }
 
-/** The `readAheadBytes` of options. */
-export function readAheadOf({ readAheadBytes }: StreamLoopOptions): number {
-  if (readAheadBytes === undefined) return defaultReadAheadBytes;
-  return integerOption("readAheadBytes", readAheadBytes, 1, maxReadAheadBytes);
+/** What of the options concerns the stream itself. */
+export function settingsOf(options: StreamLoopOptions): StreamSettings {
+  const { readAheadBytes = defaultReadAheadBytes, onDraining = null } = options;
+  integerOption("readAheadBytes", readAheadBytes, 1, maxReadAheadBytes);
+  if (onDraining !== null && typeof onDraining !== "function") {
+    throw new IoError("INVALID_OPTION", "option onDraining must be a function");
+  }
+  return { readAheadBytes, onDraining };
 }
 
 /** Nobody shall see a connection that was given up before. */
@@ -62,22 +67,22 @@ function abortedBefore({ reason }: AbortSignal): IoError {
 
 /** The handlers of a connection until it is open. */
 class Opening {
-  readonly #readAheadBytes: number;
+  readonly #settings: StreamSettings;
   readonly #resolve: (stream: Stream) => void;
   readonly #reject: (error: IoError | null) => void;
 
   constructor(
-    readAheadBytes: number,
+    settings: StreamSettings,
     resolve: (stream: Stream) => void,
     reject: (error: IoError | null) => void,
   ) {
-    this.#readAheadBytes = readAheadBytes;
+    this.#settings = settings;
     this.#resolve = resolve;
     this.#reject = reject;
   }
 
   open(conn: Connection): void {
-    this.#resolve(streamOf(conn, this.#readAheadBytes));
+    this.#resolve(streamOf(conn, this.#settings));
   }
 
   close(_conn: Connection, error: IoError | null): void {
@@ -86,8 +91,8 @@ class Opening {
 }
 
 /** The stream of a connection that is open; what happens on it goes there from now on. */
-export function streamOf(conn: Connection, readAheadBytes: number): StreamHandle {
-  const stream = new StreamHandle(conn, readAheadBytes);
+export function streamOf(conn: Connection, settings: StreamSettings): StreamHandle {
+  const stream = new StreamHandle(conn, settings);
   (conn as ConnectionHandle).handlers = new StreamEvents(stream);
   return stream;
 }

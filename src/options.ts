@@ -10,6 +10,20 @@
 import { IoError } from "./io_error.ts";
 import { show } from "./show.ts";
 
+/** `options` if it is an object, which may be empty. */
+export function checkOptions<Options>(options: Options): Options {
+  if (typeof options === "object" && options !== null) return options;
+  throw new IoError("INVALID_ARGUMENT", `options must be an object, not ${show(options)}`);
+}
+
+/** `value` if it is an abort signal, of whatever make, or undefined. */
+export function signalOption(value: AbortSignal | undefined): AbortSignal | undefined {
+  if (value === undefined) return undefined;
+  const { aborted, addEventListener } = Object(value) as Partial<AbortSignal>;
+  if (typeof aborted === "boolean" && typeof addEventListener === "function") return value;
+  throw invalidOption("signal", value, "an AbortSignal");
+}
+
 /** `value` if it is an integer from `minimum` to `maximum`. */
 export function integerOption(
   name: string,

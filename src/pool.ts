@@ -23,6 +23,7 @@ import {
   Status,
 } from "./native/abi.ts";
 import type { Adapter } from "./native/adapter.ts";
+import { checkOptions } from "./options.ts";
 import { type PoolStats, readPoolStats } from "./pool_stats.ts";
 import { show } from "./show.ts";
 import type { SubmissionQueue } from "./submission_queue.ts";
@@ -303,7 +304,7 @@ export class PoolHandle implements Pool {
   adopt(memory: NativeMemory, options: AdoptOptions = {}): Lease {
     this.#checkOpen("adopt memory");
     const { address, byteLength } = this.#locate(memory);
-    const { released = ignore } = options;
+    const { released = ignore } = checkOptions(options);
     if (typeof released !== "function") {
       throw new IoError("INVALID_ARGUMENT", "released must be a function");
     }

@@ -14,7 +14,7 @@ import { errorOfStatus, IoError } from "./io_error.ts";
 import type { LeaseHandle } from "./lease.ts";
 import type { LoopState } from "./loop_state.ts";
 import { Header, RelayOptions as Layout, Status } from "./native/abi.ts";
-import { integerOption } from "./options.ts";
+import { checkOptions, integerOption } from "./options.ts";
 import { defaultHighWaterMark, maxHighWaterMark, maxTimeoutMs } from "./stream_options.ts";
 
 /** Where a relay is in its life. It only moves forward. */
@@ -180,10 +180,7 @@ function writeOptions(
   options: RelayOptions,
   loop: LoopState,
 ): EndHandler | undefined {
-  if (typeof options !== "object" || options === null) {
-    throw new IoError("INVALID_ARGUMENT", "the options of a relay must be an object");
-  }
-  const { idleTimeoutMs = 0, halfOpenTimeoutMs = 0, end } = options;
+  const { idleTimeoutMs = 0, halfOpenTimeoutMs = 0, end } = checkOptions(options);
   const least = 2 * loop.pool.bufferSize;
   const { highWaterMark = Math.max(defaultHighWaterMark, least) } = options;
   words[Layout.size] = Layout.byte_length;

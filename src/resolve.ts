@@ -19,7 +19,7 @@ import {
   Status,
 } from "./native/abi.ts";
 import { loadLibrary } from "./native/library.ts";
-import { integerOption, invalidOption } from "./options.ts";
+import { checkOptions, integerOption, invalidOption, signalOption } from "./options.ts";
 import { maxTimeoutMs } from "./stream_options.ts";
 
 /** One address of a name. */
@@ -94,7 +94,8 @@ export function startLookup(
   if (typeof handler !== "function") {
     throw new IoError("INVALID_ARGUMENT", "the handler of a lookup must be a function");
   }
-  const { timeoutMs = defaultResolveTimeoutMs, signal } = options;
+  const { timeoutMs = defaultResolveTimeoutMs } = checkOptions(options);
+  const signal = signalOption(options.signal);
   const words = new Uint32Array(Layout.byte_length / 4);
   words[Layout.size] = Layout.byte_length;
   words[Layout.family] = familyOption(options.family);
@@ -118,9 +119,6 @@ export function promiseLookup(
   options: ResolveOptions,
 ): Promise<readonly ResolvedAddress[]> {
   return new Promise((resolve, reject) => {
-    if (typeof options !== "object" || options === null) {
-      throw new IoError("INVALID_ARGUMENT", "the options of a lookup must be an object");
-    }
     startLookup(loop, name, (error, addresses) => {
       if (error === null) resolve(addresses);
       else reject(error);
@@ -143,7 +141,8 @@ export function lookupError(loop: LoopState, status: number, attempt: string): I
  * from the next lookup on. Both are read anew for each.
  *
  * @param files Paths of at most 255 bytes.
- * @throws {IoError} `INVALID_OPTION`, or why the library cannot be loaded, as for `new Loop`.
+ * @throws {IoError} `INVALID_OPTION`, `INVALID_ARGUMENT`, or why the library cannot be loaded, as
+ *   for `new Loop`.
  *
  * @example Names of a test
  * ```ts no-run
@@ -164,6 +163,7 @@ export function lookupError(loop: LoopState, status: number, attempt: string): I
  * ```
  */
 export function useResolverFiles(files: ResolverFiles): void {
+  checkOptions(files);
   const words = new Uint32Array(FilesLayout.byte_length / 4);
   words[FilesLayout.size] = FilesLayout.byte_length;
   words[FilesLayout.hosts_length] = writePath(words, FilesLayout.hosts, "hosts", files.hosts);

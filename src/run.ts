@@ -13,6 +13,7 @@ import { setImmediate } from "node:timers";
 import { IoError, meaningOf } from "./io_error.ts";
 import type { Driver, LoopState } from "./loop_state.ts";
 import { Mode } from "./native/abi.ts";
+import { checkOptions, signalOption } from "./options.ts";
 
 /** Longest block in the kernel. */
 const sliceMs = 1;
@@ -23,9 +24,16 @@ const gapPerCost = 200;
 /** Time without work after which the host sleeps, which costs a wake-up through a descriptor. */
 const patienceMs = 10;
 
+/** Options of `loop.run`. */
+export interface RunOptions {
+  /** Ends the run, which then resolves. */
+  signal?: AbortSignal;
+}
+
 /** Drives `loop` until it is stopped, closed, aborted, or has nothing left to do. */
-export async function run(loop: LoopState, signal: AbortSignal | undefined): Promise<void> {
+export async function run(loop: LoopState, options: RunOptions): Promise<void> {
   loop.checkOpen("run");
+  const signal = signalOption(checkOptions(options).signal);
   if (loop.driver !== null) throw new IoError("BUSY", `run: ${meaningOf("BUSY")}`);
   if (signal?.aborted) return;
   const driver = new RunDriver(loop);

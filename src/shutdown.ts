@@ -12,7 +12,7 @@ import type { ConnectionHandle } from "./connection_handle.ts";
 import { IoError } from "./io_error.ts";
 import type { LoopState } from "./loop_state.ts";
 import { Header } from "./native/abi.ts";
-import { integerOption } from "./options.ts";
+import { checkOptions, integerOption } from "./options.ts";
 import { maxTimeoutMs } from "./stream_options.ts";
 import { type Timer, TimerHandle } from "./timer.ts";
 
@@ -37,7 +37,7 @@ export function shutdown(
   loop: LoopState,
   options: LoopShutdownOptions,
 ): Promise<LoopShutdownResult> {
-  const { timeoutMs = defaultTimeoutMs } = options;
+  const { timeoutMs = defaultTimeoutMs } = checkOptions(options);
   integerOption("timeoutMs", timeoutMs, 1, maxTimeoutMs);
   loop.checkOpen("shutdown");
   loop.shutdown ??= new Shutdown(loop, timeoutMs);

@@ -15,7 +15,7 @@ import {
   type SocketKind,
   Status,
 } from "./native/abi.ts";
-import { booleanOption, integerOption } from "./options.ts";
+import { booleanOption, checkOptions, integerOption } from "./options.ts";
 import {
   answeredOption,
   askForOption,
@@ -76,9 +76,7 @@ export function setOptions(
   kind: SocketKind,
   options: ConnectionSettings,
 ): void {
-  if (typeof options !== "object" || options === null) {
-    throw new IoError("INVALID_ARGUMENT", "options must be an object");
-  }
+  checkOptions(options);
   const { loop } = target;
   const { idleTimeoutMs, bestEffort = false } = options;
   const words = makeControl(target, kind);

@@ -20,6 +20,13 @@ export interface StreamLoopOptions extends StreamOptions {
    * paused, and the peer is held back. Default 65,536.
    */
   readAheadBytes?: number;
+  /**
+   * Called once when the server is shut down that has accepted the stream, or the loop: finish what
+   * is under way and close. Also for a stream that opens meanwhile. Without it `server.shutdown()`
+   * waits for the stream, and `loop.shutdown()` closes it in order at once: what had arrived can
+   * still be read, and then reading fails with `SHUT_DOWN`, as writing does.
+   */
+  onDraining?: (stream: Stream) => void;
 }
 
 /** Options of `connect`. */
@@ -58,7 +65,7 @@ export interface Stream extends AsyncDisposable, Disposable {
   /**
    * What arrives, as a byte stream: default and BYOB readers, async iteration, `pipeTo`. It reads
    * ahead only as far as `readAheadBytes` says. Cancelling it ends reading: what still arrives is
-   * dropped.
+   * dropped. It closes and fails when `read()` answers null and fails.
    */
   readonly readable: ReadableStream<Uint8Array<ArrayBuffer>>;
   /**
@@ -94,9 +101,11 @@ export interface Stream extends AsyncDisposable, Disposable {
    * Reads without a reader's cost: what is there, or what arrives next.
    *
    * @param into Where to put the bytes, at least one long; by default memory of their own.
-   * @returns The bytes, a part of `into` if that was given; null at the peer's end.
+   * @returns The bytes, a part of `into` if that was given; null at the peer's end, and once this
+   *   side has ended reading itself, with `close()` or by cancelling `readable`.
    * @throws {IoError} `BUSY` while an earlier read waits or `readable` is locked,
-   *   `INVALID_ARGUMENT`, or what ended the connection.
+   *   `INVALID_ARGUMENT`, `SHUT_DOWN` by the loop's shutdown, `STALE_HANDLE` once `connection` was
+   *   closed or moved, or what ended the connection.
    */
   read(into?: Uint8Array<ArrayBuffer>): Promise<Uint8Array<ArrayBuffer> | null>;
   /**
@@ -105,7 +114,8 @@ export interface Stream extends AsyncDisposable, Disposable {
    * @param data Bytes, not to be changed before the end of the write, or text as UTF-8.
    * @returns Resolves when the connection has taken all of it, at once as long as there is room.
    * @throws {IoError} `BUSY` while an earlier write waits or `writable` is locked,
-   *   `INVALID_ARGUMENT`, `EPIPE` after `shutdown()`, or what ended the connection.
+   *   `INVALID_ARGUMENT`, `EPIPE` after `shutdown()`, `SHUT_DOWN` by the loop's shutdown, or what
+   *   ended the connection.
    */
   write(data: Uint8Array | string): Promise<void>;
   /**

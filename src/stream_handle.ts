@@ -27,6 +27,13 @@ export interface Reader {
   end(error: IoError | null): void;
 }
 
+/** What concerns the stream and not its connection. */
+export interface StreamSettings {
+  /** Bytes that may wait to be read. */
+  readonly readAheadBytes: number;
+  readonly onDraining: ((stream: Stream) => void) | null;
+}
+
 /** The promise of every write that was taken at once. */
 const taken: Promise<void> = Promise.resolve();
 
@@ -49,13 +56,19 @@ export class StreamHandle implements Stream {
   isGone = false;
   failure: IoError | null = null;
 
+  readonly #onDraining: ((stream: Stream) => void) | null;
+  /** The program was asked to finish. */
+  #isDraining = false;
+  /** What ended writing without ending the connection. */
+  #writeFailure: IoError | null = null;
   #closed: Promise<void> | null = null;
   #tellClosed: (() => void) | null = null;
   #readable: ReadableEnd | null = null;
   #writable: WritableEnd | null = null;
 
-  constructor(conn: Connection, readAheadBytes: number) {
+  constructor(conn: Connection, { readAheadBytes, onDraining }: StreamSettings) {
     this.connection = conn;
+    this.#onDraining = onDraining;
     this.incoming = new Incoming(conn, readAheadBytes);
     this.outgoing = new Outgoing(conn);
   }
@@ -135,7 +148,7 @@ export class StreamHandle implements Stream {
     try {
       if (outgoing.write(data)) return undefined;
     } catch (error) {
-      return Promise.reject(this.failure ?? error);
+      return Promise.reject(this.failure ?? this.#writeFailure ?? error);
     }
     return new Promise((resolve, reject) => {
       outgoing.wait((error) => error === null ? resolve() : reject(error));
@@ -221,6 +234,33 @@ export class StreamHandle implements Stream {
     if (this.isWriteOver) this.connection.close();
   }
 
+  /** The program is to finish what is under way; false when it cannot be asked. */
+  drain(): boolean {
+    if (this.#onDraining === null) return false;
+    if (this.#isDraining || this.isGone) return true;
+    this.#isDraining = true;
+    try {
+      this.#onDraining(this);
+    } catch (error) {
+      this.abort(error);
+      throw error;
+    }
+    return true;
+  }
+
+  /** The loop is being shut down. An end that is not the peer's must not look like it. */
+  shutDown(): void {
+    if (this.drain() || this.isGone) return;
+    const error = new IoError("SHUT_DOWN", "the loop is being shut down");
+    if (!this.isReadOver) this.readFailure = error;
+    this.isReadOver = true;
+    this.isWriteOver = true;
+    this.#tellReaders();
+    this.#failWrites(error);
+    this.#writeFailure = error;
+    this.connection.close();
+  }
+
   /** Nobody wants to read any more. */
   cancelRead(): void {
     this.#dropUnread();
@@ -231,11 +271,13 @@ export class StreamHandle implements Stream {
   ended(error: IoError | null): void {
     this.isGone = true;
     this.failure ??= error;
-    if (!this.isReadOver) this.readFailure = error;
+    // Without an error somebody has closed or moved the connection beside the stream.
+    const stale = new IoError("STALE_HANDLE", "the connection is closed");
+    if (!this.isReadOver) this.readFailure = error ?? stale;
     this.isReadOver = true;
     this.incoming.detach();
     this.#tellReaders();
-    this.#failWrites(this.failure ?? new IoError("STALE_HANDLE", "the connection is closed"));
+    this.#failWrites(this.failure ?? stale);
     this.#tellClosed?.();
     this.whenGone?.(this);
   }
@@ -279,6 +321,10 @@ export class StreamEvents implements ConnectionHandlers {
 
   drain(): void {
     this.#stream.outgoing.drained();
+  }
+
+  draining(): void {
+    this.#stream.shutDown();
   }
 
   close(_conn: Connection, error: IoError | null): void {

@@ -9,6 +9,7 @@
 
 import { IoError } from "./io_error.ts";
 import type { LoopState } from "./loop_state.ts";
+import { checkOptions } from "./options.ts";
 import { show } from "./show.ts";
 
 /** When a timer fires, from its start. */
@@ -162,7 +163,7 @@ export class TimerHandle implements Timer {
 
   restart(options?: TimerOptions): void {
     if (options !== undefined) {
-      const delayUs = duration("delayUs", options.delayUs, 0);
+      const delayUs = duration("delayUs", checkOptions(options).delayUs, 0);
       const { periodUs } = options;
       this.periodUs = periodUs === undefined ? 0 : duration("periodUs", periodUs, 1);
       // Last, so that a bad period changes nothing.

@@ -15,7 +15,7 @@ import {
   Syscall,
   watch_edge,
 } from "./native/abi.ts";
-import { booleanOption } from "./options.ts";
+import { booleanOption, checkOptions } from "./options.ts";
 
 /** What a watched descriptor is ready for, as bits of a number. */
 export const Ready: {
@@ -203,9 +203,7 @@ export function watchEnd(handle: WatchHandle, status: number): IoError {
 }
 
 function interestOf(options: WatchOptions): number {
-  if (typeof options !== "object" || options === null) {
-    throw new IoError("INVALID_ARGUMENT", "the options of a watch must be an object");
-  }
+  checkOptions(options);
   const writable = flag("writable", options.writable, false);
   const readable = flag("readable", options.readable, !writable);
   const edge = flag("edge", options.edge, false);

@@ -134,6 +134,8 @@ class WritableSink implements WritableEnd {
   #controller!: WritableStreamDefaultController;
   /** An abort ends the writable by itself. */
   #isAborted = false;
+  /** Whoever aborts it now, as a pipe does, aborts nothing. */
+  #isOver = false;
 
   constructor(handle: StreamHandle) {
     this.#handle = handle;
@@ -145,6 +147,7 @@ class WritableSink implements WritableEnd {
   }
 
   end(error: IoError): void {
+    this.#isOver = true;
     if (!this.#isAborted) this.#controller.error(error);
   }
 
@@ -153,6 +156,7 @@ class WritableSink implements WritableEnd {
     const { signal } = controller;
     // Not as the sink's abort, which would wait for a write that waits for the peer.
     signal.addEventListener("abort", () => {
+      if (this.#isOver) return;
       this.#isAborted = true;
       this.#handle.abort(signal.reason);
     });

@@ -13,9 +13,10 @@ import { testUnless } from "./support/record.ts";
 testDatagrams("a connected socket is told once that nobody is there, and goes on", (loop) => {
   const gone = new Mailbox(loop);
   const { address } = gone;
+  // While the port is taken: it must not become the client's own.
+  const client = new Mailbox(loop, anyUdp, { remote: address });
   gone.socket.close();
   turnUntil(loop, () => gone.isClosed, "the port is free");
-  const client = new Mailbox(loop, anyUdp, { remote: address });
   client.socket.send("anybody?");
   turnUntil(loop, () => client.errors.length > 0, "the refusal");
   const [error] = client.errors;
@@ -38,12 +39,12 @@ testDatagrams("a connected socket is told once that nobody is there, and goes on
 testDatagrams("a refusal of an earlier datagram costs the next one nothing", (loop) => {
   const gone = new Mailbox(loop);
   const { address } = gone;
-  gone.socket.close();
-  turnUntil(loop, () => gone.isClosed, "the port is free");
+  // While the port is taken: it must not become the client's own.
   const client = new Mailbox(loop, anyUdp, { remote: address });
   // Nobody receives, so that the send is what finds the error.
   client.socket.pause();
-  turns(loop, 3, 0);
+  gone.socket.close();
+  turnUntil(loop, () => gone.isClosed, "the port is free");
   client.socket.send("lost");
   turns(loop);
   const back = new Mailbox(loop, address);

@@ -38,6 +38,7 @@ const libraryCodes: Record<LibraryErrorCode, true> = {
   PERMISSION_DENIED: true,
   RESOLVE_FAILED: true,
   RESOLVE_TIMEOUT: true,
+  SHUT_DOWN: true,
   STALE_HANDLE: true,
   STALE_LEASE: true,
   TRUNCATED_MESSAGE: true,

@@ -17,6 +17,7 @@ import { bestBackend, testEach } from "./support/backends.ts";
 import { type IoError, Loop } from "../mod.ts";
 import { runChild } from "./support/child.ts";
 import { within } from "./support/drive.ts";
+import { NameServer } from "./support/name_server.ts";
 import { testUnless } from "./support/record.ts";
 import { command, root, runtime } from "./support/runtime.ts";
 import { content, ContentReader } from "./support/streams.ts";
@@ -380,6 +381,42 @@ test("a Unix socket by its path, and a signal that closes", async () => {
     assert.equal(text, "by path");
     controller.abort();
     await once(server, "close");
+  });
+});
+
+test("a server listens at a name, and can be closed while it is looked up", async () => {
+  await withLoop(async (loop) => {
+    const hosts = "198.51.100.7 own.test\n127.77.0.1 own.test\n198.51.100.7 nowhere.test\n";
+    const names = new NameServer(loop, { "silent.test": "silence" }, hosts);
+    const server = createServer({ loop }, (socket) => void socket.end("by name"));
+    server.listen({ host: "own.test", port: 0 });
+    assert.throws(() => server.listen(0), { code: "BUSY" });
+    await once(server, "listening");
+    const { address, port } = server.address() as AddressInfo;
+    assert.equal(address, "127.77.0.1");
+    let text = "";
+    for await (const data of connect({ port, host: address, loop })) text += data;
+    assert.equal(text, "by name");
+    server.close();
+    await once(server, "close");
+    for (
+      const [host, code] of [
+        ["nowhere.test", "EADDRNOTAVAIL"],
+        ["missing.test", "NAME_NOT_FOUND"],
+        ["no name", "INVALID_ENDPOINT"],
+      ]
+    ) {
+      server.listen({ host, port: 0 });
+      const [error] = await once(server, "error") as [IoError];
+      assert.equal(error.code, code, host);
+    }
+    server.listen({ host: "silent.test", port: 0 }, () => assert.fail("it was closed"));
+    while (names.waiting === 0) await new Promise((resolve) => setImmediate(resolve));
+    await new Promise<void>((resolve) => server.close(() => resolve()));
+    server.listen({ host: "silent.test", port: 0, signal: AbortSignal.abort() });
+    await once(server, "close");
+    assert.equal(server.listening, false);
+    names.close();
   });
 });
 

@@ -287,3 +287,22 @@ testLoop("timers of an attached loop wake the host", async (loop) => {
   loop.detach();
   assert.equal(fired, 3);
 });
+
+testLoop("a virtual clock has an end, and a time limit there is still to come", (loop) => {
+  let isReset = false;
+  const listener = loop.listen("tcp://127.0.0.1:0", {});
+  const conn = loop.connect(listener.endpoint, {
+    close: () => void (isReset = true),
+  }, { idleTimeoutMs: 1 });
+  turnUntil(loop, () => conn.state === "open", "the connection");
+  // It does not read, so that it is looked at from time to time.
+  conn.pause();
+  loop.advance(Number.MAX_SAFE_INTEGER);
+  for (const us of [Number.MAX_SAFE_INTEGER, 2 ** 48]) {
+    assert.throws(() => loop.advance(us), { code: "INVALID_ARGUMENT" });
+  }
+  const late = loop.startTimer(() => assert.fail("it is later"), { delayUs: 2 ** 50 });
+  turnUntil(loop, () => isReset, "the limit of before the end");
+  late.cancel();
+  listener.close();
+}, virtual);

@@ -1242,7 +1242,7 @@ pub const functions = [_]Function{
         .name = "tp_clock_advance",
         .parameters = &.{ .{ "loop", .u32 }, .{ "us_low", .u32 }, .{ "us_high", .u32 } },
         .result = .i32,
-        .about = "Moves a virtual clock forward.",
+        .about = "Moves a virtual clock forward, to 2^63 ns at most.",
     },
     .{
         .name = "tp_listen",

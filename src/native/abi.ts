@@ -871,7 +871,7 @@ export interface Functions {
    */
   tp_loop_wake_descriptor(loop: number): number;
   /**
-   * Moves a virtual clock forward.
+   * Moves a virtual clock forward, to 2^63 ns at most.
    */
   tp_clock_advance(loop: number, us_low: number, us_high: number): number;
   /**

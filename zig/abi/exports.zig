@@ -132,8 +132,8 @@ fn tp_clock_advance(loop: u32, us_low: u32, us_high: u32) callconv(.c) i32 {
     switch (any) {
         inline else => |instance| {
             if (instance.loop.clock != .virtual) return status(.bad_argument);
-            instance.loop.advance_clock(us *| std.time.ns_per_us);
-            return 0;
+            const advanced = instance.loop.advance_clock(us *| std.time.ns_per_us);
+            return if (advanced) 0 else status(.bad_argument);
         },
     }
 }

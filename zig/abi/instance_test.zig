@@ -173,14 +173,35 @@ test "timers fire on a virtual clock, in order and not before" {
     }
     try script.turn(0);
     try testing.expectEqual(@as(u32, 0), script.timers);
-    instance.loop.advance_clock(20 * std.time.ns_per_us);
+    try testing.expect(instance.loop.advance_clock(20 * std.time.ns_per_us));
     try script.turn(0);
     try testing.expectEqual(@as(u32, 2), script.timers);
     for (0..3) |_| {
-        instance.loop.advance_clock(10 * std.time.ns_per_us);
+        try testing.expect(instance.loop.advance_clock(10 * std.time.ns_per_us));
         try script.turn(0);
     }
     try testing.expectEqual(@as(u32, 5), script.timers);
+}
+
+test "a virtual clock has an end, at which time limits are still to come" {
+    var options = small_options();
+    options.clock = @intFromEnum(layout.ClockKind.virtual);
+    var failure: contract.Failure = .{};
+    const instance = try Instance(Epoll).open(&options, 0, &failure);
+    defer instance.close();
+    var script: Script(Epoll) = .{ .instance = instance };
+    try testing.expect(!instance.loop.advance_clock(std.math.maxInt(u64)));
+    try testing.expect(instance.loop.advance_clock(1 << 63));
+    try testing.expect(!instance.loop.advance_clock(1));
+    for ([_]f64{ 1, 1e300 }, 0..) |delay_us, slot| {
+        script.submit(std.mem.zeroInit(layout.TimerEntry, .{
+            .operation = .timer_start,
+            .slot = @as(u32, @intCast(slot)),
+            .delay_us = delay_us,
+        }));
+    }
+    try script.turn(0);
+    try testing.expectEqual(@as(u32, 0), script.timers);
 }
 
 test "a period that is shorter than a microsecond is refused, however short" {

@@ -112,7 +112,7 @@ fn check_exhausted(comptime Backend: type, trigger: layout.Trigger) !void {
     try testing.expectEqual(@as(u32, 1), listeners.open_count);
     try testing.expect(!listeners.waiting());
 
-    instance.loop.advance_clock(1000 * std.time.ns_per_ms);
+    try testing.expect(instance.loop.advance_clock(1000 * std.time.ns_per_ms));
     for (0..turns_max) |_| {
         if (listeners.open_count == 0) break;
         try script.turn(1000);

@@ -274,7 +274,7 @@ fn check_limit(comptime Backend: type, trigger: layout.Trigger) !void {
     });
     control.socket.values = @splat(layout.option_unset);
     try testing.expectEqual(@as(i32, 0), instance.configure(&control));
-    instance.loop.advance_clock(1000 * std.time.ns_per_ms);
+    try testing.expect(instance.loop.advance_clock(1000 * std.time.ns_per_ms));
     for (0..4) |_| try script.turn(0);
     try testing.expectEqual(@as(u32, 0), script.closed);
     try testing.expectEqual(pair[0], instance.work.net.take_detached(slot, generation));

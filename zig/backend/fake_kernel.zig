@@ -40,6 +40,8 @@ pub const State = struct {
     unknown_operations: u64 = 0,
     /// Most submissions that a call takes.
     takes_max: u32 = std.math.maxInt(u32),
+    /// So many calls are ended by a signal before anything is taken.
+    interruptions: u32 = 0,
     /// What the next call answers whatever it did.
     answer: ?i32 = null,
     /// What was taken, as far as it fits.
@@ -166,6 +168,10 @@ pub fn enter(
     state.last_flags = flags;
     state.last_wait = wait;
     state.last_argument = if (argument) |given| given.* else null;
+    if (state.interruptions > 0) {
+        state.interruptions -= 1;
+        return kernel.negative(.INTR);
+    }
     if (flags & uring.enter_sq_wakeup != 0) {
         _ = @atomicRmw(u32, word(at.sq_flags), .And, ~uring.sq_need_wakeup, .seq_cst);
     }

@@ -73,7 +73,7 @@ pub fn IoUringOver(comptime System: type) type {
             const shared = self.ring.has(.incremental);
             self.buffer_ring = try .init(&self.ring, options.pool, shared, failure);
             errdefer self.buffer_ring.deinit();
-            try self.require_multishot_receive(failure);
+            try features.require_multishot_receive(&self.ring, failure);
             self.notices = .empty;
             if (self.ring.has(.zero_copy)) {
                 self.notices = try .init(options.wishes.zero_copy_bytes, options.ports);
@@ -100,26 +100,6 @@ pub fn IoUringOver(comptime System: type) type {
 
         pub fn grant(self: *const Self) contract.Grant {
             return self.ring.grant;
-        }
-
-        /// Multishot receive is new in Linux 6.0. The kernel checks an entry's flags before it
-        /// looks at its descriptor, so an entry without one tells: EBADF where the flag is known,
-        /// EINVAL elsewhere.
-        fn require_multishot_receive(
-            self: *Self,
-            failure: *contract.Failure,
-        ) contract.InitError!void {
-            const sqe = self.ring.next_sqe().?;
-            sqe.* = operations.receive(0, 0, -1, true);
-            const rc = self.ring.enter(true, std.time.ns_per_s);
-            const cqe = self.ring.take();
-            if (cqe != null and cqe.?.result == kernel.negative(.BADF)) return;
-            failure.* = .{
-                .reason = if (cqe != null) .kernel_too_old else .not_permitted,
-                .errno = kernel.errno_of(rc),
-                .syscall = .io_uring_enter,
-            };
-            return error.Unavailable;
         }
 
         pub fn accept(self: *Self, port: u32, epoch: u32, descriptor: i32, many: bool) bool {

@@ -19,7 +19,22 @@ pub fn Bench(comptime System: type) type {
         backend: io_uring.IoUringOver(System),
 
         pub fn open(self: *Self, wishes: Wishes) !void {
-            fake.reset(.{});
+            var failure: contract.Failure = .{};
+            self.open_over(.{}, wishes, &failure) catch |err| {
+                if (err != error.Unavailable) return err;
+                const args = .{ @tagName(failure.reason), failure.errno };
+                return record.skip("kernel: io_uring: {s} (errno {d})", args);
+            };
+        }
+
+        /// `state`: of the fake kernel. `error.Unavailable` when `failure` tells why.
+        pub fn open_over(
+            self: *Self,
+            state: fake.State,
+            wishes: Wishes,
+            failure: *contract.Failure,
+        ) !void {
+            fake.reset(state);
             const bytes = 256 * 1024;
             try self.pool.init(.{
                 .kind = .{ .slab_bytes = bytes },
@@ -28,16 +43,12 @@ pub fn Bench(comptime System: type) type {
                 .receive_count = receive_count,
             });
             errdefer self.pool.deinit(true);
-            var failure: contract.Failure = .{};
-            self.backend.init(.{
+            try self.backend.init(.{
                 .entries = 8,
                 .ports = 16,
                 .pool = &self.pool,
                 .wishes = wishes,
-            }, &failure) catch {
-                const args = .{ @tagName(failure.reason), failure.errno };
-                return record.skip("kernel: io_uring: {s} (errno {d})", args);
-            };
+            }, failure);
         }
 
         pub fn close(self: *Self) void {

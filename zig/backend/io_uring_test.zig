@@ -1,6 +1,7 @@
 //! The io_uring backend over a kernel of the test's own, where order and timing are the test's.
 
 const std = @import("std");
+const layout = @import("../layout.zig");
 const kernel = @import("../sys/kernel.zig");
 const record = @import("../sys/record_test.zig");
 const uring = @import("../sys/uring.zig");
@@ -22,6 +23,23 @@ fn last_submission() uring.Sqe {
 
 fn with_buffer(entry: uring.BufferRingEntry) u32 {
     return @as(u32, entry.buffer) << uring.cqe_buffer_shift | uring.cqe_buffer;
+}
+
+test "signals while a ring is opened are no refusal, a refusal is" {
+    var bench: Fake = undefined;
+    for ([_]fake.State{ .{ .interruptions = 1 }, .{ .interruptions = 50 } }) |state| {
+        var failure: contract.Failure = .{};
+        try bench.open_over(state, .{}, &failure);
+        bench.close();
+    }
+    var failure: contract.Failure = .{};
+    const endless: fake.State = .{ .interruptions = std.math.maxInt(u32) };
+    try testing.expectError(error.Unavailable, bench.open_over(endless, .{}, &failure));
+    try testing.expectEqual(layout.Reason.other, failure.reason);
+    const refusing: fake.State = .{ .takes_max = 0, .answer = kernel.negative(.ACCES) };
+    try testing.expectError(error.Unavailable, bench.open_over(refusing, .{}, &failure));
+    try testing.expectEqual(layout.Reason.not_permitted, failure.reason);
+    try testing.expectEqual(kernel.errno_of(kernel.negative(.ACCES)), failure.errno);
 }
 
 test "the ring of buffers goes on across 2^16" {

@@ -8,6 +8,7 @@ const layout = @import("../layout.zig");
 const kernel = @import("../sys/kernel.zig");
 const uring = @import("../sys/uring.zig");
 const contract = @import("contract.zig");
+const operations = @import("operations.zig");
 const ring_wishes = @import("ring_wishes.zig");
 const Wishes = ring_wishes.Wishes;
 
@@ -19,6 +20,10 @@ const Feature = layout.RingFeature;
 const sound_receive_release = [2]u32{ 6, 17 };
 /// Notifications that tell whether bytes were copied.
 const usage_release = [2]u32{ 6, 2 };
+/// How long the ring's first answer is waited for, and how often: a signal ends a wait early, and
+/// on a busy machine the kernel's thread may be late.
+const answer_wait_ns = 100 * std.time.ns_per_ms;
+const answer_waits_max = 100;
 
 /// Settles which of the wishes are granted: those are noted in the ring.
 pub fn negotiate(
@@ -54,6 +59,35 @@ pub fn negotiate(
     }
     if (!is_denied(deny, .clone_buffers) and clones_buffers(ring)) ring.granted(.clone_buffers);
     if (!is_denied(deny, .send_message) and takes_messages(System)) ring.granted(.send_message);
+}
+
+/// Multishot receive is new in Linux 6.0. The kernel checks an entry's flags before it looks at its
+/// descriptor, so an entry without one tells: EBADF where the flag is known, EINVAL elsewhere.
+pub fn require_multishot_receive(
+    ring: anytype,
+    failure: *contract.Failure,
+) contract.InitError!void {
+    ring.next_sqe().?.* = operations.receive(0, 0, -1, true);
+    var reason: layout.Reason = .other;
+    var errno: u32 = 0;
+    for (0..answer_waits_max) |_| {
+        const rc = ring.enter(true, answer_wait_ns);
+        if (ring.take()) |cqe| {
+            if (cqe.result == kernel.negative(.BADF)) return;
+            reason = .kernel_too_old;
+            break;
+        }
+        switch (rc) {
+            // A signal ended the wait, or the kernel's thread had no processor so far.
+            0, kernel.negative(.INTR), kernel.negative(.TIME) => continue,
+            else => {},
+        }
+        reason = .not_permitted;
+        errno = kernel.errno_of(rc);
+        break;
+    }
+    failure.* = .{ .reason = reason, .errno = errno, .syscall = .io_uring_enter };
+    return error.Unavailable;
 }
 
 /// Whether receives that share buffers keep to the order of bytes.

@@ -22,6 +22,8 @@ const Waiting = @import("waiting.zig").Waiting;
 pub const emitted_per_completion = 2;
 /// Completions reaped at once.
 const reap_batch = 256;
+/// Where a virtual clock ends, so that every time limit is later than the time it starts at.
+const clock_end_ns: u64 = 1 << 63;
 /// Times a waiting turn looks again when all that happened concerned only the loop itself.
 const passes_max = 8;
 
@@ -129,10 +131,13 @@ pub fn Loop(comptime BackendType: type) type {
             };
         }
 
-        pub fn advance_clock(self: *Self, by_ns: u64) void {
-            self.virtual_ns +|= by_ns;
+        /// False where it would go past its end.
+        pub fn advance_clock(self: *Self, by_ns: u64) bool {
+            if (by_ns > clock_end_ns - self.virtual_ns) return false;
+            self.virtual_ns += by_ns;
             self.now_ns = self.clock_ns();
             self.publish();
+            return true;
         }
 
         /// One turn. The number of completions, or a negated errno of the kernel.

@@ -142,11 +142,17 @@ pub fn Connecting(comptime Streams: type) type {
             connection.connecting = false;
             streams.attention.push(streams.connections, slot);
             if (connection.state != .connecting) return;
-            if (result == kernel.negative(.AGAIN) and connection.family == .unix) {
+            if (connection.family == .unix and is_early(result)) {
                 return put_off(streams, slot, connection);
             }
             if (result < 0) return streams.end(slot, result, false);
             connected(streams, slot, connection);
+        }
+
+        /// Whether a Unix listener only had no room yet. Where the kernel waits for that itself, it
+        /// gives up when the process is stopped.
+        fn is_early(result: i32) bool {
+            return result == kernel.negative(.AGAIN) or result == kernel.negative(.INTR);
         }
 
         /// A connection whose address is being looked for by a race. Its slot.

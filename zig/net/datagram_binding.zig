@@ -99,10 +99,9 @@ pub fn Binding(comptime Datagrams: type) type {
 
         fn bind_to(descriptor: i32, local: *const SocketAddress, owned: *OwnedPath) i32 {
             if (address_module.family(local) != AF.UNIX) return sockets.bind(descriptor, local);
-            const mode = layout.option_unset;
             return unix_path.bind(descriptor, local, .{
-                .unlink_stale = false,
-                .mode = mode,
+                .unlink_stale = true,
+                .mode = layout.option_unset,
             }, owned);
         }
 

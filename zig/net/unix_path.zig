@@ -1,8 +1,9 @@
-//! The file of a listening Unix socket: made, taken over from one that is gone, and removed.
+//! The file of a Unix socket that listens or is for datagrams: made, taken over from one that is
+//! gone, and removed.
 //!
-//! Invariants: what is removed is a socket on which nobody listens, or the file that this listener
-//! made and that nothing else has taken the place of; nobody can connect before the file has its
-//! permissions. Used by the loop's thread only.
+//! Invariants: what is removed is a socket that nobody has or on which nobody listens, or the file
+//! that was made here and that nothing else has taken the place of; nobody can connect before the
+//! file has its permissions. Used by the loop's thread only.
 
 const std = @import("std");
 const layout = @import("../layout.zig");
@@ -63,7 +64,8 @@ pub fn bind(
     return rc;
 }
 
-/// Whether a socket was at the path on which nobody listens, and is gone now.
+/// Whether a socket was at the path on which nobody listens, and is gone now. One for datagrams
+/// that somebody has answers with another error (EPROTOTYPE).
 fn remove_stale(address: *const SocketAddress) bool {
     const path = path_of(address).?;
     var before: paths.Found = .{};

@@ -166,7 +166,8 @@ pub const Host = struct {
     /// Moves a virtual clock. The script knows that it has, and does not sleep over it.
     pub fn advance_clock(self: *Host, by_ns: u64) void {
         if (self.instance.loop.clock != .virtual) return;
-        self.instance.loop.advance_clock(by_ns);
+        const advanced = self.instance.loop.advance_clock(by_ns);
+        std.debug.assert(advanced);
         self.asleep = false;
     }
 
