@@ -64,6 +64,21 @@ function loopOptions(values: { backend?: string; mode?: string; trigger?: string
   return { backend, mode, trigger } as LoopOptions;
 }
 
+/** What each command is given. */
+const operandsOf: Readonly<Record<string, string>> = {
+  info: "no operand",
+  echo: "an ENDPOINT",
+  pipe: "an ENDPOINT",
+  relay: "LISTEN and TARGET",
+};
+
+/** What is wrong where no command has its operands. */
+function complaint(command: string | undefined): string {
+  if (command === undefined) return "no command";
+  if (!Object.hasOwn(operandsOf, command)) return `there is no command ${command}`;
+  return `${command} takes ${operandsOf[command]}`;
+}
+
 async function main(args: string[]): Promise<number> {
   let parsed;
   try {
@@ -117,7 +132,7 @@ async function main(args: string[]): Promise<number> {
       json,
     });
   } else {
-    return misuse(command === undefined ? "no command" : `cannot do ${positionals.join(" ")}`);
+    return misuse(complaint(command));
   }
   return 0;
 }

@@ -2,6 +2,20 @@
  * Sockets and servers in the shape of `node:net`, on loops of this library: for code that expects
  * those, such as the `http` module of Node, also on Deno and Bun.
  *
+ * What differs from `node:net`:
+ *
+ * - Errors are `IoError`: `errno` is positive, and there is neither `address` nor `port`. A name
+ *   that is not found is `NAME_NOT_FOUND`. A port or path that cannot be is an `error` event with
+ *   `INVALID_ENDPOINT`, not an exception. Listening or connecting twice throws `BUSY`; closing a
+ *   server that does not listen tells `STALE_HANDLE`.
+ * - `destroy(error)` resets the connection. Without an error it is closed in order, and `close`
+ *   does not wait for the peer. After an `error` the `close` follows in the same tick.
+ * - The `signal` of `connect` counts until the socket is connected.
+ * - Classes are not those of `node:net`: `instanceof net.Socket` is false, and a parameter of that
+ *   type needs a cast.
+ * - There are no `lookup` and `connectionAttempt` events, no `socket.server`, no default export
+ *   (`import * as net`), and none of `BlockList`, `SocketAddress` and `isIP`, which `node:net` has.
+ *
  * @example HTTP over a loop
  * ```ts
  * import http from "node:http";

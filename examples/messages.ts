@@ -1,7 +1,7 @@
 // Requests and answers as messages with their length before them, in one connection and in any
 // order: each has a number, and the server takes its time with some of them.
 //
-//     deno run --allow-ffi --allow-read examples/messages.ts
+//     deno run --allow-ffi examples/messages.ts
 //     bun examples/messages.ts
 //
 // Native code finds out where messages end. The handlers get whole ones, where they lie.

@@ -1,7 +1,7 @@
 // A server that ends in order: after SIGTERM it accepts nothing new, finishes the requests that are
 // under way, and is gone within five seconds whatever its clients do.
 //
-//     deno run --allow-ffi --allow-read --allow-env examples/shutdown.ts
+//     deno run --allow-ffi examples/shutdown.ts
 //     bun examples/shutdown.ts
 //
 // With --once it is its own client, and sends itself the signal in the middle of a request.

@@ -33,7 +33,8 @@ export type ConnectionState = "connecting" | "open" | "closing" | "closed";
 
 /**
  * What happens on a connection. Handlers are called in a turn, one after the other; one that throws
- * ends its connection with `ABORTED` and makes `run()` reject or `turn()` throw.
+ * ends its connection with `ABORTED`, of which the error is the cause, and makes `run()` reject or
+ * `turn()` throw.
  */
 export interface ConnectionHandlers {
   /** The connection is open: it was accepted, or its connect succeeded. */
@@ -74,6 +75,9 @@ export interface StreamOptions extends StreamSocketOptions {
   /**
    * Bytes that may wait to be sent before `send` answers `"full"`. At least two buffers of the
    * pool, at most 1 GiB. Default 262,144.
+   *
+   * What handlers send leaves at the end of their turn. A connection that others feed needs room
+   * for what they are delivered in one turn, or is told `"full"` although its peer is fast.
    */
   highWaterMark?: number;
   /**

@@ -6,6 +6,7 @@
  */
 
 import type { DatagramOptionName, DatagramSettings, GroupOptions } from "./datagram_socket.ts";
+import { errnoName } from "./error_numbers.ts";
 import { errorOfStatus, IoError } from "./io_error.ts";
 import { parseHost } from "./ip_address.ts";
 import type { LoopState } from "./loop_state.ts";
@@ -20,6 +21,14 @@ import {
 } from "./native/abi.ts";
 import { booleanOption, checkOptions, integerOption, invalidOption } from "./options.ts";
 import { readAddress, type SocketAddress, writeAddress } from "./socket_address.ts";
+
+/** What to do about errors that mean something else for groups than for addresses. */
+const groupAdvice: Readonly<Record<string, string>> = {
+  EADDRINUSE: "Join a group once at each interface and from each source; this was joined already.",
+  EADDRNOTAVAIL: "Leave with the group, interface and source that were joined, and once.",
+  EINVAL: "Use the address of a group: 224.0.0.0 to 239.255.255.255, or one that starts with ff.",
+  ENODEV: "Pass the index of an interface of this machine.",
+};
 
 /** A socket as native code names it. */
 export interface SocketName {
@@ -121,7 +130,7 @@ export function changeGroup(
   words[SocketRequest.interface] = integerOption("interface", index, 0, 2 ** 31 - 1);
   if (source !== undefined) writeHost(words, SocketRequest.source, "source", source);
   const verb = action === SocketAction.join ? "join" : "leave";
-  perform(socket, words, `${verb} group ${group}`);
+  perform(socket, words, `${verb} group ${group}`, groupAdvice);
 }
 
 function writeHost(words: Uint32Array, at: number, name: string, host: unknown): number {
@@ -145,10 +154,18 @@ function requestOf(socket: SocketName, action: number): Uint32Array<ArrayBuffer>
   return words;
 }
 
-function perform({ loop }: SocketName, words: Uint32Array<ArrayBuffer>, attempt: string): void {
+function perform(
+  { loop }: SocketName,
+  words: Uint32Array<ArrayBuffer>,
+  attempt: string,
+  advices: Readonly<Record<string, string>> = {},
+): void {
   const bytes = new Uint8Array(words.buffer);
   const status = loop.functions.tp_socket_request(loop.handle, bytes, bytes.length);
-  if (status < 0) throw errorOfStatus(status, attempt, loop.words[Header.error_syscall]);
+  if (status >= 0) return;
+  const advice = advices[errnoName(-status)];
+  const options = advice === undefined ? {} : { advice };
+  throw errorOfStatus(status, attempt, loop.words[Header.error_syscall], options);
 }
 
 /** Reads a socket's local (0) or remote (1) address from the kernel. */

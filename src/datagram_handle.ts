@@ -69,6 +69,8 @@ export class DatagramSocketHandle implements DatagramSocket {
   context: unknown = undefined;
   paused = false;
   isAborted = false;
+  /** Why this side aborted, as the cause of the error. */
+  abortReason: unknown = undefined;
   isRef = true;
   /** A `drain` is owed and asked for. */
   wantsDrain = false;

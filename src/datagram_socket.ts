@@ -16,7 +16,8 @@ export type DatagramSocketState = "open" | "closing" | "closed";
 
 /**
  * What happens on a datagram socket. Handlers are called in a turn, one after the other; one that
- * throws ends its socket with `ABORTED` and makes `run()` reject or `turn()` throw.
+ * throws ends its socket with `ABORTED`, of which the error is the cause, and makes `run()` reject
+ * or `turn()` throw.
  */
 export interface DatagramHandlers {
   /**

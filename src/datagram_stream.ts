@@ -198,7 +198,11 @@ export class DatagramStreamHandle implements DatagramStream {
 
   receive(): Promise<Datagram | null> {
     if (this.#receiver !== null) {
-      return Promise.reject(new IoError("BUSY", "receive: an earlier call waits"));
+      return Promise.reject(
+        new IoError("BUSY", "receive: an earlier call waits", {
+          advice: "Await each receive before the next one.",
+        }),
+      );
     }
     const datagram = this.#waiting.shift();
     if (datagram !== undefined) {

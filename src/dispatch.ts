@@ -34,9 +34,16 @@ export function dispatch(loop: LoopState, count: number): void {
       loop.answering = null;
       loop.currentLease?.expire();
       loop.currentSource?.end();
-      loop.currentConnection?.abort();
+      abandon(loop.currentConnection, error);
     }
   }
+}
+
+/** A handler has thrown: its connection or socket ends, and `close` hears why. */
+function abandon(handle: LoopState["currentConnection"], error: unknown): void {
+  if (handle === null) return;
+  handle.abortReason ??= error;
+  handle.abort();
 }
 
 function dispatchRest(loop: LoopState): void {
@@ -397,5 +404,6 @@ function socketClosed(loop: LoopState, at: number): void {
   loop.sockets[socket.slot] = null;
   const result = loop.signed[at + Completion.result];
   const attempt = `socket ${formatAddress(socket.localAddress)}`;
-  socket.ended(result < 0 ? errorOfStatus(result, attempt) : null);
+  const cause = result === Status.aborted ? socket.abortReason : undefined;
+  socket.ended(result < 0 ? errorOfStatus(result, attempt, Syscall.none, { cause }) : null);
 }

@@ -215,7 +215,10 @@ function checkTransport(
   if (found !== undefined) return found;
   const message = `endpoint ${showEndpoint(endpoint)}: no transport ${transport} here`;
   const expected = transports.map((known) => forms[known]).join(", ");
-  throw new IoError("UNKNOWN_SCHEME", message, { advice: `Use ${expected}.` });
+  const otherwise = Object.hasOwn(forms, transport)
+    ? " Streams have listen and connect, datagrams have bind."
+    : "";
+  throw new IoError("UNKNOWN_SCHEME", message, { advice: `Use ${expected}.${otherwise}` });
 }
 
 function checkObjectForm(endpoint: Endpoint, transports: readonly Transport[]): Parts {

@@ -7,6 +7,9 @@
 
 import { clearTimeout, setTimeout } from "node:timers";
 
+/** The hosts' timers fire at once when they are to wait longer. */
+const longestMs = 2 ** 31 - 1;
+
 /** Counts from the last `touch`. It does not keep the process alive. */
 export class IdleTimer implements Disposable {
   readonly #limitMs: number;
@@ -37,7 +40,7 @@ export class IdleTimer implements Disposable {
       const leftMs = this.#touchedAt + this.#limitMs - performance.now();
       if (leftMs > 0) this.#wait(leftMs);
       else this.#reached();
-    }, ms);
+    }, Math.min(ms, longestMs));
     this.#timer.unref();
   }
 }

@@ -217,7 +217,7 @@ const explanations: Readonly<Record<string, readonly [meaning: string, advice: s
   EACCES: ["permission denied", "Use a port above 1023, or grant CAP_NET_BIND_SERVICE."],
   EADDRINUSE: [
     "address already in use",
-    "Choose another port (0 for a free one), or end the program that listens there.",
+    "Choose another address (port 0 for a free one), or end what listens there.",
   ],
   EADDRNOTAVAIL: [
     "no interface has this address",
@@ -228,7 +228,7 @@ const explanations: Readonly<Record<string, readonly [meaning: string, advice: s
     "Use an IPv4 address, or enable IPv6 on this machine.",
   ],
   ECONNABORTED: ["connection aborted", "Connect again."],
-  ECONNREFUSED: ["connection refused", "Start the server, or check host and port."],
+  ECONNREFUSED: ["connection refused", "Start the server, or check its address."],
   ECONNRESET: ["connection reset by the peer", "Connect again; the peer dropped this connection."],
   EFAULT: ["no memory is mapped there", "Check address and length of the memory."],
   EHOSTUNREACH: ["no route to the host", "Check the address and the routing table."],

@@ -70,7 +70,8 @@ export interface Lease extends Disposable {
    */
   retain(): Lease;
   /**
-   * Gives a reference back; with the last one the lease ends.
+   * Gives a reference back; with the last one the lease ends. While a handler runs, what was
+   * delivered to it counts as the last one.
    *
    * @throws {IoError} `STALE_LEASE` once the lease has ended.
    */
@@ -236,14 +237,15 @@ export class LeaseHandle implements Lease {
   }
 
   release(): void {
-    if (this.references === 0 && !this.isBorrowed) throw staleLease();
-    if (this.references > 0) {
-      this.references -= 1;
-      if (this.references === 0) this.pool.noteEnded(this);
-      if (!this.pool.isClosed) this.pool.giveBack(this.buffer, this.bufferGeneration);
+    if (this.references === 0) {
+      if (!this.isBorrowed) throw staleLease();
+      this.expire();
+      return;
     }
-    // A release by its last owner ends the lease even while its handler runs.
-    if (this.references === 0) this.expire();
+    // The delivery itself ends last, so that a reference can be taken on trial while it goes on.
+    this.references -= 1;
+    if (this.references === 0) this.pool.noteEnded(this);
+    if (!this.pool.isClosed) this.pool.giveBack(this.buffer, this.bufferGeneration);
   }
 
   slice(start = 0, end: number = this.size): Lease {

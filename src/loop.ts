@@ -176,7 +176,8 @@ export class Loop extends LoopOpenings implements Disposable {
    * milliseconds.
    *
    * @param options How to end it.
-   * @returns Resolves at the end, also when aborted; rejects with what a handler has thrown.
+   * @returns Resolves at the end, also when aborted; rejects with what a handler has thrown. The
+   *   loop is whole then, and can be run again.
    * @throws {IoError} `BUSY` when the loop is driven already, `LOOP_CLOSED`.
    */
   run(options: RunOptions = {}): Promise<void> {

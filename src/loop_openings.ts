@@ -126,6 +126,10 @@ export abstract class LoopOpenings {
    * a pause is carried, too. Each direction ends at the other side after its last byte. An error or
    * reset of one side resets the other, once its peer has taken what arrived before.
    *
+   * A connection that has read messages is given `setSegmenter(null)` before; what came behind the
+   * last message is carried. At `loop.shutdown` a relay goes on only while both connections have a
+   * `draining` handler; without one of them both are closed in order.
+   *
    * From then on the connections are the relay's: sending, pausing and `shutdown()` throw, their
    * `data`, `end` and `drain` handlers are not called any more, `close()` closes both, and so does
    * a failure to connect of one that was still connecting. Each still gets its `open` and `close`.

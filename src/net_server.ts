@@ -105,7 +105,11 @@ export class Server extends EventEmitter implements AsyncDisposable {
    * @throws {IoError} `BUSY` when it listens already.
    */
   listen(...args: ListenArguments): this {
-    if (this.#isBusy) throw new IoError("BUSY", "listen: the server listens already");
+    if (this.#isBusy) {
+      throw new IoError("BUSY", "listen: the server listens already", {
+        advice: "Make a server for each address.",
+      });
+    }
     const { options, onListening } = listenArguments(args);
     const signal = signalOption(options.signal);
     if (onListening !== undefined) this.once("listening", onListening);

@@ -20,6 +20,7 @@ import type { Loop } from "./loop.ts";
 import { type AddressInfo, describeAddress } from "./net_address.ts";
 import { Outgoing } from "./outgoing.ts";
 import { loopOf } from "./shared_loop.ts";
+import { show } from "./show.ts";
 import type { ConnectionSettings } from "./socket_control.ts";
 
 /** Options of `new Socket` and, with the address, of `connect`. */
@@ -158,7 +159,11 @@ export class Socket extends Duplex {
    * @throws {IoError} `BUSY` when it was connected already.
    */
   connect(...args: SocketConnectArguments): this {
-    if (this.#conn !== null) throw new IoError("BUSY", "connect: the socket was connected already");
+    if (this.#conn !== null) {
+      throw new IoError("BUSY", "connect: the socket was connected already", {
+        advice: "Make a socket for each connection.",
+      });
+    }
     const { options, onConnect } = connectArguments(args);
     if (onConnect !== undefined) this.once("connect", onConnect);
     if (options.timeout !== undefined) this.setTimeout(options.timeout);
@@ -181,8 +186,14 @@ export class Socket extends Duplex {
    * @param ms Milliseconds; 0 for never.
    * @param onTimeout A listener for the next `timeout`; with 0 one to remove.
    * @returns This socket.
+   * @throws {IoError} `INVALID_ARGUMENT` for what is no such number.
    */
   setTimeout(ms: number, onTimeout?: () => void): this {
+    if (!Number.isFinite(ms) || ms < 0) {
+      throw new IoError("INVALID_ARGUMENT", `a timeout of ${show(ms)} milliseconds`, {
+        advice: "Pass a number of milliseconds, or 0 for none.",
+      });
+    }
     this.#idle?.[Symbol.dispose]();
     this.#idle = null;
     this.timeout = ms;

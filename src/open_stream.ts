@@ -8,7 +8,7 @@ import type { Connection } from "./connection.ts";
 import type { ConnectionHandle } from "./connection_handle.ts";
 import type { Endpoint } from "./endpoint.ts";
 import { IoError } from "./io_error.ts";
-import { checkOptions, integerOption } from "./options.ts";
+import { checkOptions, integerOption, signalOption } from "./options.ts";
 import { loopOf } from "./shared_loop.ts";
 import type { Stream, StreamConnectOptions, StreamLoopOptions } from "./stream.ts";
 import { StreamEvents, StreamHandle, type StreamSettings } from "./stream_handle.ts";
@@ -43,6 +43,8 @@ export async function connect(
 ): Promise<Stream> {
   const loop = loopOf(checkOptions(options).loop);
   const settings = settingsOf(options);
+  const signal = signalOption(options.signal);
+  if (signal?.aborted === true) throw abortedBefore(signal);
   return await new Promise((resolve, reject) => {
     loop.connect(endpoint, new Opening(settings, resolve, reject), options);
   });
@@ -56,6 +58,11 @@ export function settingsOf(options: StreamLoopOptions): StreamSettings {
     throw new IoError("INVALID_OPTION", "option onDraining must be a function");
   }
   return { readAheadBytes, onDraining };
+}
+
+/** Nobody shall see a connection that was given up before. */
+function abortedBefore({ reason }: AbortSignal): IoError {
+  return new IoError("ABORTED", "connect: its signal was aborted before", { cause: reason });
 }
 
 /** The handlers of a connection until it is open. */

@@ -68,10 +68,19 @@ export function choiceOption<Choices extends Readonly<Record<string, number>>>(
   throw invalidOption(name, value, `one of ${Object.keys(choices).join(", ")}`);
 }
 
+/** What has no default. */
+const required: ReadonlySet<string> = new Set([
+  "name",
+  "segmenter.kind",
+  "segmenter.bytes",
+  "segmenter.segment",
+]);
+
 /** The error for an option that is not `expected`. */
 export function invalidOption(name: string, value: unknown, expected: string): IoError {
+  const otherwise = required.has(name) ? "" : ", or leave it out for the default";
   return new IoError("INVALID_OPTION", `option ${name} is ${show(value)}: it must be ${expected}`, {
-    advice: `Set ${name} to ${expected}, or leave it out for the default.`,
+    advice: `Set ${name} to ${expected}${otherwise}.`,
   });
 }
 

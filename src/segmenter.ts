@@ -174,7 +174,7 @@ export function checkSegmenter(
   if (segmenter === null || segmenter === undefined) return null;
   if (handlers.message === undefined) {
     throw new IoError("INVALID_ARGUMENT", "a segmenter needs a message handler", {
-      advice: "Add `message` to the handlers.",
+      advice: "Add `message` to the handlers of a loop; the streams of layer 1 have no messages.",
     });
   }
   const declared = typeof segmenter === "function"

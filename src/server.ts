@@ -50,7 +50,7 @@ export interface ShutdownOptions {
  * const server = await listen("tcp://127.0.0.1:0");
  * const client = await connect(server.endpoint);
  * for await (const stream of server) {
- *   void stream.readable.pipeTo(stream.writable);
+ *   stream.readable.pipeTo(stream.writable).catch((error) => console.error(error.code));
  *   break; // ends the server as well; `accept()` takes one stream and does not
  * }
  * await client.write("hello");

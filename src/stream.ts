@@ -48,7 +48,9 @@ export interface StreamConnectOptions extends ConnectOptions, StreamLoopOptions 
  *
  * await using server = await listen("tcp://127.0.0.1:0");
  * void (async () => {
- *   for await (const stream of server) void stream.readable.pipeTo(stream.writable);
+ *   for await (const stream of server) {
+ *     stream.readable.pipeTo(stream.writable).catch((error) => console.error(error.code));
+ *   }
  * })();
  *
  * await using stream = await connect(server.endpoint);

@@ -107,7 +107,11 @@ export class StreamHandle implements Stream {
 
   read(into?: Uint8Array<ArrayBuffer>): Promise<Uint8Array<ArrayBuffer> | null> {
     if (this.reader instanceof ReadRequest || this.#readable?.stream.locked === true) {
-      return Promise.reject(new IoError("BUSY", "read: somebody reads the stream already"));
+      return Promise.reject(
+        new IoError("BUSY", "read: somebody reads the stream already", {
+          advice: "Await each read before the next one, and release the lock of a reader.",
+        }),
+      );
     }
     if (into !== undefined && (!(into instanceof Uint8Array) || into.length === 0)) {
       const message = "read: there must be room for at least one byte";
@@ -129,7 +133,11 @@ export class StreamHandle implements Stream {
 
   write(data: Uint8Array | string): Promise<void> {
     if (this.#writable?.stream.locked === true) {
-      return Promise.reject(new IoError("BUSY", "write: the writable is locked"));
+      return Promise.reject(
+        new IoError("BUSY", "write: the writable is locked", {
+          advice: "Write with the writer that has the lock, or release it before.",
+        }),
+      );
     }
     return this.writeChunk(data) ?? taken;
   }
@@ -149,7 +157,11 @@ export class StreamHandle implements Stream {
 
   shutdown(): void {
     if (this.isWriteOver || this.isGone) return;
-    if (this.outgoing.isWaiting) throw new IoError("BUSY", "shutdown: a write waits for room");
+    if (this.outgoing.isWaiting) {
+      throw new IoError("BUSY", "shutdown: a write waits for room", {
+        advice: "Await each write before shutdown().",
+      });
+    }
     this.endWriting();
     this.#writable?.end(new IoError("EPIPE", "this side's direction was ended by shutdown()"));
   }

@@ -142,6 +142,12 @@ export class TimerHandle implements Timer {
     if (typeof callback !== "function") {
       throw new IoError("INVALID_ARGUMENT", "the callback of a timer must be a function");
     }
+    // Restarting without options takes those of the last start, of which there is none.
+    if (options === undefined) {
+      throw new IoError("INVALID_ARGUMENT", "a timer without options", {
+        advice: "Pass { delayUs }, and periodUs if it shall fire again.",
+      });
+    }
     this.loop = loop;
     this.callback = callback;
     this.restart(options);

@@ -119,19 +119,21 @@ test("echo says for people where it listens, and ends with SIGINT", async () => 
 });
 
 test("a wrong command line is exit code 2, with the usage on standard error", async () => {
-  const wrong = [
-    [],
-    ["frobnicate"],
-    ["info", "extra"],
-    ["info", "--frobnicate"],
-    ["echo"],
-    ["echo", "tcp://127.0.0.1:0", "tcp://127.0.0.1:0"],
-    ["echo", "tcp://127.0.0.1:0", "--backend"],
+  const wrong: [args: string[], complaint: RegExp][] = [
+    [[], /^twinpoll: no command\n/],
+    [["frobnicate"], /^twinpoll: there is no command frobnicate\n/],
+    [["info", "extra"], /^twinpoll: info takes no operand\n/],
+    [["info", "--frobnicate"], /^twinpoll: .*--frobnicate/],
+    [["echo"], /^twinpoll: echo takes an ENDPOINT\n/],
+    [["echo", "tcp://127.0.0.1:0", "tcp://127.0.0.1:0"], /^twinpoll: echo takes an ENDPOINT\n/],
+    [["relay", "tcp://127.0.0.1:0"], /^twinpoll: relay takes LISTEN and TARGET\n/],
+    [["echo", "tcp://127.0.0.1:0", "--backend"], /^twinpoll: \S/],
   ];
-  const ends = await Promise.all(wrong.map((args) => twinpoll(...args)));
+  const ends = await Promise.all(wrong.map(([args]) => twinpoll(...args)));
   for (const [index, { code, stdout, stderr }] of ends.entries()) {
-    assert.deepEqual([code, stdout], [2, ""], wrong[index].join(" "));
-    assert.match(stderr, /^twinpoll: \S/);
+    const [args, complaint] = wrong[index];
+    assert.deepEqual([code, stdout], [2, ""], args.join(" "));
+    assert.match(stderr, complaint);
     assert.match(stderr, /usage: twinpoll/);
   }
 });

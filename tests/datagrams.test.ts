@@ -298,16 +298,20 @@ testDatagrams("close sends what is queued, and abort does not wait", (loop) => {
 });
 
 testDatagrams("a handler that throws ends its socket", (loop) => {
+  const thrown = new Error("from the handler");
+  let cause: unknown;
   const server = new Mailbox(loop, anyUdp, {}, {
     message(): void {
-      throw new Error("from the handler");
+      throw thrown;
     },
+    close: (_socket, error) => void (cause = error?.cause),
   });
   const client = new Mailbox(loop);
   client.socket.send("x", server.address);
   assert.throws(() => turnUntil(loop, () => server.isClosed, "a turn throws"), /from the handler/);
   turnUntil(loop, () => server.isClosed, "the socket closed");
   assert.equal(server.events.at(-1), "close:ABORTED");
+  assert.equal(cause, thrown);
   closeAll(loop, client);
 });
 

@@ -89,6 +89,8 @@ test("other schemes are UNKNOWN_SCHEME", () => {
   }
   const object = { transport: "udp", host: "127.0.0.1", port: 80 } as unknown as Endpoint;
   assert.equal(refusal(object), "UNKNOWN_SCHEME");
+  assert.throws(() => resolveEndpoint("udp://127.0.0.1:80"), { advice: /datagrams have bind/ });
+  assert.throws(() => resolveEndpoint("http://127.0.0.1:80"), { advice: /name\.$/ });
 });
 
 test("a host name is refused with the advice to resolve it, localhost is 127.0.0.1", () => {

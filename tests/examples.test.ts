@@ -1,4 +1,5 @@
-// The examples do what they say: the programs of examples/, and the code in the API's comments.
+// The examples do what they say: the programs of examples/, and the code in the API's comments and
+// in README.md.
 
 import assert from "node:assert/strict";
 import { mkdtempSync, readdirSync, rmSync } from "node:fs";
@@ -51,12 +52,14 @@ test("every program of examples/ runs to its end", async () => {
   }
 });
 
-test("the examples in the API's comments run to their end", async () => {
+test("the examples in the API's comments and in README.md run to their end", async () => {
   const temporary = mkdtempSync(join(tmpdir(), "twinpoll-examples-"));
   try {
     const api = pathToFileURL(join(root, "mod.ts")).href;
     const examples = writeDocExamples(root, temporary, api);
-    assert.ok(examples.length >= 7, `${examples.length} examples were found`);
+    const pages = examples.filter(({ source }) => source === "README.md");
+    assert.ok(pages.length >= 4, `${pages.length} examples were found in README.md`);
+    assert.ok(examples.length >= 7 + pages.length, `${examples.length} examples were found`);
     for (const { source, code, file } of examples) {
       const { code: exit, stderr } = await runChild(commandOf(file, temporary));
       assert.deepEqual([exit, stderr], [0, ""], `${source}:\n${code}`);

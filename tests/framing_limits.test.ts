@@ -57,7 +57,12 @@ testLoop("every option out of its range is named", (loop) => {
   const { client, server } = openPair(loop, { server: handlers });
   for (const [option, value] of wrong) {
     const segmenter = value as Segmenter;
-    const expected = { code: "INVALID_OPTION", message: new RegExp(`option ${option} is`) };
+    const hasDefault = !/\.(kind|bytes|segment)$/.test(option);
+    const expected = {
+      code: "INVALID_OPTION",
+      message: new RegExp(`option ${option} is`),
+      advice: hasDefault ? /default/ : /^(?!.*default)/,
+    };
     assert.throws(() => loop.listen("tcp://127.0.0.1:0", handlers, { segmenter }), expected);
     assert.throws(() => loop.connect("tcp://127.0.0.1:1", handlers, { segmenter }), expected);
     assert.throws(() => server.setSegmenter(segmenter), expected);

@@ -161,6 +161,31 @@ testLoop("one delivery can be sent to many connections", (loop) => {
   close();
 });
 
+testLoop("what is retained and given back in the handler is still delivered", (loop) => {
+  let sent = "";
+  const { client, server, close } = openSink(loop, (conn, lease) => {
+    // As for a receiver that answered "full".
+    lease.retain().release();
+    assert.equal(lease.released, false);
+    assert.equal(lease.bytes.length, 4);
+    {
+      using kept = lease.retain();
+      assert.equal(kept, lease);
+    }
+    assert.equal(conn.send(lease.retain()), "sent");
+    lease.retain().release();
+    sent = conn.send(lease);
+    assertEnded(lease);
+  });
+  client.send("data");
+  turnUntil(loop, () => sent !== "", "the data");
+  assert.equal(sent, "queued");
+  turnUntil(loop, () => server.queuedBytes === 0, "the echo");
+  client.send("more");
+  turnUntil(loop, () => loop.stats().sentBytes === 4 + 8 + 4 + 8, "the second echo");
+  close();
+});
+
 testLoop("a received part can be sent on, before and after the lease", (loop) => {
   const { client, close } = openSink(loop, (conn, lease) => {
     const kept = lease.retain();

@@ -43,6 +43,7 @@ for (const place of ["open", "data", "end", "drain"] as const) {
     assert.equal(errorOfTurns(loop), error);
     awaitClosed(loop, recorder.conn!, client);
     assert.equal(recorder.events.at(-1), "close:ABORTED");
+    assert.equal(recorder.reason!.cause, error);
     assert.match(peer.events.at(-1)!, /^close:(ECONNRESET|null)$/);
     listener.close();
   });

@@ -229,6 +229,9 @@ testLoop("what is no time is refused with the name of the option", (loop) => {
       code: "INVALID_ARGUMENT",
     });
   }
+  assert.throws(() => loop.startTimer(() => {}, undefined as unknown as TimerOptions), {
+    code: "INVALID_ARGUMENT",
+  });
   const longest = loop.startTimer(() => assert.fail("early"), { delayUs: 2 ** 53 });
   advance(loop, 2 ** 52);
   longest.cancel();

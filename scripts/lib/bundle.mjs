@@ -46,6 +46,7 @@ export async function bundle(...folders) {
     "--splitting",
     "--chunk-naming=chunk-[hash].[ext]",
   ]);
+  nameClasses();
   makeExecutable(bundled("cli.ts"));
   const sources = folders.flatMap((folder) => filesIn(folder));
   if (sources.length > 0) await build(sources.map((source) => `./${source}`), dist, root);
@@ -82,6 +83,21 @@ async function build(sources, target, above, options = []) {
     ...options,
   ], { limitMs: 120_000 });
   if (code !== 0) throw new TaskError(`${output}\nBundling failed.`);
+}
+
+/**
+ * The bundler numbers what an entry exports. Programs see the names of classes, in errors that
+ * nobody catches for instance, and get those of the sources.
+ */
+function nameClasses() {
+  for (const file of readdirSync(dist).filter((name) => name.endsWith(".js"))) {
+    const path = join(dist, file);
+    const text = readFileSync(path, "utf8").replaceAll(
+      /^class ([A-Za-z]+)\d+( extends \w+)? \{$/gm,
+      '$&\n  static {\n    Object.defineProperty(this, "name", { value: "$1" });\n  }',
+    );
+    writeFileSync(path, text);
+  }
 }
 
 /** @param {string} path */

@@ -5,6 +5,7 @@ import { existsSync, mkdirSync, readFileSync, rmSync } from "node:fs";
 import { basename, join } from "node:path";
 import process from "node:process";
 import { bundle, bundled, bundleDocExamples, filesIn } from "./bundle.mjs";
+import { checkConsumer } from "./consumer.mjs";
 import { crossFolder, crossLibraries, libraryEnvironment, zig } from "./native.mjs";
 import { addNativeTests, judge } from "./outcome.mjs";
 import { results } from "./paths.mjs";
@@ -133,6 +134,17 @@ function denoStage(name, args) {
     },
   };
 }
+
+/** @type {Stage} */
+const consumerStage = {
+  group: "checks",
+  name: "npm types",
+  run: async () => {
+    const deno = await findRuntime("deno");
+    if (deno === undefined) return absent("deno");
+    return single(await checkConsumer(deno, checkLimitMs), checkLimitMs);
+  },
+};
 
 /** @type {Stage} */
 const tidyStage = {
@@ -273,7 +285,9 @@ export function allStages(files = []) {
     denoStage("deno lint", ["lint"]),
     // The types of plain JavaScript are in comments, which the rules of deno.json do not see.
     denoStage("lint of scripts", ["lint", "--no-config", "scripts"]),
-    denoStage("deno check", ["check"]),
+    // With the examples in comments and in README.md.
+    denoStage("deno check", ["check", "--doc", ".", "README.md"]),
+    consumerStage,
     denoStage("deno doc", ["doc", "--lint", "mod.ts", "net.ts"]),
     denoStage("deno publish", ["publish", "--dry-run", "--allow-dirty"]),
     tidyStage,

@@ -19,9 +19,21 @@ export async function writeTypes() {
     if (!path.endsWith(".d.ts")) continue;
     const target = join(dist, "types", path.replace(/^package\//, ""));
     mkdirSync(dirname(target), { recursive: true });
-    writeFileSync(target, text);
+    writeFileSync(target, withDisposal(text));
   }
   rmSync(archive);
+}
+
+/**
+ * `deno pack` leaves out the members of classes that are named by symbols.
+ * @param {string} text Declarations.
+ */
+function withDisposal(text) {
+  const disposable = /^.*\bdeclare class .* implements (Async)?Disposable \{\n[^]*?(?=^\}$)/gm;
+  return text.replaceAll(disposable, (declared, isAsync) => {
+    const member = isAsync ? "[Symbol.asyncDispose](): Promise<void>" : "[Symbol.dispose](): void";
+    return declared.includes(member) ? declared : `${declared}  ${member};\n`;
+  });
 }
 
 /**
