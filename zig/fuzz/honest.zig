@@ -253,7 +253,30 @@ pub const Honest = struct {
         const all = [_]Handle{ self.client, self.server, self.listener, self.lease };
         return other_generation(&all, name, generation);
     }
+
+    /// The same for each slot in a struct; its generation follows it by name: `first_slot`,
+    /// `first_generation`.
+    pub fn shield_options(
+        self: *const Honest,
+        comptime Options: type,
+        options: *align(1) Options,
+    ) void {
+        inline for (@typeInfo(Options).@"struct".fields) |field| {
+            if (comptime !std.mem.endsWith(u8, field.name, "slot")) continue;
+            const generation = field.name[0 .. field.name.len - "slot".len] ++ "generation";
+            const slot = @field(options, field.name);
+            @field(options, generation) = self.shielded(slot, @field(options, generation));
+        }
+    }
 };
+
+/// What a function reads that names a connection or a listener; null where it names none.
+pub fn Naming(comptime function: []const u8) ?type {
+    if (std.mem.eql(u8, function, "tp_connection_segmenter")) return layout.SegmenterOptions;
+    if (std.mem.eql(u8, function, "tp_relay")) return layout.RelayOptions;
+    if (std.mem.eql(u8, function, "tp_socket_configure")) return layout.SocketControl;
+    return null;
+}
 
 fn other_generation(handles: []const Handle, name: u32, generation: u32) u32 {
     for (handles) |handle| if (handle.is(name, generation)) return generation ^ 1 << 31;

@@ -6,7 +6,7 @@ const std = @import("std");
 const layout = @import("../layout.zig");
 const kernel = @import("../sys/kernel.zig");
 const calls = @import("calls.zig");
-const Honest = @import("honest.zig").Honest;
+const honest_module = @import("honest.zig");
 const input = @import("input.zig");
 const OpenLoop = @import("open_loop.zig").OpenLoop;
 const oracle = @import("oracle.zig");
@@ -162,24 +162,6 @@ fn resolve_number(context: *anyopaque, value: Value) u32 {
     return self.resolve(.number, value);
 }
 
-/// What a function reads that names a connection or a listener; null where it names none.
-fn Naming(comptime function: []const u8) ?type {
-    if (std.mem.eql(u8, function, "tp_connection_segmenter")) return layout.SegmenterOptions;
-    if (std.mem.eql(u8, function, "tp_relay")) return layout.RelayOptions;
-    if (std.mem.eql(u8, function, "tp_socket_configure")) return layout.SocketControl;
-    return null;
-}
-
-/// The generation of a slot follows it by name: `first_slot`, `first_generation`.
-fn shield(comptime Options: type, honest: *const Honest, options: *align(1) Options) void {
-    inline for (@typeInfo(Options).@"struct".fields) |field| {
-        if (comptime !std.mem.endsWith(u8, field.name, "slot")) continue;
-        const generation = field.name[0 .. field.name.len - "slot".len] ++ "generation";
-        const slot = @field(options, field.name);
-        @field(options, generation) = honest.shielded(slot, @field(options, generation));
-    }
-}
-
 /// Keeps a call from naming what the honest pair has; false where it must not be made at all.
 fn prepare(
     self: *Script,
@@ -208,8 +190,9 @@ fn prepare(
             arguments[number] = honest.shielded(arguments[number - 1], arguments[number]);
         }
     }
-    if (comptime Naming(name)) |Options| {
-        if (arguments[2] == @sizeOf(Options)) shield(Options, honest, @ptrCast(arguments[1]));
+    if (comptime honest_module.Naming(name)) |Options| {
+        if (arguments[2] != @sizeOf(Options)) return true;
+        honest.shield_options(Options, @ptrCast(arguments[1]));
     }
     return true;
 }
