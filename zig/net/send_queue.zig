@@ -14,7 +14,7 @@ const none: u32 = std.math.maxInt(u32);
 
 /// Bytes of one send, unless its first part alone has more. The kernel copies them, so that more at
 /// a time would be read, and written, past the processor's caches; and others have their turn.
-pub const send_bytes = 128 * 1024;
+pub const send_bytes = 64 * 1024;
 
 const Node = struct {
     buffer: u32,
