@@ -186,20 +186,25 @@ test "a connection that takes descriptors gets no segmenter" {
     try over_rows(check_descriptors);
 }
 
+/// A connection of the loop, and the descriptor of its peer.
+fn adopt_pair(instance: anytype) !struct { u32, i32 } {
+    const pair = try open_pair();
+    errdefer sockets.close(pair[1]);
+    return .{ try adopt(instance, pair[0]), pair[1] };
+}
+
 /// What a segmenter held back goes to the other side also when the relay closes at once.
 fn check_relay(comptime Backend: type, trigger: layout.Trigger) !void {
     var options = small_options();
     const instance = try open(Backend, trigger, &options);
     defer instance.close();
     var script: Script(Backend) = .{ .instance = instance };
-    const first = try open_pair();
-    defer sockets.close(first[1]);
-    const second = try open_pair();
-    defer sockets.close(second[1]);
-    const from = try adopt(instance, first[0]);
-    const to = try adopt(instance, second[0]);
+    const from, const sender = try adopt_pair(instance);
+    defer sockets.close(sender);
+    const to, const receiver = try adopt_pair(instance);
+    defer sockets.close(receiver);
     try testing.expectEqual(@as(i32, 0), set_segmenter(instance, from, 8));
-    try testing.expectEqual(@as(i32, 5), sockets.send(first[1], "hello"));
+    try testing.expectEqual(@as(i32, 5), sockets.send(sender, "hello"));
     for (0..turns_max) |_| {
         if (instance.loop.counters.received_bytes == 5) break;
         try script.turn(1000);
@@ -210,9 +215,9 @@ fn check_relay(comptime Backend: type, trigger: layout.Trigger) !void {
     script.handle(.close, from, generation_of(instance, from));
     for (0..20) |_| try script.turn(0);
     var bytes: [8]u8 = undefined;
-    try testing.expectEqual(@as(i32, 5), sockets.receive(second[1], &bytes));
+    try testing.expectEqual(@as(i32, 5), sockets.receive(receiver, &bytes));
     try testing.expectEqualStrings("hello", bytes[0..5]);
-    try testing.expectEqual(@as(i32, 0), sockets.receive(second[1], &bytes));
+    try testing.expectEqual(@as(i32, 0), sockets.receive(receiver, &bytes));
 }
 
 test "a relay that closes passes on what a segmenter has held back" {
@@ -225,24 +230,22 @@ fn check_shutdown(comptime Backend: type, trigger: layout.Trigger) !void {
     const instance = try open(Backend, trigger, &options);
     defer instance.close();
     var script: Script(Backend) = .{ .instance = instance };
-    const first = try open_pair();
-    defer sockets.close(first[1]);
-    const second = try open_pair();
-    defer sockets.close(second[1]);
-    const from = try adopt(instance, first[0]);
-    const to = try adopt(instance, second[0]);
+    const from, const sender = try adopt_pair(instance);
+    defer sockets.close(sender);
+    const to, const receiver = try adopt_pair(instance);
+    defer sockets.close(receiver);
     try testing.expectEqual(@as(i32, 0), relay(instance, from, to));
     try script.turn(0);
     script.handle(.shutdown, to, generation_of(instance, to));
     try script.turn(0);
     try testing.expectEqual(@as(u64, 1), instance.loop.counters.rejected);
-    try testing.expectEqual(@as(i32, 5), sockets.send(first[1], "hello"));
-    try testing.expectEqual(@as(i32, 0), sockets.shutdown_send(first[1]));
+    try testing.expectEqual(@as(i32, 5), sockets.send(sender, "hello"));
+    try testing.expectEqual(@as(i32, 0), sockets.shutdown_send(sender));
     var bytes: [8]u8 = undefined;
     for (0..20) |_| try script.turn(1000);
-    try testing.expectEqual(@as(i32, 5), sockets.receive(second[1], &bytes));
+    try testing.expectEqual(@as(i32, 5), sockets.receive(receiver, &bytes));
     try testing.expectEqualStrings("hello", bytes[0..5]);
-    try testing.expectEqual(@as(i32, 0), sockets.receive(second[1], &bytes));
+    try testing.expectEqual(@as(i32, 0), sockets.receive(receiver, &bytes));
 }
 
 test "a relayed connection is not shut down by the script" {
