@@ -248,7 +248,7 @@ fn check_idle(comptime Backend: type, trigger: layout.Trigger) !void {
         for (0..turns_max) |_| {
             if (script.opened == 2 * (count + 1)) break;
             try script.turn(1000);
-        }
+        } else return error.NotOpened;
     }
     try script.turn(0);
     try testing.expectEqual(2 * pairs, instance.work.net.streams.slots.open_count);
