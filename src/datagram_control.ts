@@ -108,7 +108,8 @@ export function changeSettings(socket: SocketName, changes: DatagramSettings): v
 /** Reads an option of an open socket. */
 export function readSetting(socket: SocketName, name: DatagramOptionName): number {
   if (typeof name !== "string" || !Object.hasOwn(settings, name)) {
-    throw invalidOption("name", name, `one of ${Object.keys(settings).join(", ")}`);
+    const names = Object.keys(settings).join(", ");
+    throw invalidOption("name", name, `one of ${names}`, "required");
   }
   const words = requestOf(socket, SocketAction.get_option);
   words[SocketRequest.option] = settings[name][0];

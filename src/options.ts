@@ -24,12 +24,16 @@ export function signalOption(value: AbortSignal | undefined): AbortSignal | unde
   throw invalidOption("signal", value, "an AbortSignal");
 }
 
+/** Whether an option may be left out. */
+export type Presence = "optional" | "required";
+
 /** `value` if it is an integer from `minimum` to `maximum`. */
 export function integerOption(
   name: string,
   value: unknown,
   minimum: number,
   maximum: number,
+  presence?: Presence,
 ): number {
   if (
     typeof value === "number" && Number.isInteger(value) && value >= minimum && value <= maximum
@@ -37,7 +41,7 @@ export function integerOption(
     return value;
   }
   const range = `${minimum.toLocaleString("en")} to ${maximum.toLocaleString("en")}`;
-  throw invalidOption(name, value, `an integer from ${range}`);
+  throw invalidOption(name, value, `an integer from ${range}`, presence);
 }
 
 /** Like {@linkcode integerOption}, and a power of two. */
@@ -68,17 +72,14 @@ export function choiceOption<Choices extends Readonly<Record<string, number>>>(
   throw invalidOption(name, value, `one of ${Object.keys(choices).join(", ")}`);
 }
 
-/** What has no default. */
-const required: ReadonlySet<string> = new Set([
-  "name",
-  "segmenter.kind",
-  "segmenter.bytes",
-  "segmenter.segment",
-]);
-
 /** The error for an option that is not `expected`. */
-export function invalidOption(name: string, value: unknown, expected: string): IoError {
-  const otherwise = required.has(name) ? "" : ", or leave it out for the default";
+export function invalidOption(
+  name: string,
+  value: unknown,
+  expected: string,
+  presence: Presence = "optional",
+): IoError {
+  const otherwise = presence === "required" ? "" : ", or leave it out for the default";
   return new IoError("INVALID_OPTION", `option ${name} is ${show(value)}: it must be ${expected}`, {
     advice: `Set ${name} to ${expected}${otherwise}.`,
   });

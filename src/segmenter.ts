@@ -198,6 +198,7 @@ export function checkSegmenter(
         "segmenter.kind",
         (declared as { readonly kind: unknown }).kind,
         "one of length, line, fixed, function",
+        "required",
       );
   }
 }
@@ -269,7 +270,8 @@ function writeFixed(
   segmenter: FixedSegmenter,
   pool: PoolHandle,
 ): CheckedSegmenter {
-  const bytes = integerOption("segmenter.bytes", segmenter.bytes, 1, pool.messageBytes);
+  const most = pool.messageBytes;
+  const bytes = integerOption("segmenter.bytes", segmenter.bytes, 1, most, "required");
   words[Layout.kind] = SegmenterKind.fixed;
   words[Layout.fixed_bytes] = bytes;
   const { contiguous } = segmenter;
@@ -283,7 +285,7 @@ function writeFunction(
 ): CheckedSegmenter {
   const { segment } = segmenter;
   if (typeof segment !== "function") {
-    throw invalidOption("segmenter.segment", segment, "a function");
+    throw invalidOption("segmenter.segment", segment, "a function", "required");
   }
   words[Layout.kind] = SegmenterKind.script;
   return { ...writeLimits(words, segmenter, pool, 1), segment };

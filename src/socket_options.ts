@@ -288,7 +288,7 @@ export function askForOption(words: Uint32Array, at: number, name: string): void
   } else if (Object.hasOwn(allShapes, name)) {
     words[at + allShapes[name].at] = 0;
   } else if (name !== "idleTimeoutMs") {
-    throw invalidOption("name", name, "the name of an option");
+    throw invalidOption("name", name, "the name of an option", "required");
   }
 }
 
