@@ -1,8 +1,9 @@
 //! A backend over a poller (epoll, kqueue, select): readiness turned into completions.
 //!
 //! A descriptor of a socket is watched from its first use on. Edge-triggered, it is watched once
-//! for both directions; level-triggered, for what is waited for, and what nobody waits for any more
-//! is dropped when it is told of. What events said is kept per port until a call answers EAGAIN.
+//! for both directions, one that receives messages for room only after it lacked some;
+//! level-triggered, for what is waited for, and what nobody waits for any more is dropped when it
+//! is told of. What events said is kept per port until a call answers EAGAIN.
 //! Ports with something to do stand in one queue, each at most once, and are visited about once
 //! between two calls of the kernel, so that a busy one cannot starve the others. Used by the loop's
 //! thread only.
@@ -288,8 +289,14 @@ pub fn Readiness(comptime Poller: type) type {
 
         /// Has the port watched for what its operations wait for.
         fn want(self: *Self, port: u32, state: *Port) void {
-            if (state.is_watched and state.edge) return;
-            self.watch(port, state, if (state.edge) Interest.both else state.wanted());
+            if (!state.edge) return self.watch(port, state, state.wanted());
+            // Each datagram that leaves makes room, so that is asked for only where there was none.
+            const waits_for_room = !state.receiving_messages or state.sending_messages;
+            const interest: Interest = if (waits_for_room) .both else .{ .readable = true };
+            if (state.is_watched and state.interest.includes(interest)) return;
+            // Added again, whatever is the case by now is told of.
+            self.unwatch(port, state);
+            self.watch(port, state, interest);
         }
 
         fn watch(self: *Self, port: u32, state: *Port, interest: Interest) void {
