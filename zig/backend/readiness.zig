@@ -26,7 +26,7 @@ const Port = @import("readiness_port.zig").Port;
 const Writer = @import("readiness_port.zig").Writer;
 
 /// Most receive buffers that wait to be filled.
-const buffers_max = 256;
+const buffers_max = datagrams.batch_max;
 
 pub fn Readiness(comptime Poller: type) type {
     comptime poller_contract.check(Poller);
@@ -51,8 +51,10 @@ pub fn Readiness(comptime Poller: type) type {
         free: []u32,
         free_count: u32,
         calls: u64,
-        /// Where messages go that are being received.
+        /// Where messages go that are being received: into the free buffers, of which so many, from
+        /// the bottom on, have their places.
         incoming: datagrams.Incoming,
+        placed: u32,
 
         pub fn init(
             self: *Self,
@@ -71,6 +73,7 @@ pub fn Readiness(comptime Poller: type) type {
             self.settled = .{};
             self.visits = 0;
             self.free_count = 0;
+            self.placed = 0;
             self.calls = 0;
             self.ports = try mapped.allocate(Port, options.ports);
             errdefer mapped.free(Port, self.ports);
@@ -412,6 +415,7 @@ pub fn Readiness(comptime Poller: type) type {
         }
 
         pub fn provide(self: *Self, buffer: u32) void {
+            self.placed = @min(self.placed, self.free_count);
             self.free[self.free_count] = buffer;
             self.free_count += 1;
         }
