@@ -47,7 +47,6 @@ interface Visit {
   readonly p99_us: number;
   readonly server_cpu_us: number;
   readonly cpu_us: number;
-  /** How much of the window the generator had work; near 1 it is what limits. */
   readonly busy: number;
   readonly server_syscalls: number | null;
 }
@@ -181,7 +180,6 @@ function describe(
     "CPU vs own",
     "calls/reply",
     "lost",
-    "load busy",
   ];
   const show = (value: number | null): string => value?.toFixed(2) ?? "–";
   const lines = rows.map((row) => [
@@ -196,7 +194,6 @@ function describe(
     show(row.cpuVsOwn),
     show(row.calls),
     String(row.lost),
-    row.busy.toFixed(2),
   ]);
   const disturbed = rows.some((row) => row.disturbed)
     ? "other programs used the cores meanwhile: CPU µs/reply holds, rates and times do not\n"
@@ -216,7 +213,6 @@ interface Row {
   readonly cpuVsOwn: number | null;
   readonly calls: number | null;
   readonly lost: number;
-  readonly busy: number;
   readonly disturbed: boolean;
 }
 
@@ -258,7 +254,6 @@ function summarize(
     cpuVsOwn: ratio(ownName, cpu),
     calls: counted.server_syscalls === null ? null : counted.server_syscalls / counted.replies,
     lost: visits.reduce((sum, visit) => sum + visit.lost, 0),
-    busy: median(visits.map((visit) => visit.busy)),
     disturbed: median(visits.map(loadShare)) < 0.9,
   };
 }
