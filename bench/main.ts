@@ -11,7 +11,7 @@ import { jsonLines, text } from "./lib/report.ts";
 import { memory } from "./memory.ts";
 import { relay } from "./relay.ts";
 import { stream } from "./stream.ts";
-import { udp } from "./udp.ts";
+import { type Offload, offloads, udp } from "./udp.ts";
 
 interface Benchmark {
   readonly summary: string;
@@ -91,6 +91,10 @@ options of udp:
   --sockets N        sockets of the load (16)
   --depth N          datagrams in flight per socket (16)
   --size N           bytes per datagram (64)
+  --offload HOW      segmentation offload of the load's sockets (none): send (GSO: what a socket
+                     sends at once is one message that the kernel cuts), receive (GRO: what came as
+                     one is received as one), or both, as clients of QUIC do; with send and both
+                     servers take part that receive so too
   --seconds N        measured window per visit (1)
   --rounds N         visits per contestant (5)
   --json             one line of JSON per contestant instead of a table
@@ -219,6 +223,7 @@ async function runUdp(args: readonly string[]): Promise<void> {
       sockets: { type: "string", default: "16" },
       depth: { type: "string", default: "16" },
       size: { type: "string", default: "64" },
+      offload: { type: "string", default: "none" },
       seconds: { type: "string", default: "1" },
       rounds: { type: "string", default: "5" },
       json: { type: "boolean", default: false },
@@ -228,6 +233,7 @@ async function runUdp(args: readonly string[]): Promise<void> {
     sockets: positive("sockets", values.sockets, true),
     depth: positive("depth", values.depth, true),
     size: positive("size", values.size, true),
+    offload: offloadNamed(values.offload),
     seconds: positive("seconds", values.seconds, false),
     rounds: positive("rounds", values.rounds, true),
     json: values.json,
@@ -275,6 +281,11 @@ function runtimeNamed(text: string): Runtime {
   const found = runtimes.find((name) => name === text);
   if (found !== undefined) return found;
   throw new Error(`--runtime must be one of ${runtimes.join(", ")}, not ${text}`);
+}
+
+function offloadNamed(text: string): Offload {
+  if (Object.hasOwn(offloads, text)) return text as Offload;
+  throw new Error(`--offload must be one of ${Object.keys(offloads).join(", ")}, not ${text}`);
 }
 
 function positive(name: string, text: string, whole: boolean): number {

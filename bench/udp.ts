@@ -1,5 +1,9 @@
 // The datagram comparison: UDP echo, some client sockets with some datagrams in flight on each,
 // every byte compared. `npm run bench -- udp`.
+//
+// Over loopback one side pays for what the other lacks: what leaves a server as one message is cut
+// in the server's time unless the receiving socket takes it whole, and a server gets joined what
+// was sent joined only. `--offload` makes the load such a client, for every contestant alike.
 
 import { join } from "node:path";
 import type { Runtime } from "../scripts/lib/tools.mjs";
@@ -13,12 +17,23 @@ import { Server } from "./lib/server.ts";
 import { median, pairedRatio } from "./lib/statistics.ts";
 import { table } from "./lib/table.ts";
 
+/** Segmentation offload of the load's sockets: whether they send with GSO, receive with GRO. */
+export const offloads = {
+  none: [],
+  send: ["--gso"],
+  receive: ["--gro"],
+  both: ["--gso", "--gro"],
+} as const;
+
+export type Offload = keyof typeof offloads;
+
 export interface UdpOptions {
   readonly sockets: number;
   readonly depth: number;
   readonly size: number;
   readonly rounds: number;
   readonly seconds: number;
+  readonly offload: Offload;
   readonly json: boolean;
 }
 
@@ -38,14 +53,17 @@ interface Visit {
 
 const generator = join(nativeFolder, "twinpoll-datagrams");
 const peer = "c/epoll";
+const program = "datagrams_epoll";
 const own = { bun: "Bun.udpSocket", deno: "Deno.listenDatagram", node: "node:dgram" } as const;
 const warmupSeconds = 0.3;
 
 /** @throws {Error} When a byte was wrong, or a server ended by itself. */
 export async function udp(options: UdpOptions): Promise<string> {
   await buildPrograms();
-  const found = await findServers({ name: peer, program: "datagrams_epoll" }, waysOf);
+  const sendsJoined = offloads[options.offload].some((flag) => flag === "--gso");
+  const found = await findServers({ name: peer, program }, sendsJoined ? joinedWaysOf : waysOf);
   const present = found.present.map(withUnstable);
+  if (sendsJoined) present.push(...present.filter(({ name }) => name === peer).map(withOffload));
   const { absent } = found;
   const placement = place();
   const progress = new Progress(present.length * (2 + options.rounds));
@@ -82,6 +100,23 @@ function waysOf(runtime: Runtime): readonly ServerWay[] {
   ];
 }
 
+/** Where datagrams come joined, servers that take them so are tried as well. */
+function joinedWaysOf(runtime: Runtime): readonly ServerWay[] {
+  return [
+    ["twinpoll/io_uring", "datagrams_twinpoll", ["--backend", "io_uring"]],
+    ["twinpoll/io_uring, GRO", "datagrams_twinpoll", ["--backend", "io_uring", "--gro"]],
+    ["twinpoll/epoll", "datagrams_twinpoll", ["--backend", "epoll"]],
+    ["twinpoll/epoll, GRO", "datagrams_twinpoll", ["--backend", "epoll", "--gro"]],
+    [own[runtime], `datagrams_${runtime}`, []],
+  ];
+}
+
+/** The C peer, which also takes and gives several datagrams as one. */
+function withOffload(contestant: Contestant): Contestant {
+  const { name, command } = contestant;
+  return { ...contestant, name: `${name}, GSO and GRO`, command: [...command, "--offload"] };
+}
+
 /** Deno's own datagrams are behind a flag. */
 function withUnstable(contestant: Contestant): Contestant {
   if (contestant.runtime !== "deno") return contestant;
@@ -91,7 +126,7 @@ function withUnstable(contestant: Contestant): Contestant {
 
 async function load(
   server: Server,
-  { sockets, depth, size, seconds }: UdpOptions,
+  { sockets, depth, size, seconds, offload }: UdpOptions,
   count: boolean,
   placement: Placement,
 ): Promise<Visit> {
@@ -100,6 +135,7 @@ async function load(
     ...["--port", String(server.port), "--pid", String(server.pid)],
     ...["--sockets", String(sockets), "--depth", String(depth), "--size", String(size)],
     ...["--seconds", String(seconds), "--warmup", String(warmupSeconds)],
+    ...offloads[offload],
   ];
   if (count) args.push("--count");
   const limitMs = (seconds + warmupSeconds + 20) * 1000;
@@ -121,15 +157,16 @@ function describe(
 ): string {
   const rows = servers.map((server) => summarize(server, servers, results, counts));
   rows.sort((left, right) => right.rate - left.rate);
-  const { sockets, depth, size, rounds, seconds } = options;
+  const { sockets, depth, size, rounds, seconds, offload } = options;
   if (options.json) {
     return rows.map(({ server, ...figures }) => {
       const { name, runtime } = server.contestant;
-      const params = { sockets, depth, size, rounds, seconds };
+      const params = { sockets, depth, size, offload, rounds, seconds };
       return `${JSON.stringify({ bench: "udp", contestant: name, runtime, params, ...figures })}\n`;
     }).join("");
   }
   const title = `udp: ${sockets} sockets, ${size}-byte datagrams, ${depth} in flight each; ` +
+    `the load ${descriptions[offload]}; ` +
     `medians of ${rounds} rounds of ${seconds} s; ${placement.description}`;
   const head = [
     "server",
@@ -178,6 +215,14 @@ interface Row {
   readonly lost: number;
   readonly disturbed: boolean;
 }
+
+/** How the load sends and receives. */
+const descriptions: Readonly<Record<Offload, string>> = {
+  none: "sends and receives datagrams one by one (sendmmsg, recvmmsg)",
+  send: "sends runs that the kernel cuts (GSO), receives datagrams one by one",
+  receive: "sends datagrams one by one, receives them joined (GRO)",
+  both: "sends runs that the kernel cuts (GSO), receives them joined (GRO)",
+};
 
 function summarize(
   server: Server,

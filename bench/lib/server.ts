@@ -58,7 +58,7 @@ export class Server {
    */
   static async start(contestant: Contestant, core: number | undefined): Promise<Server> {
     const [executable, ...args] = pinned(contestant.command, core);
-    // The C peers take the port as their only argument, the others as an option.
+    // The C peers take the port as their last argument, the others as an option.
     args.push(...(contestant.runtime === "native" ? ["0"] : ["--port", "0"]));
     const child = spawn(executable, args, {
       stdio: ["ignore", "pipe", "pipe"],

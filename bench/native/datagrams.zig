@@ -4,6 +4,9 @@
 //! carries its socket, its number and a pattern that follows from them, all of which is compared.
 //! Datagrams may be lost where a socket's buffer is full: one that has not come back within a while
 //! is sent again, and counted. Prints one JSON object; ends with 1 when a byte was wrong.
+//!
+//! With `--gso` a socket's datagrams leave as one message that the kernel cuts (UDP_SEGMENT), with
+//! `--gro` those that came as one are received as one (UDP_GRO) and cut here, as QUIC's clients do.
 
 const std = @import("std");
 const linux = std.os.linux;
@@ -23,6 +26,13 @@ const drain_longest_ns = std.time.ns_per_s;
 /// How long to look for replies before sleeping.
 const spin_ns = 200 * std.time.ns_per_us;
 const receive_buffer_bytes: u32 = 1 << 20;
+/// UDP_SEGMENT and UDP_GRO (linux/udp.h), and how much the kernel cuts at most (udp(7)).
+const udp_segment = 103;
+const udp_gro = 104;
+const segments_max = 64;
+const segmented_bytes_max = 65_000;
+/// What came as one is not longer. Not a power of two: buffers would share lines of the cache.
+const joined_max = 65_536 + 64;
 
 const Options = struct {
     port: u16 = 0,
@@ -33,6 +43,9 @@ const Options = struct {
     warmup: f64 = 0.2,
     server_pid: i32 = 0,
     count: bool = false,
+    /// Sends are cut by the kernel; what comes is joined by it.
+    gso: bool = false,
+    gro: bool = false,
 };
 
 /// A datagram in flight.
@@ -47,6 +60,13 @@ const Socket = struct {
 
 const Header = extern struct { message: linux.msghdr, bytes: u32 };
 
+/// Room for what the kernel tells beside a message: the size of those that it joined.
+const Control = extern struct {
+    header: linux.cmsghdr,
+    value: i32,
+    padding: i32,
+};
+
 const Totals = struct {
     replies: u64 = 0,
     lost: u64 = 0,
@@ -54,11 +74,12 @@ const Totals = struct {
     idle_ns: u64 = 0,
 };
 
-const Failure = error{ Usage, Socket, Connect, Epoll, Refused };
+const Failure = error{ Usage, Socket, Connect, Epoll, Offload, Refused };
 
 var sockets: [sockets_max]Socket = undefined;
-var outgoing: [depth_max][size_max]u8 = undefined;
-var incoming: [depth_max][size_max]u8 = undefined;
+var outgoing: [depth_max * size_max]u8 = undefined;
+var incoming: [depth_max * joined_max]u8 = undefined;
+var controls: [depth_max]Control = undefined;
 var vectors: [2][depth_max]std.posix.iovec = undefined;
 var headers: [2][depth_max]Header = undefined;
 var histogram: Histogram = .{};
@@ -67,7 +88,7 @@ var totals: Totals = .{};
 pub fn main(init: std.process.Init.Minimal) u8 {
     const options = parse(init.args) catch {
         print(2, "usage: twinpoll-datagrams --port P [--sockets N] [--depth N] [--size N] " ++
-            "[--seconds S] [--warmup S] [--pid PID] [--count]\n", .{});
+            "[--seconds S] [--warmup S] [--pid PID] [--count] [--gso] [--gro]\n", .{});
         return 2;
     };
     run(&options) catch |failure| {
@@ -82,8 +103,8 @@ fn parse(args: std.process.Args) Failure!Options {
     var iterator: std.process.Args.Iterator = .init(args);
     _ = iterator.skip();
     while (iterator.next()) |name| {
-        if (std.mem.eql(u8, name, "--count")) {
-            options.count = true;
+        if (flag(&options, name)) |wanted| {
+            wanted.* = true;
             continue;
         }
         const value = iterator.next() orelse return error.Usage;
@@ -94,6 +115,13 @@ fn parse(args: std.process.Args) Failure!Options {
         options.size >= size_least and options.size <= size_max;
     const lasts = options.seconds > 0 and options.seconds < 3600 and options.warmup >= 0;
     return if (fits and lasts and options.port > 0) options else error.Usage;
+}
+
+fn flag(options: *Options, name: []const u8) ?*bool {
+    if (std.mem.eql(u8, name, "--count")) return &options.count;
+    if (std.mem.eql(u8, name, "--gso")) return &options.gso;
+    if (std.mem.eql(u8, name, "--gro")) return &options.gro;
+    return null;
 }
 
 fn set(options: *Options, name: []const u8, value: []const u8) !void {
@@ -139,6 +167,8 @@ fn connect(options: *const Options) Failure!i32 {
         @intCast(try checked(linux.socket(linux.AF.INET, kind, 0), error.Socket));
     const bytes = std.mem.asBytes(&receive_buffer_bytes);
     _ = linux.setsockopt(descriptor, linux.SOL.SOCKET, linux.SO.RCVBUF, bytes, bytes.len);
+    if (options.gso) try offload(descriptor, udp_segment, options.size);
+    if (options.gro) try offload(descriptor, udp_gro, 1);
     const to: linux.sockaddr.in = .{
         .port = std.mem.nativeToBig(u16, options.port),
         .addr = std.mem.nativeToBig(u32, 0x7f00_0001),
@@ -148,12 +178,20 @@ fn connect(options: *const Options) Failure!i32 {
     return descriptor;
 }
 
-/// Headers that never change.
+fn offload(descriptor: i32, name: u32, value: u32) Failure!void {
+    const bytes = std.mem.asBytes(&value);
+    const set_to = linux.setsockopt(descriptor, linux.IPPROTO.UDP, name, bytes, bytes.len);
+    _ = try checked(set_to, error.Offload);
+}
+
+/// Headers of single datagrams never change.
 fn prepare(options: *const Options) void {
     const places = .{ &outgoing, &incoming };
-    inline for (places, 0..) |buffers, way| {
-        for (buffers, &vectors[way], &headers[way]) |*buffer, *vector, *header| {
-            vector.* = .{ .base = buffer, .len = if (way == 0) options.size else size_max };
+    const strides = .{ out_stride(options), in_stride(options) };
+    inline for (places, strides, 0..) |buffers, stride, way| {
+        for (&vectors[way], &headers[way], 0..) |*vector, *header, place| {
+            const len = if (way == 0) options.size else stride;
+            vector.* = .{ .base = buffers[place * stride ..].ptr, .len = len };
             header.* = .{
                 .message = std.mem.zeroInit(linux.msghdr, .{
                     .iov = @as([*]std.posix.iovec, @ptrCast(vector)),
@@ -161,8 +199,18 @@ fn prepare(options: *const Options) void {
                 }),
                 .bytes = 0,
             };
+            if (way == 1 and options.gro) header.message.control = &controls[place];
         }
     }
+}
+
+/// Datagrams that the kernel cuts lie next to each other.
+fn out_stride(options: *const Options) usize {
+    return if (options.gso) options.size else size_max;
+}
+
+fn in_stride(options: *const Options) usize {
+    return if (options.gro) joined_max else size_max;
 }
 
 fn drive(
@@ -182,7 +230,7 @@ fn drive(
         for (0..options.depth) |place| socket.in_flight[place].number = place;
         socket.next = options.depth;
         for (0..options.depth) |place| write(options, @intCast(index), @intCast(place), place);
-        try send(socket, options.depth);
+        try send(options, socket, options.depth);
         for (0..options.depth) |place| socket.in_flight[place].sent_ns = clock.monotonic();
     }
     while (true) {
@@ -215,12 +263,12 @@ fn drive(
     }
     calls.stop();
     window.end = clock.read(options.server_pid, clock.monotonic());
-    drain(epoll);
+    drain(options, epoll);
     return window;
 }
 
 /// Waits for what is under way: a server is not to be told that nobody is there any more.
-fn drain(epoll: i32) void {
+fn drain(options: *const Options, epoll: i32) void {
     const limit_ns = clock.monotonic() + drain_longest_ns;
     while (clock.monotonic() < limit_ns) {
         var events: [sockets_max]linux.epoll_event = undefined;
@@ -228,19 +276,14 @@ fn drain(epoll: i32) void {
         if (linux.errno(ready) == .INTR) continue;
         if (linux.errno(ready) != .SUCCESS or ready == 0) return;
         for (events[0..ready]) |event| {
-            const descriptor: usize = @intCast(event.data.fd);
-            const first = @intFromPtr(&headers[1]);
-            _ = linux.syscall5(.recvmmsg, descriptor, first, depth_max, linux.MSG.DONTWAIT, 0);
+            _ = take(options, event.data.fd);
         }
     }
 }
 
 /// What came back, and one more datagram for each.
 fn receive(options: *const Options, socket: *Socket, index: u32) Failure!u32 {
-    const descriptor: usize = @intCast(socket.descriptor);
-    const first = @intFromPtr(&headers[1]);
-    const flags = linux.MSG.DONTWAIT;
-    const got = linux.syscall5(.recvmmsg, descriptor, first, options.depth, flags, 0);
+    const got = take(options, socket.descriptor);
     switch (linux.errno(got)) {
         .SUCCESS => {},
         .AGAIN, .INTR => return 0,
@@ -248,20 +291,52 @@ fn receive(options: *const Options, socket: *Socket, index: u32) Failure!u32 {
     }
     const now = clock.monotonic();
     var count: u32 = 0;
-    for (0..got) |reply| {
-        const place = accept(options, socket, index, reply, now) orelse continue;
-        socket.in_flight[place] = .{ .number = socket.next, .sent_ns = now };
-        write(options, index, socket.next, count);
-        socket.next += 1;
-        count += 1;
+    for (0..got) |message| {
+        const received = @min(headers[1][message].bytes, in_stride(options));
+        var rest: []const u8 = incoming[message * in_stride(options) ..][0..received];
+        const part_bytes = segment_of(options, message, rest.len);
+        while (true) {
+            const part = rest[0..@min(part_bytes, rest.len)];
+            rest = rest[part.len..];
+            if (accept(options, socket, index, part, now)) |place| {
+                socket.in_flight[place] = .{ .number = socket.next, .sent_ns = now };
+                write(options, index, socket.next, count);
+                socket.next += 1;
+                count += 1;
+            }
+            if (rest.len == 0) break;
+        }
     }
-    if (count > 0) try send(socket, count);
+    if (count > 0) try send(options, socket, count);
     return count;
 }
 
+/// As many messages as there are, into `incoming`; what the system call answered.
+fn take(options: *const Options, descriptor: i32) usize {
+    if (options.gro) {
+        for (headers[1][0..options.depth]) |*header| header.message.controllen = @sizeOf(Control);
+    }
+    const socket: usize = @intCast(descriptor);
+    const first = @intFromPtr(&headers[1]);
+    return linux.syscall5(.recvmmsg, socket, first, options.depth, linux.MSG.DONTWAIT, 0);
+}
+
+/// Bytes of each but the last of the datagrams that came as one; of the one that it is.
+fn segment_of(options: *const Options, message: usize, length: usize) usize {
+    if (!options.gro or headers[1][message].message.controllen == 0) return length;
+    const control = &controls[message];
+    const is_size = control.header.level == linux.IPPROTO.UDP and control.header.type == udp_gro;
+    return if (is_size and control.value > 0) @intCast(control.value) else length;
+}
+
 /// The place of the datagram that a reply answers; null when it is wrong, or came twice.
-fn accept(options: *const Options, socket: *Socket, index: u32, reply: usize, now: u64) ?usize {
-    const bytes = incoming[reply][0..@min(headers[1][reply].bytes, size_max)];
+fn accept(
+    options: *const Options,
+    socket: *Socket,
+    index: u32,
+    bytes: []const u8,
+    now: u64,
+) ?usize {
     if (bytes.len != options.size or !is_right(bytes, index)) {
         totals.mismatches += 1;
         return null;
@@ -278,7 +353,7 @@ fn accept(options: *const Options, socket: *Socket, index: u32, reply: usize, no
 }
 
 fn write(options: *const Options, index: u32, number: u64, place: usize) void {
-    const bytes = outgoing[place][0..options.size];
+    const bytes = outgoing[place * out_stride(options) ..][0..options.size];
     std.mem.writeInt(u64, bytes[0..8], number, .little);
     std.mem.writeInt(u32, bytes[8..12], index, .little);
     @memset(bytes[12..], @truncate(number *% 31 +% index));
@@ -292,13 +367,28 @@ fn is_right(bytes: []const u8, index: u32) bool {
     return true;
 }
 
-fn send(socket: *Socket, count: u32) Failure!void {
+fn send(options: *const Options, socket: *Socket, count: u32) Failure!void {
+    const messages = if (options.gso) join(options, count) else count;
     const descriptor: usize = @intCast(socket.descriptor);
     const first = @intFromPtr(&headers[0]);
     // What is not taken is lost, and sent again.
     const flags = linux.MSG.DONTWAIT | linux.MSG.NOSIGNAL;
-    const sent = linux.syscall4(.sendmmsg, descriptor, first, count, flags);
+    const sent = linux.syscall4(.sendmmsg, descriptor, first, messages, flags);
     if (linux.errno(sent) == .CONNREFUSED) return error.Refused;
+}
+
+/// Makes messages of the first `count` datagrams, each as long as the kernel cuts it; how many.
+fn join(options: *const Options, count: u32) u32 {
+    const each = @min(segments_max, segmented_bytes_max / options.size);
+    const messages = std.math.divCeil(u32, count, each) catch unreachable;
+    for (vectors[0][0..messages], 0..) |*vector, message| {
+        const first: u32 = @intCast(message * each);
+        vector.* = .{
+            .base = outgoing[first * options.size ..].ptr,
+            .len = @min(each, count - first) * options.size,
+        };
+    }
+    return messages;
 }
 
 /// Sends again, under new numbers, what has not come back.
@@ -312,7 +402,7 @@ fn repeat(options: *const Options, socket: *Socket, index: u32, now: u64) Failur
         socket.next += 1;
         count += 1;
     }
-    if (count > 0) try send(socket, count);
+    if (count > 0) try send(options, socket, count);
 }
 
 fn report(window: *const Window, calls: *const Counter) void {

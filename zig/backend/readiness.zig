@@ -1,8 +1,9 @@
 //! A backend over a poller (epoll, kqueue, select): readiness turned into completions.
 //!
 //! A descriptor of a socket is watched from its first use on. Edge-triggered, it is watched once
-//! for both directions; level-triggered, for what is waited for, and what nobody waits for any more
-//! is dropped when it is told of. What events said is kept per port until a call answers EAGAIN.
+//! for both directions, one that receives messages for room only after it lacked some;
+//! level-triggered, for what is waited for, and what nobody waits for any more is dropped when it
+//! is told of. What events said is kept per port until a call answers EAGAIN.
 //! Ports with something to do stand in one queue, each at most once, and are visited about once
 //! between two calls of the kernel, so that a busy one cannot starve the others. Used by the loop's
 //! thread only.
@@ -25,7 +26,7 @@ const Port = @import("readiness_port.zig").Port;
 const Writer = @import("readiness_port.zig").Writer;
 
 /// Most receive buffers that wait to be filled.
-const buffers_max = 256;
+const buffers_max = datagrams.batch_max;
 
 pub fn Readiness(comptime Poller: type) type {
     comptime poller_contract.check(Poller);
@@ -51,8 +52,10 @@ pub fn Readiness(comptime Poller: type) type {
         free: []u32,
         free_count: u32,
         calls: u64,
-        /// Where messages go that are being received.
+        /// Where messages go that are being received: into the free buffers, of which so many, from
+        /// the bottom on, have their places.
         incoming: datagrams.Incoming,
+        placed: u32,
 
         pub fn init(
             self: *Self,
@@ -71,6 +74,7 @@ pub fn Readiness(comptime Poller: type) type {
             self.settled = .{};
             self.visits = 0;
             self.free_count = 0;
+            self.placed = 0;
             self.calls = 0;
             self.ports = try mapped.allocate(Port, options.ports);
             errdefer mapped.free(Port, self.ports);
@@ -310,8 +314,14 @@ pub fn Readiness(comptime Poller: type) type {
 
         /// Has the port watched for what its operations wait for.
         fn want(self: *Self, port: u32, state: *Port) void {
-            if (state.is_watched and state.edge) return;
-            self.watch(port, state, if (state.edge) Interest.both else state.wanted());
+            if (!state.edge) return self.watch(port, state, state.wanted());
+            // Each datagram that leaves makes room, so that is asked for only where there was none.
+            const waits_for_room = !state.receiving_messages or state.sending_messages;
+            const interest: Interest = if (waits_for_room) .both else .{ .readable = true };
+            if (state.is_watched and state.interest.includes(interest)) return;
+            // Added again, whatever is the case by now is told of.
+            self.unwatch(port, state);
+            self.watch(port, state, interest);
         }
 
         fn watch(self: *Self, port: u32, state: *Port, interest: Interest) void {
@@ -427,6 +437,7 @@ pub fn Readiness(comptime Poller: type) type {
         }
 
         pub fn provide(self: *Self, buffer: u32) void {
+            self.placed = @min(self.placed, self.free_count);
             self.free[self.free_count] = buffer;
             self.free_count += 1;
         }

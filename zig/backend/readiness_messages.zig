@@ -1,5 +1,8 @@
 //! Messages on a readiness backend: received in batches, each into a buffer with its header,
 //! address and control data before it, and sent again once there is room.
+//!
+//! A free buffer keeps its place among those of a batch until it is filled, so that a call that
+//! finds one message prepares no more than one.
 
 const contract = @import("contract.zig");
 const datagrams = @import("../sys/datagrams.zig");
@@ -16,22 +19,26 @@ pub fn visit_send(state: *Port, writer: *Writer) void {
 pub fn visit_receive(backend: anytype, state: *Port, writer: *Writer) void {
     const incoming = &backend.incoming;
     const room = writer.out.len - writer.count;
-    const count: u32 = @intCast(@min(room, backend.free_count, datagrams.batch_max));
+    const count: u32 = @intCast(@min(room, backend.free_count));
     if (count == 0) {
         state.receiving = false;
         writer.put(.receive_message, false, kernel.negative(.NOBUFS));
         return;
     }
-    for (0..count) |index| place(backend, incoming, newest(backend, index), @intCast(index));
+    for (@min(backend.placed, backend.free_count)..backend.free_count) |slot| {
+        place(backend, incoming, backend.free[slot], place_of(slot));
+    }
+    backend.placed = backend.free_count;
     backend.calls += 1;
-    const rc = incoming.receive(state.descriptor, count);
+    const rc = incoming.receive(state.descriptor, place_of(backend.free_count - 1), count);
     if (rc > 0) {
-        for (0..@intCast(rc)) |index| {
-            const buffer = newest(backend, index);
-            const bytes = finish(backend, incoming, buffer, @intCast(index));
+        for (0..@intCast(rc)) |_| {
+            backend.free_count -= 1;
+            const buffer = backend.free[backend.free_count];
+            const bytes = finish(backend, incoming, buffer, place_of(backend.free_count));
             writer.put_buffer(.receive_message, true, @intCast(bytes), buffer);
         }
-        backend.free_count -= @intCast(rc);
+        backend.placed = backend.free_count;
         // With fewer than asked for there are no more; a pending error does not come again.
         if (rc < count and !state.ending) state.readable = false;
     } else switch (rc) {
@@ -47,9 +54,9 @@ pub fn visit_receive(backend: anytype, state: *Port, writer: *Writer) void {
     }
 }
 
-/// The buffer that was put back last, and those before it.
-fn newest(backend: anytype, index: usize) u32 {
-    return backend.free[backend.free_count - 1 - index];
+/// The place of a free buffer: the one that was put back last comes first.
+fn place_of(slot: usize) u32 {
+    return @intCast(datagrams.batch_max - 1 - slot);
 }
 
 fn place(backend: anytype, incoming: *datagrams.Incoming, buffer: u32, index: u32) void {

@@ -8,22 +8,26 @@ const SocketAddress = @import("../sys/sockets.zig").SocketAddress;
 /// Null when the script's address is not one, or is one that no kernel has.
 pub fn to_kernel(address: *const layout.Address) ?SocketAddress {
     var result: SocketAddress = undefined;
-    const known = std.enums.fromInt(layout.AddressFamily, address.family) orelse return null;
+    return if (write(address, &result)) result else null;
+}
+
+fn write(address: *const layout.Address, result: *SocketAddress) bool {
+    const known = std.enums.fromInt(layout.AddressFamily, address.family) orelse return false;
     switch (known) {
         .ipv4 => result.storage.in4 = .{
-            .port = port_of(address) orelse return null,
+            .port = port_of(address) orelse return false,
             .addr = @bitCast(address.bytes[0..4].*),
         },
         .ipv6 => result.storage.in6 = .{
-            .port = port_of(address) orelse return null,
+            .port = port_of(address) orelse return false,
             .flowinfo = 0,
             .addr = address.bytes[0..16].*,
             .scope_id = address.scope,
         },
-        .unix => if (!write_path(&result, address)) return null,
-        .inproc, .descriptor => return null,
+        .unix => if (!write_path(result, address)) return false,
+        .inproc, .descriptor => return false,
     }
-    return result;
+    return true;
 }
 
 fn port_of(address: *const layout.Address) ?u16 {
@@ -61,7 +65,7 @@ pub fn family_of(number: u32) layout.AddressFamily {
 /// The address for a socket of a family: one of IPv4 is mapped for a socket of IPv6. False when
 /// there is none.
 pub fn to_family(address: *const layout.Address, wanted: u32, result: *SocketAddress) bool {
-    result.* = to_kernel(address) orelse return false;
+    if (!write(address, result)) return false;
     const found = family(result);
     if (found == wanted) return true;
     if (found != AF.INET or wanted != AF.INET6) return false;

@@ -57,9 +57,10 @@ pub const Incoming = struct {
         };
     }
 
-    /// The first `count` places are filled from the start; how many were, or EAGAIN.
-    pub fn receive(self: *Incoming, descriptor: i32, count: u32) i32 {
-        return system.receive(descriptor, self.headers[0..count]);
+    /// So many places are filled from the first on; how many were, or EAGAIN. Those that were not
+    /// need not be placed again.
+    pub fn receive(self: *Incoming, descriptor: i32, first: u32, count: u32) i32 {
+        return system.receive(descriptor, self.headers[first..][0..count]);
     }
 
     pub const Told = struct {
@@ -210,7 +211,7 @@ test "batches go out and come in" {
     for (&storage, 0..) |*place, index| {
         incoming.place(@intCast(index), &place.address, &place.control, &place.payload);
     }
-    try std.testing.expectEqual(@as(i32, 3), incoming.receive(pair[1], 4));
+    try std.testing.expectEqual(@as(i32, 3), incoming.receive(pair[1], 0, 4));
     for ([_][]const u8{ "one", "", "thre" }, 0..) |expected, index| {
         const told = incoming.told(@intCast(index));
         const kept = @min(told.payload_bytes, 4);
@@ -222,7 +223,7 @@ test "batches go out and come in" {
         const place = &storage[index];
         incoming.place(@intCast(index), &place.address, &place.control, &place.payload);
     }
-    try std.testing.expectEqual(kernel.negative(.AGAIN), incoming.receive(pair[1], 4));
+    try std.testing.expectEqual(kernel.negative(.AGAIN), incoming.receive(pair[1], 0, 4));
 }
 
 /// Two datagram sockets on loopback, connected to each other.

@@ -87,7 +87,7 @@ pub const Server = struct {
         const storage = std.mem.asBytes(&address.storage);
         var incoming: datagrams.Incoming = undefined;
         incoming.place(0, storage[0..datagrams.address_bytes], &control, &payload);
-        if (incoming.receive(self.datagrams, 1) < 1) return;
+        if (incoming.receive(self.datagrams, 0, 1) < 1) return;
         const length = incoming.told(0).payload_bytes;
         _ = self.asked.fetchAdd(1, .acq_rel);
         const to: Peer = .{ .descriptor = self.datagrams, .address = &address };
