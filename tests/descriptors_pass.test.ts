@@ -49,6 +49,20 @@ function testPassing(name: string, body: (loop: Loop) => void, options: LoopOpti
   }, options);
 }
 
+testPassing("much goes to a peer that reads late, beside descriptors", (loop) => {
+  const total = 2_097_152;
+  const reader = new ContentReader();
+  const { near, far } = openEnds(loop, { data: (_, lease) => reader.read(lease.bytes) });
+  far.pause();
+  turns(loop, 2);
+  assert.notEqual(near.send(content(total)), "full");
+  turns(loop, 20);
+  assert.ok(near.queuedBytes > 0, "the kernel takes no more");
+  far.resume();
+  turnUntil(loop, () => reader.received === total, "all of it");
+  for (const conn of [near, far]) conn.close();
+}, { pool: { maxBytes: 16_777_216 } });
+
 testPassing("descriptors arrive right before the bytes that they came with", (loop) => {
   using pipe = new Pipe();
   const events: string[] = [];

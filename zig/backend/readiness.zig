@@ -316,8 +316,8 @@ pub fn Readiness(comptime Poller: type) type {
         fn want(self: *Self, port: u32, state: *Port) void {
             if (!state.edge) return self.watch(port, state, state.wanted());
             // Each datagram that leaves makes room, so that is asked for only where there was none.
-            const waits_for_room = !state.receiving_messages or state.sending_messages;
-            const interest: Interest = if (waits_for_room) .both else .{ .readable = true };
+            const only_receives = state.receiving_messages and !state.wanted().writable;
+            const interest: Interest = if (only_receives) .{ .readable = true } else .both;
             if (state.is_watched and state.interest.includes(interest)) return;
             // Added again, whatever is the case by now is told of.
             self.unwatch(port, state);
