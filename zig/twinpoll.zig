@@ -14,6 +14,7 @@ test {
     _ = @import("abi/datagram_test.zig");
     _ = @import("abi/doorbell_test.zig");
     _ = @import("abi/fork_test.zig");
+    _ = @import("abi/forwarding_test.zig");
     _ = @import("abi/inproc_test.zig");
     _ = @import("abi/instance_test.zig");
     _ = @import("abi/layout_hash.zig");

@@ -9,6 +9,7 @@
  * @property {string} instead
  */
 
+const forwarding = "zig/net/forwarding.zig";
 const relay = "zig/net/relay.zig";
 const relays = "zig/net/relays.zig";
 const sending = "zig/net/sending.zig";
@@ -416,6 +417,24 @@ export const faults = [
     file: relay,
     text: "return other.queue.bytes > relay.options.high_water_mark / divisor;",
     instead: "return divisor == 0 and other.queue.bytes > relay.options.high_water_mark;",
+  },
+  {
+    about: "a relay that forwards overtakes what waits",
+    file: forwarding,
+    text: "return other.queue.bytes > 0 or other.sending;",
+    instead: "return other.queue.bytes > 0 and other.sending and other.failure != 0;",
+  },
+  {
+    about: "what the other side of a relay did not take at once is lost",
+    file: forwarding,
+    text: "if (connection.failure == 0) queue_rest(streams, slot, sent, bytes - sent);",
+    instead: "if (connection.failure != 0) queue_rest(streams, slot, sent, bytes - sent);",
+  },
+  {
+    about: "a relay that forwards ignores the peer's end",
+    file: forwarding,
+    text: "0 => Receive.note_end(connection),",
+    instead: "0 => if (connection.forward_run > small_run) Receive.note_end(connection),",
   },
   {
     about: "what comes back to a connection that leaves stands behind what is held",

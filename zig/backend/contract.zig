@@ -23,6 +23,8 @@ pub const Kind = enum(u8) {
     accept,
     receive,
     receive_message,
+    /// There are bytes to receive, or the peer's end, or an error.
+    readable,
     send,
     /// There may be room again for messages that `send_messages` had none for.
     send_messages,
@@ -80,9 +82,21 @@ pub const Cancel = enum {
     all,
     receive,
     receive_message,
+    readable,
     poll,
     /// The poll's descriptor was closed already: its number may be another's.
     lost_poll,
+
+    /// Whether an operation of this kind is one that it ends.
+    pub fn ends(self: Cancel, kind: Kind) bool {
+        return switch (self) {
+            .all => true,
+            .receive => kind == .receive,
+            .receive_message => kind == .receive_message,
+            .readable => kind == .readable,
+            .poll, .lost_poll => kind == .poll,
+        };
+    }
 };
 
 pub const no_buffer: u32 = std.math.maxInt(u32);
@@ -184,6 +198,17 @@ pub fn shares_buffers(backend: anytype) bool {
     return if (@hasDecl(Backend, "shares_buffers")) backend.shares_buffers() else false;
 }
 
+/// What there is to receive after somebody has received with a call of their own: when
+/// `await_readable` follows it in the same turn, the backend need not find out.
+pub const Left = enum {
+    /// There may be more.
+    unknown,
+    /// It got less than it asked for: of a stream at most the end is left.
+    end_at_most,
+    /// There was nothing.
+    nothing,
+};
+
 /// Sends whose bytes were not copied, and those whose were after all.
 pub const ZeroCopies = struct { sends: u64 = 0, copied: u64 = 0 };
 
@@ -204,6 +229,8 @@ pub fn check(comptime Backend: type) void {
         .{ "descriptors_max", i32 },
         // Whether a poll may tell of changes only.
         .{ "has_edges", bool },
+        // Whether it receives and sends with calls of their own anyway.
+        .{ "calls_singly", bool },
         // `self` must stay where it is afterwards.
         .{ "init", fn (*Backend, Options, *Failure) InitError!void },
         .{ "deinit", fn (*Backend) void },
@@ -215,6 +242,9 @@ pub fn check(comptime Backend: type) void {
         .{ "receive", fn (*Backend, u32, u32, i32, bool) bool },
         // For sockets that keep messages apart; goes on, though it may end with any message.
         .{ "receive_message", fn (*Backend, u32, u32, i32) bool },
+        // Completes once with 0 when there is something to receive, for whoever receives it with a
+        // call of their own.
+        .{ "await_readable", fn (*Backend, u32, u32, i32, Left) bool },
         .{ "send", fn (*Backend, u32, u32, i32, []const Segment) bool },
         // A send of one segment with control data, which stays where it is until that completes.
         .{ "send_control", fn (*Backend, u32, u32, i32, Segment, []align(8) const u8) bool },

@@ -38,6 +38,7 @@ pub fn IoUringOver(comptime System: type) type {
         pub const nonblocking: bool = false;
         pub const descriptors_max: i32 = std.math.maxInt(i32);
         pub const has_edges: bool = true;
+        pub const calls_singly: bool = false;
         pub const sockets = sockets_module;
 
         ring: Ring,
@@ -123,6 +124,21 @@ pub fn IoUringOver(comptime System: type) type {
 
         pub fn receive_message(self: *Self, port: u32, epoch: u32, descriptor: i32) bool {
             return messages.receive(self, port, epoch, descriptor);
+        }
+
+        pub fn await_readable(
+            self: *Self,
+            port: u32,
+            epoch: u32,
+            descriptor: i32,
+            left: contract.Left,
+        ) bool {
+            // The kernel looks when it takes the entry.
+            _ = left;
+            const sqe = self.next_sqe() orelse return false;
+            sqe.* = operations.await_readable(port, epoch, descriptor);
+            self.use_file(sqe);
+            return true;
         }
 
         pub fn send_messages(
@@ -320,6 +336,7 @@ pub fn IoUringOver(comptime System: type) type {
                     .accept => .accept,
                     .receive => .receive,
                     .receive_message => .receive_message,
+                    .readable => .readable,
                     .send => .send,
                     .send_messages => .send_messages,
                     .connect => .connect,
@@ -345,7 +362,7 @@ pub fn IoUringOver(comptime System: type) type {
                 .receive_message => if (cqe.flags & uring.cqe_buffer != 0) {
                     messages.take(self, completion, number);
                 },
-                .send_messages => completion.result = @min(completion.result, 0),
+                .readable, .send_messages => completion.result = @min(completion.result, 0),
                 .poll => if (cqe.result >= 0) {
                     completion.result = operations.readiness_of(@intCast(cqe.result));
                 },

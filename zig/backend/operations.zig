@@ -13,6 +13,7 @@ pub const Tag = enum(u8) {
     accept,
     receive,
     receive_message,
+    readable,
     send,
     send_messages,
     connect,
@@ -154,6 +155,16 @@ pub fn poll(
     };
 }
 
+/// Until there is something to receive, or already is.
+pub fn await_readable(port: u32, epoch: u32, descriptor: i32) uring.Sqe {
+    return .{
+        .opcode = .poll_add,
+        .descriptor = descriptor,
+        .operation_flags = linux.EPOLL.IN | linux.EPOLL.RDHUP,
+        .user_data = user_data(.readable, port, epoch),
+    };
+}
+
 /// Until the socket takes messages again, or has an error to tell.
 pub fn wait_for_room(port: u32, epoch: u32, descriptor: i32) uring.Sqe {
     return .{
@@ -184,6 +195,7 @@ pub fn cancel(port: u32, epoch: u32, descriptor: i32, what: contract.Cancel) uri
         .all => sqe.operation_flags = uring.cancel_fd | uring.cancel_all,
         .receive => sqe.address = user_data(.receive, port, epoch),
         .receive_message => sqe.address = user_data(.receive_message, port, epoch),
+        .readable => sqe.address = user_data(.readable, port, epoch),
         .poll, .lost_poll => sqe.address = user_data(.poll, port, epoch),
     }
     return sqe;

@@ -35,6 +35,7 @@ pub fn Readiness(comptime Poller: type) type {
         pub const nonblocking: bool = true;
         pub const descriptors_max: i32 = Poller.descriptors_max;
         pub const has_edges: bool = Poller.has_edges;
+        pub const calls_singly: bool = true;
         pub const sockets = sockets_module;
 
         poller: Poller,
@@ -120,6 +121,26 @@ pub fn Readiness(comptime Poller: type) type {
             state.receiving = true;
             state.receiving_one = !many;
             state.receiving_messages = messages;
+            self.want(port, state);
+            if (state.has_work()) self.enqueue(port);
+            return true;
+        }
+
+        pub fn await_readable(
+            self: *Self,
+            port: u32,
+            epoch: u32,
+            descriptor: i32,
+            left: contract.Left,
+        ) bool {
+            const state = self.open(port, epoch, descriptor);
+            std.debug.assert(!state.receiving and !state.awaiting);
+            state.awaiting = true;
+            state.readable = switch (left) {
+                .unknown => true,
+                .end_at_most => state.ending,
+                .nothing => false,
+            };
             self.want(port, state);
             if (state.has_work()) self.enqueue(port);
             return true;
@@ -237,6 +258,7 @@ pub fn Readiness(comptime Poller: type) type {
             switch (what) {
                 .all, .poll, .lost_poll => state.cancelled = true,
                 .receive, .receive_message => state.receive_cancelled = state.receiving,
+                .readable => state.receive_cancelled = state.awaiting,
             }
             // It belongs to somebody else, who may close it now.
             if (state.polling) {

@@ -37,6 +37,8 @@ pub const Port = struct {
     is_bulk: bool,
     /// What is received are messages.
     receiving_messages: bool,
+    /// Somebody receives elsewhere, and waits until there is something.
+    awaiting: bool,
     sending: bool,
     /// Until there is room for messages.
     sending_messages: bool,
@@ -56,7 +58,7 @@ pub const Port = struct {
     pub fn has_work(self: *const Port) bool {
         if (self.cancelled or self.receive_cancelled) return true;
         if (self.failure != 0) return self.has_operations();
-        if (self.readable and (self.accepting or self.receiving)) return true;
+        if (self.readable and (self.accepting or self.receiving or self.awaiting)) return true;
         if (self.sending and self.sent == null and self.writable) return true;
         if (self.sending_messages and self.writable) return true;
         if (self.polling) return self.ready != 0;
@@ -64,14 +66,14 @@ pub const Port = struct {
     }
 
     pub fn has_operations(self: *const Port) bool {
-        return self.accepting or self.receiving or self.sending or self.sending_messages or
-            self.connecting or self.polling;
+        return self.accepting or self.receiving or self.awaiting or self.sending or
+            self.sending_messages or self.connecting or self.polling;
     }
 
     /// What the operations under way wait for.
     pub fn wanted(self: *const Port) Interest {
         return .{
-            .readable = self.accepting or self.receiving,
+            .readable = self.accepting or self.receiving or self.awaiting,
             .writable = self.connecting or self.sending_messages or
                 (self.sending and self.sent == null),
         };
@@ -84,6 +86,7 @@ pub const Port = struct {
         if (self.sending_messages) writer.put(.send_messages, false, result);
         if (self.accepting) writer.put(.accept, false, result);
         if (self.receiving) writer.put(self.receive_kind(), false, result);
+        if (self.awaiting) writer.put(.readable, false, result);
         if (self.polling) writer.put(.poll, false, result);
         self.connected = null;
         self.sent = null;
@@ -92,6 +95,7 @@ pub const Port = struct {
         self.sending_messages = false;
         self.accepting = false;
         self.receiving = false;
+        self.awaiting = false;
         self.polling = false;
         self.cancelled = false;
         self.receive_cancelled = false;

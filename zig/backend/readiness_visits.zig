@@ -27,8 +27,10 @@ pub fn visit(backend: anytype, port: u32, out: []contract.Completion) u32 {
     }
     if (state.receive_cancelled) {
         state.receive_cancelled = false;
+        const cancelled = kernel.negative(.CANCELED);
+        writer.put(if (state.awaiting) .readable else state.receive_kind(), false, cancelled);
         state.receiving = false;
-        writer.put(state.receive_kind(), false, kernel.negative(.CANCELED));
+        state.awaiting = false;
     }
     if (state.polling and state.ready != 0) {
         writer.put(.poll, true, state.ready);
@@ -38,6 +40,10 @@ pub fn visit(backend: anytype, port: u32, out: []contract.Completion) u32 {
     if (state.sending) visit_send(state, &writer);
     if (state.accepting and state.readable) visit_accept(backend, state, &writer);
     if (state.sending_messages and state.writable) messages.visit_send(state, &writer);
+    if (state.awaiting and state.readable) {
+        state.awaiting = false;
+        writer.put(.readable, false, 0);
+    }
     if (state.receiving and state.readable) {
         if (state.receiving_messages) {
             messages.visit_receive(backend, state, &writer);

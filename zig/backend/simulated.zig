@@ -35,6 +35,7 @@ pub const Simulated = struct {
     pub const nonblocking: bool = false;
     pub const descriptors_max: i32 = std.math.maxInt(i32);
     pub const has_edges: bool = true;
+    pub const calls_singly: bool = false;
     pub const sockets = sockets_module;
 
     network: *Network,
@@ -137,6 +138,16 @@ pub const Simulated = struct {
             return false;
         operation.many = true;
         return true;
+    }
+
+    pub fn await_readable(
+        self: *Simulated,
+        port: u32,
+        epoch: u32,
+        descriptor: i32,
+        _: contract.Left,
+    ) bool {
+        return starting.start(self, .readable, port, epoch, descriptor) != null;
     }
 
     /// Of listeners only: descriptors of the application are the machine's own.
@@ -306,12 +317,7 @@ pub const Simulated = struct {
         const first = cancellation.port * kinds_count;
         for (self.operations[first..][0..kinds_count]) |*operation| {
             if (operation.state != .running or operation.epoch != cancellation.epoch) continue;
-            switch (cancellation.what) {
-                .all => {},
-                .receive => if (operation.kind != .receive) continue,
-                .receive_message => if (operation.kind != .receive_message) continue,
-                .poll, .lost_poll => continue,
-            }
+            if (!cancellation.what.ends(operation.kind)) continue;
             operation.cancelled = true;
             operation.due_ns = self.due_ns();
         }

@@ -49,11 +49,18 @@ pub const Connection = struct {
     /// The relay that it is a side of, `relays.none` for none.
     relay: u32,
 
+    /// What it receives as a side of a relay goes on at once (`forwarding.zig`).
+    forwards: bool,
+    /// Received parts in a row that would have it begin, or moves that would have it end.
+    forward_run: u8,
+
     /// Operations under way in the backend.
     connecting: bool,
     /// Connecting waits until it is tried again.
     is_put_off: bool,
     receiving: bool,
+    /// The receive only waits until there is something.
+    awaits: bool,
     sending: bool,
     /// The end of the receive, or of everything, has been asked for.
     receive_cancelled: bool,
@@ -141,9 +148,12 @@ pub const Connection = struct {
             .freed_turn = self.freed_turn,
             .options = options,
             .relay = no_relay,
+            .forwards = false,
+            .forward_run = 0,
             .connecting = false,
             .is_put_off = false,
             .receiving = false,
+            .awaits = false,
             .sending = false,
             .receive_cancelled = false,
             .cancelled = false,

@@ -200,7 +200,8 @@ pub fn Datagrams(comptime Loop: type) type {
                     socket.awaits_room = false;
                     self.attention.push(self.sockets, slot);
                 },
-                .accept, .receive, .send, .connect, .poll, .message, .released => unreachable,
+                .accept, .receive, .readable, .send => unreachable,
+                .connect, .poll, .message, .released => unreachable,
             }
         }
 

@@ -287,7 +287,8 @@ pub fn Net(comptime Loop: type) type {
 
         pub fn publish(self: *Self) void {
             const header = self.loop.channel.header;
-            header.counters.system_calls += @floatFromInt(self.streams.peers.wakes);
+            const calls = self.streams.peers.wakes + self.streams.forwards.system_calls;
+            header.counters.system_calls += @floatFromInt(calls);
             header.free_sends = self.streams.nodes.free_count;
             header.open_connections = self.streams.slots.open_count;
             header.open_listeners = self.listeners.open_count;

@@ -10,6 +10,7 @@ const plain = @import("../loop/channel.zig").plain;
 const messages = @import("messages.zig");
 const Connection = @import("connection.zig").Connection;
 const Held = @import("held.zig").Held;
+const Forwarding = @import("forwarding.zig").Forwarding;
 const Framing = @import("framing.zig").Framing;
 const Lending = @import("lending.zig").Lending;
 const Part = @import("held.zig").Part;
@@ -27,6 +28,7 @@ pub fn Receiving(comptime Streams: type) type {
     const Lend = Lending(Streams);
     return struct {
         const Relay = Relaying(Streams);
+        const Forward = Forwarding(Streams);
 
         /// A completion of the connection's receive.
         pub fn complete(
@@ -56,11 +58,7 @@ pub fn Receiving(comptime Streams: type) type {
                 if (connection.passes()) connection.arrivals.received += @intCast(result);
                 if (completion.more and connection.failure == 0) return;
             } else if (result == 0) {
-                if (hides_reset(connection)) {
-                    connection.fail(kernel.negative(.CONNRESET));
-                } else {
-                    connection.peer_ended = true;
-                }
+                note_end(connection);
             } else switch (result) {
                 kernel.negative(.CANCELED), kernel.negative(.AGAIN), kernel.negative(.INTR) => {},
                 kernel.negative(.NOBUFS) => {
@@ -70,6 +68,15 @@ pub fn Receiving(comptime Streams: type) type {
                 else => connection.fail(result),
             }
             streams.attention.push(streams.connections, slot);
+        }
+
+        /// The socket has nothing more to receive.
+        pub fn note_end(connection: *Connection) void {
+            if (hides_reset(connection)) {
+                connection.fail(kernel.negative(.CONNRESET));
+            } else {
+                connection.peer_ended = true;
+            }
         }
 
         /// A kernel tells of an error once. A send may have been told, and have kept it back
@@ -182,18 +189,25 @@ pub fn Receiving(comptime Streams: type) type {
             }
             if (connection.receiving) {
                 // One that receives messages goes on at their end.
-                const over = stopped or (connection.peer_ended and connection.passes());
+                const has_ended = connection.peer_ended and connection.passes();
+                const changes = connection.forwards and !connection.awaits;
+                const over = stopped or has_ended or changes;
                 if (over and !connection.receive_cancelled) cancel(streams, slot, connection);
                 return;
             }
             if (stopped or connection.peer_ended or connection.failure != 0) return;
             if (connection.starved.linked) return;
-            connection.receiving = Port.receive(streams, slot, connection);
+            connection.receiving = if (connection.forwards)
+                Forward.wait(streams, slot, connection, .unknown)
+            else
+                Port.receive(streams, slot, connection);
             if (!connection.receiving) streams.attention.push(streams.connections, slot);
         }
 
         fn cancel(streams: *Streams, slot: u32, connection: *Connection) void {
-            const what: contract.Cancel = if (connection.passes()) .receive_message else .receive;
+            const what: contract.Cancel = if (connection.awaits)
+                .readable
+            else if (connection.passes()) .receive_message else .receive;
             connection.receive_cancelled = Port.cancel(streams, slot, connection, what);
             if (!connection.receive_cancelled) {
                 streams.attention.push(streams.connections, slot);

@@ -12,6 +12,7 @@ const layout = @import("../layout.zig");
 const kernel = @import("../sys/kernel.zig");
 const Connection = @import("connection.zig").Connection;
 const Ending = @import("ending.zig").Ending;
+const Forwarding = @import("forwarding.zig").Forwarding;
 const Part = @import("held.zig").Part;
 const relays_module = @import("relays.zig");
 const Relay = relays_module.Relay;
@@ -29,6 +30,7 @@ pub fn Relaying(comptime Streams: type) type {
     return struct {
         const End = Ending(Streams);
         const Send = Sending(Streams);
+        const Forward = Forwarding(Streams);
 
         /// Joins two connections; 0, or a negative status. Nothing moves before the next `attend`,
         /// so that what the script has still to send goes first.
@@ -98,6 +100,7 @@ pub fn Relaying(comptime Streams: type) type {
             loop.channel.relayed[slot] += @floatFromInt(part.length);
             Send.mirror(streams, other_slot);
             streams.attention.push(streams.connections, other_slot);
+            Forward.note_received(streams, slot, connection, part.length);
             connection.held_back = is_full(relay, connection, other);
             return true;
         }
@@ -116,6 +119,7 @@ pub fn Relaying(comptime Streams: type) type {
             other: *const Connection,
         ) bool {
             if (connection.failure != 0) return false;
+            if (connection.forwards) return Forward.is_full(other);
             const divisor: u32 = if (connection.held_back) 2 else 1;
             return other.queue.bytes > relay.options.high_water_mark / divisor;
         }
@@ -206,8 +210,10 @@ pub fn Relaying(comptime Streams: type) type {
         fn leave(streams: *Streams, slot: u32, connection: *Connection) void {
             const index = connection.relay;
             connection.relay = relays_module.none;
+            connection.forwards = false;
             if (!streams.relays.end_side(index, slot)) return;
             streams.loop.stop_user_timer(streams.relay_timer(index));
+            if (streams.relays.open_count == 0) Forward.give_back(streams);
         }
 
         fn start_timer(streams: *Streams, index: u32) void {

@@ -179,7 +179,8 @@ pub fn Sending(comptime Streams: type) type {
             note_sent(streams, slot, connection, length);
         }
 
-        fn note_sent(streams: *Streams, slot: u32, connection: *Connection, length: u32) void {
+        /// So many bytes have left.
+        pub fn note_sent(streams: *Streams, slot: u32, connection: *Connection, length: u32) void {
             const loop = streams.loop;
             loop.counters.sent_bytes += length;
             connection.active_ns = loop.now_ns;

@@ -19,6 +19,7 @@ const Detaching = @import("detaching.zig").Detaching;
 const Ending = @import("ending.zig").Ending;
 const Freed = @import("../memory/pool.zig").Freed;
 const List = @import("../memory/list.zig").List;
+const forwarding = @import("forwarding.zig");
 const framing = @import("framing.zig");
 const held = @import("held.zig");
 const Idling = @import("idling.zig").Idling;
@@ -62,6 +63,7 @@ pub fn Streams(comptime LoopType: type) type {
         const Receive = Receiving(Self);
         const Relay = Relaying(Self);
         const Send = Sending(Self);
+        const Forward = forwarding.Forwarding(Self);
         const RawSubmission = channel_module.RawSubmission;
 
         loop: *Loop,
@@ -79,6 +81,7 @@ pub fn Streams(comptime LoopType: type) type {
         waiting_joins: u32,
         slots: Slots,
         relays: relays_module.Relays,
+        forwards: forwarding.Forwards,
         /// Timers of relays follow those of ports.
         first_relay_timer: u32,
         /// What is in-process of it.
@@ -143,6 +146,7 @@ pub fn Streams(comptime LoopType: type) type {
                 .waiting_joins = 0,
                 .slots = slots,
                 .relays = relays,
+                .forwards = .{},
                 .first_relay_timer = 0,
                 .peers = .init(loop, options.ports),
                 .addresses = addresses,
@@ -163,6 +167,7 @@ pub fn Streams(comptime LoopType: type) type {
             for (self.connections[0..self.slots.fresh], 0..) |*connection, slot| {
                 if (connection.state != .free) Port.drop(self, @intCast(slot), connection);
             }
+            Forward.give_back(self);
             self.passing.deinit();
             self.peers.deinit();
             self.loans.deinit();
@@ -318,6 +323,7 @@ pub fn Streams(comptime LoopType: type) type {
             if (has_buffer and completion.share == .whole) connection.buffers += 1;
             switch (completion.kind) {
                 .receive, .receive_message => Receive.complete(self, slot, connection, completion),
+                .readable => Forward.ready(self, slot, connection, completion.result),
                 .send => Send.complete(self, slot, connection, completion.result),
                 .connect => Connect.complete(self, slot, connection, completion.result),
                 .accept, .send_messages, .poll, .message, .released => unreachable,

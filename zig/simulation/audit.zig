@@ -3,6 +3,7 @@
 
 const std = @import("std");
 const layout = @import("../layout.zig");
+const contract = @import("../backend/contract.zig");
 const slabs = @import("../memory/slabs.zig");
 const Host = @import("host.zig").Host;
 const leases = @import("leases.zig");
@@ -106,6 +107,7 @@ fn expected_references(host: *Host) u64 {
         references += @intFromBool(connection.frame.join.has_buffer());
     }
     references += host.instance.loop.backend.holding();
+    references += @intFromBool(streams.forwards.buffer != contract.no_buffer);
     return references + streams.nodes.nodes.len - streams.nodes.free_count;
 }
 

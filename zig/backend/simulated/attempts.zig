@@ -48,6 +48,7 @@ fn step(backend: *Simulated, index: u32) bool {
     return switch (backend.operations[index].kind) {
         .accept => step_accept(backend, index),
         .receive => step_receive(backend, index),
+        .readable => step_readable(backend, index),
         .send => step_send(backend, index),
         .connect => step_connect(backend, index),
         .poll => step_poll(backend, index),
@@ -114,6 +115,14 @@ fn step_receive(backend: *Simulated, index: u32) bool {
     }
     const count = pipe.read(backend.pool.pointer(buffer)[0..most]);
     backend.complete(index, goes_on(backend, operation), @intCast(count), buffer);
+    return true;
+}
+
+fn step_readable(backend: *Simulated, index: u32) bool {
+    const socket = backend.operations[index].socket;
+    const has_news = socket.failure != 0 or socket.is_ended();
+    if (socket.incoming.visible == 0 and !has_news) return false;
+    end(backend, index, 0);
     return true;
 }
 

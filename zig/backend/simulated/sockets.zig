@@ -164,6 +164,53 @@ pub fn accept(descriptor: i32) i32 {
     return if (find(descriptor) == null) bad_descriptor else kernel.negative(.AGAIN);
 }
 
+pub fn receive(descriptor: i32, bytes: []u8) i32 {
+    const socket = find(descriptor) orelse return bad_descriptor;
+    if (socket.incoming.visible == 0) {
+        const code = socket.take_failure();
+        if (code != 0) return give_error(socket, code);
+        return if (socket.is_ended()) 0 else kernel.negative(.AGAIN);
+    }
+    const network_here = here();
+    if (network_here.hit(network_here.faults.empty_send)) return kernel.negative(.INTR);
+    var most: u32 = @intCast(bytes.len);
+    if (network_here.hit(network_here.faults.short_receive)) {
+        most = network_here.random().intRangeAtMost(u32, 1, most);
+    }
+    const count = socket.incoming.read(bytes[0..most]);
+    socket.read_bytes += count;
+    return @intCast(count);
+}
+
+pub fn send(descriptor: i32, bytes: []const u8) i32 {
+    const socket = find(descriptor) orelse return bad_descriptor;
+    const network_here = here();
+    const code = socket.take_failure();
+    if (code != 0) return give_error(socket, code);
+    if (socket.state != .connected or socket.send_ended) {
+        return give_error(socket, kernel.negative(.PIPE));
+    }
+    if (network_here.hit(network_here.faults.failed_send)) {
+        socket.broken = true;
+        return give_error(socket, kernel.negative(.NOBUFS));
+    }
+    const peer = socket.peer.?;
+    var most = @min(peer.incoming.room(), @as(u32, @intCast(bytes.len)));
+    if (most == 0) return kernel.negative(.AGAIN);
+    if (network_here.hit(network_here.faults.short_send)) {
+        most = network_here.random().intRangeAtMost(u32, 1, most);
+    }
+    const sent = peer.incoming.write(bytes[0..most]);
+    network_here.schedule(peer);
+    return @intCast(sent);
+}
+
+fn give_error(socket: *Socket, code: i32) i32 {
+    socket.errors_given.set(kernel.errno_of(code));
+    socket.read_before_error = socket.read_before_error orelse socket.read_bytes;
+    return code;
+}
+
 pub fn shutdown_send(descriptor: i32) i32 {
     const socket = find(descriptor) orelse return bad_descriptor;
     if (socket.state != .connected) return kernel.negative(.NOTCONN);
