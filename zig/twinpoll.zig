@@ -27,6 +27,7 @@ test {
     _ = @import("abi/ring_options_test.zig");
     _ = @import("abi/watch_test.zig");
     _ = @import("backend/buffer_demand.zig");
+    _ = @import("backend/bulk_test.zig");
     _ = @import("backend/buffer_ring.zig");
     _ = @import("backend/epoll.zig");
     _ = @import("backend/io_uring.zig");

@@ -352,9 +352,12 @@ pub fn IoUringOver(comptime System: type) type {
             };
             const number = cqe.flags >> uring.cqe_buffer_shift;
             switch (tag) {
-                .receive => if (cqe.flags & uring.cqe_buffer != 0) {
-                    self.buffer_ring.demand.bytes += @intCast(@max(0, cqe.result));
-                    self.take_buffers(completion, number, cqe.flags & uring.cqe_buf_more != 0);
+                .receive => {
+                    self.buffer_ring.demand.received(port, cqe.result);
+                    if (cqe.flags & uring.cqe_buffer != 0) {
+                        const stays = cqe.flags & uring.cqe_buf_more != 0;
+                        self.take_buffers(completion, number, stays);
+                    }
                 },
                 .receive_message => if (cqe.flags & uring.cqe_buffer != 0) {
                     messages.take(self, completion, number);

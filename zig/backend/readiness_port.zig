@@ -33,6 +33,8 @@ pub const Port = struct {
     receiving: bool,
     /// The receive ends with the first buffer.
     receiving_one: bool,
+    /// What comes fills several buffers at a time, so it is received into several.
+    is_bulk: bool,
     /// What is received are messages.
     receiving_messages: bool,
     /// Somebody receives elsewhere, and waits until there is something.

@@ -1,6 +1,7 @@
 //! What a readiness backend does with a port that is ready: it tries what the port waits for, a
 //! bounded number of times, and tells of what came of it.
 
+const std = @import("std");
 const kernel = @import("../sys/kernel.zig");
 const sockets = @import("../sys/sockets.zig");
 const contract = @import("contract.zig");
@@ -11,7 +12,7 @@ const Writer = @import("readiness_port.zig").Writer;
 /// Connections accepted from one listener per visit.
 const accepts_per_visit = 8;
 /// Buffers filled from one connection per visit.
-const receives_per_visit = 4;
+const receives_per_visit = 8;
 /// Most completions of one visit.
 pub const completions_max = 4 + @max(accepts_per_visit, receives_per_visit);
 
@@ -93,27 +94,32 @@ fn visit_accept(backend: anytype, state: *Port, writer: *Writer) void {
 }
 
 fn visit_receive(backend: anytype, state: *Port, writer: *Writer) void {
-    for (0..receives_per_visit) |_| {
+    var left: u32 = receives_per_visit;
+    while (left > 0) {
         if (backend.free_count == 0) {
             state.receiving = false;
             writer.put(state.receive_kind(), false, kernel.negative(.NOBUFS));
             return;
         }
-        const buffer = backend.free[backend.free_count - 1];
-        const bytes = backend.pool.pointer(buffer)[0..backend.pool.buffer_size];
+        const many = state.is_bulk and !state.receiving_one;
+        const count = if (many) @min(left, backend.free_count) else 1;
         backend.calls += 1;
-        const rc = sockets.receive(state.descriptor, bytes);
+        const rc = receive(backend, state.descriptor, count);
         if (rc > 0) {
-            backend.free_count -= 1;
+            const bytes: u32 = @intCast(rc);
             state.receiving = !state.receiving_one;
-            writer.put_buffer(.receive, state.receiving, rc, buffer);
-            // A stream that filled less than the buffer is empty; more, or the end, will
+            const used = hand_out(backend, state, bytes, writer);
+            // One message may just fill one buffer.
+            state.is_bulk = used > 1 or left < receives_per_visit;
+            left -= used;
+            // A stream that filled less than it was given is empty; more, or the end, will
             // be told of (epoll(7), question 9).
-            if (rc < bytes.len and !state.ending) state.readable = false;
+            if (bytes < count * backend.pool.buffer_size and !state.ending) state.readable = false;
             if (state.receiving and state.readable) continue;
         } else if (rc == kernel.negative(.AGAIN)) {
             state.readable = false;
         } else if (rc == kernel.negative(.INTR)) {
+            left -= 1;
             continue;
         } else {
             state.receiving = false;
@@ -121,4 +127,32 @@ fn visit_receive(backend: anytype, state: *Port, writer: *Writer) void {
         }
         return;
     }
+}
+
+/// Into the first `count` of the free buffers.
+fn receive(backend: anytype, descriptor: i32, count: u32) i32 {
+    const pool = backend.pool;
+    const top = backend.free[backend.free_count - count ..][0..count];
+    if (count == 1) {
+        return sockets.receive(descriptor, pool.pointer(top[0])[0..pool.buffer_size]);
+    }
+    var vectors: [receives_per_visit]std.posix.iovec = undefined;
+    for (vectors[0..count], 1..) |*vector, place| {
+        vector.* = .{ .base = pool.pointer(top[count - place]), .len = pool.buffer_size };
+    }
+    return sockets.receive_vectors(descriptor, vectors[0..count]);
+}
+
+/// Tells of the buffers that were filled; how many these are.
+fn hand_out(backend: anytype, state: *const Port, bytes: u32, writer: *Writer) u32 {
+    var left = bytes;
+    var used: u32 = 0;
+    while (left > 0) : (used += 1) {
+        const length = @min(left, backend.pool.buffer_size);
+        backend.free_count -= 1;
+        left -= length;
+        const buffer = backend.free[backend.free_count];
+        writer.put_buffer(.receive, state.receiving, @intCast(length), buffer);
+    }
+    return used;
 }

@@ -122,6 +122,8 @@ pub const Connection = struct {
     attention: Link,
     /// Receiving stopped for want of a buffer.
     starved: Link,
+    /// It received something since it last stood back for others that are starved.
+    was_fed: bool,
     /// `drain` is owed once there are buffers and places in queues.
     bufferless: Link,
     /// Receiving stopped because buffers are scarce and the connection has its share.
@@ -187,6 +189,7 @@ pub const Connection = struct {
             .delivered_turn = 0,
             .attention = kept[0],
             .starved = kept[1],
+            .was_fed = false,
             .bufferless = kept[2],
             .squeezed = kept[3],
         };

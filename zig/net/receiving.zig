@@ -49,6 +49,7 @@ pub fn Receiving(comptime Streams: type) type {
             }
             if (result > 0) {
                 connection.active_ns = streams.loop.now_ns;
+                connection.was_fed = true;
                 arrived(streams, slot, connection, .{
                     .buffer = completion.buffer,
                     .offset = completion.offset,

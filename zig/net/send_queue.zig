@@ -12,9 +12,10 @@ const Pool = @import("../memory/pool.zig").Pool;
 
 const none: u32 = std.math.maxInt(u32);
 
-/// Bytes of one send, unless its first part alone has more. The kernel copies them, so that more at
-/// a time would be read, and written, past the processor's caches; and others have their turn.
-pub const send_bytes = 64 * 1024;
+/// Bytes of one send, unless its first part alone has more. The more of a connection goes at once,
+/// the fewer times its peer wakes and acknowledges; but the kernel copies them, so that more would
+/// be read, and written, past the processor's caches, and others have their turn.
+pub const send_bytes = 256 * 1024;
 
 const Node = struct {
     buffer: u32,

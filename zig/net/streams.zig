@@ -368,9 +368,7 @@ pub fn Streams(comptime LoopType: type) type {
 
         /// Does what was asked for with `attention`, once for each that asked before.
         pub fn attend(self: *Self) void {
-            for (0..@min(self.starved.length, self.loop.backend.buffers())) |_| {
-                self.advance(self.starved.pop(self.connections).?);
-            }
+            self.serve_starved();
             const progress = self.loop.pool.supply.frees +% self.nodes.frees;
             if (progress != self.progress_seen) {
                 self.progress_seen = progress;
@@ -382,6 +380,26 @@ pub fn Streams(comptime LoopType: type) type {
                 self.advance(self.attention.pop(self.connections).?);
             }
             self.loop.pool.supply.awaited = self.starved.length > 0 or self.bufferless.length > 0;
+        }
+
+        /// As many as there are buffers. The backend gives those to whoever comes first, and one
+        /// connection may take all: so who got some stands back for who got none.
+        fn serve_starved(self: *Self) void {
+            const waiting_count = self.starved.length;
+            var left = @min(waiting_count, self.loop.backend.buffers());
+            for (0..waiting_count) |_| {
+                if (left == 0) return;
+                const slot = self.starved.pop(self.connections).?;
+                const connection = &self.connections[slot];
+                if (connection.was_fed) {
+                    connection.was_fed = false;
+                    self.starved.push(self.connections, slot);
+                } else {
+                    left -= 1;
+                    self.advance(slot);
+                }
+            }
+            for (0..left) |_| self.advance(self.starved.pop(self.connections).?);
         }
 
         /// Each once, some of them at a time: there may be very many.

@@ -189,6 +189,15 @@ pub fn receive(descriptor: i32, bytes: []u8) i32 {
     return kernel.result(calls.recvfrom(descriptor, bytes.ptr, bytes.len, flags, null, null));
 }
 
+/// The same into several places, at most 1,024.
+pub fn receive_vectors(descriptor: i32, vectors: []std.posix.iovec) i32 {
+    var header = std.mem.zeroInit(calls.msghdr, .{
+        .iov = vectors.ptr,
+        .iovlen = @as(@FieldType(calls.msghdr, "iovlen"), @intCast(vectors.len)),
+    });
+    return kernel.result(calls.recvmsg(descriptor, &header, calls.MSG.DONTWAIT));
+}
+
 /// What a descriptor from elsewhere is to be.
 pub const Wanted = enum { connected, listening };
 
