@@ -11,7 +11,7 @@ import { command, label } from "./lib/contestant.ts";
 import type { Absent, Contestant } from "./lib/contestant.ts";
 import { type Haproxy, haproxyVersion, makeHaproxy } from "./lib/haproxy.ts";
 import { buildPrograms, nativeFolder } from "./lib/load.ts";
-import { place } from "./lib/machine.ts";
+import { congestionControl, place } from "./lib/machine.ts";
 import type { Placement } from "./lib/machine.ts";
 import { Progress } from "./lib/progress.ts";
 import { jsonLines } from "./lib/report.ts";
@@ -155,7 +155,8 @@ function text(groups: readonly Group[], options: RelayOptions, placement: Placem
     const rows = [...figures].sort((left, right) => right.rate - left.rate).map(row);
     const lines = [
       `relay: ${connections} connections, ${size}-byte messages, 1 in flight each; medians of ` +
-      `${rounds} rounds of ${seconds} s; relay: ${placement.description}, and the echo server`,
+      `${rounds} rounds of ${seconds} s; relay: ${placement.description}, and the echo server; ` +
+      congestionControl(),
       table([...head, "CPU µs/msg", "calls/msg"], rows),
     ];
     for (const { reason, ...one } of absent) {

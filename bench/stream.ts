@@ -6,7 +6,7 @@ import type { Runtime } from "../scripts/lib/tools.mjs";
 import { capture } from "./lib/capture.ts";
 import { findServers, label, type ServerWay } from "./lib/contestant.ts";
 import { buildPrograms, nativeFolder } from "./lib/load.ts";
-import { pinned, place, type Placement } from "./lib/machine.ts";
+import { congestionControl, pinned, place, type Placement } from "./lib/machine.ts";
 import { Progress } from "./lib/progress.ts";
 import { interleave } from "./lib/rounds.ts";
 import { Server } from "./lib/server.ts";
@@ -137,7 +137,7 @@ function describe(
   }
   const way = mode === "up" ? "to the server" : "from the server";
   const title = `stream ${way}: ${connections} connections, 64 KiB messages; medians of ` +
-    `${rounds} rounds of ${seconds} s; ${placement.description}`;
+    `${rounds} rounds of ${seconds} s; ${placement.description}; ${congestionControl()}`;
   const head = [
     "server",
     "MiB/s",

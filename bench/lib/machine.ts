@@ -26,6 +26,11 @@ export function place(): Placement {
   return { server, load, description: `server on core ${server}, load on core ${load}` };
 }
 
+/** The congestion control of TCP here, which decides much also over loopback: some pace. */
+export function congestionControl(): string {
+  return readFileSync("/proc/sys/net/ipv4/tcp_congestion_control", "utf8").trim();
+}
+
 /** The command, pinned to a core if there is one. `taskset` replaces itself: the pid stays. */
 export function pinned(command: readonly string[], core: number | undefined): readonly string[] {
   return core === undefined ? command : ["taskset", "-c", String(core), ...command];

@@ -114,7 +114,8 @@ fn visit_receive(backend: anytype, state: *Port, writer: *Writer) void {
             left -= used;
             // A stream that filled less than it was given is empty; more, or the end, will
             // be told of (epoll(7), question 9).
-            if (bytes < count * backend.pool.buffer_size and !state.ending) state.readable = false;
+            const given = @as(u64, count) * backend.pool.buffer_size;
+            if (bytes < given and !state.ending) state.readable = false;
             if (state.receiving and state.readable) continue;
         } else if (rc == kernel.negative(.AGAIN)) {
             state.readable = false;
