@@ -5,6 +5,7 @@ const std = @import("std");
 const linux = std.os.linux;
 const layout = @import("../layout.zig");
 const kernel = @import("../sys/kernel.zig");
+const rights = @import("../sys/rights.zig");
 const sockets = @import("../sys/sockets.zig");
 const given = @import("../net/given.zig");
 const open = @import("rows_test.zig").open;
@@ -184,6 +185,41 @@ fn check_descriptors(comptime Backend: type, trigger: layout.Trigger) !void {
 
 test "a connection that takes descriptors gets no segmenter" {
     try over_rows(check_descriptors);
+}
+
+/// A receive of a Unix socket ends behind bytes that came with descriptors.
+fn check_apart(comptime Backend: type, trigger: layout.Trigger) !void {
+    var options = small_options();
+    const instance = try open(Backend, trigger, &options);
+    defer instance.close();
+    var script: Script(Backend) = .{ .instance = instance };
+    var slots: [2]u32 = undefined;
+    var peers: [2]i32 = undefined;
+    for (&slots, &peers) |*slot, *peer| slot.*, peer.* = try adopt_pair(instance);
+    defer for (peers) |peer| sockets.close(peer);
+    try script.turn(0);
+    var received: u64 = 0;
+    for (0..3) |round| {
+        var control: [rights.control_bytes]u8 align(8) = undefined;
+        const along = rights.encode(&.{peers[1]}, &control);
+        try testing.expectEqual(@as(i32, 1), sockets.send_control(peers[0], "x", along));
+        try testing.expectEqual(@as(i32, 4), sockets.send(peers[0], "rest"));
+        received += 5;
+        for (0..turns_max) |_| {
+            if (instance.loop.counters.received_bytes == received) break;
+            try script.turn(1000);
+        }
+        try testing.expectEqual(received, instance.loop.counters.received_bytes);
+        // The other rounds go through a relay.
+        if (round == 0) {
+            try testing.expectEqual(@as(i32, 0), relay(instance, slots[0], slots[1]));
+        }
+        try script.turn(0);
+    }
+}
+
+test "bytes behind descriptors that nobody wants are received, too" {
+    try over_rows(check_apart);
 }
 
 /// A connection of the loop, and the descriptor of its peer.

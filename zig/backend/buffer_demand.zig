@@ -32,9 +32,9 @@ pub const BufferDemand = struct {
     calls: u32 = 0,
     /// Bytes that were filled since the last call.
     bytes: u64 = 0,
-    /// Ports since then that filled something, or had nothing to fill; again each time that others
-    /// came between.
-    ports: u32 = 0,
+    /// Ports since then that filled something, or had nothing to fill, one after the other: a port
+    /// counts again when others came between.
+    port_runs: u32 = 0,
     last_port: u32 = std.math.maxInt(u32),
 
     /// `most`: buffers that there are.
@@ -46,22 +46,24 @@ pub const BufferDemand = struct {
     pub fn received(self: *BufferDemand, port: u32, result: i32) void {
         if (result <= 0 and result != kernel.negative(.NOBUFS)) return;
         self.bytes += @intCast(@max(0, result));
-        self.ports += @intFromBool(port != self.last_port);
+        self.port_runs += @intFromBool(port != self.last_port);
         self.last_port = port;
     }
 
     /// So many were used since it was last asked, and so many are left.
     pub fn used(self: *BufferDemand, count: u32, left: u32) void {
+        const bytes = self.bytes;
+        const port_runs = self.port_runs;
+        self.bytes = 0;
+        self.port_runs = 0;
+        self.last_port = std.math.maxInt(u32);
         if (count < telling and left > 0) return;
-        const is_large = count > 0 and self.bytes / count >= large_bytes;
-        const is_bulk = is_large and count >= 2 * self.ports;
+        const is_large = count > 0 and bytes / count >= large_bytes;
+        const is_bulk = is_large and count >= 2 * port_runs;
         const wanted = @min(self.most, if (is_bulk)
-            @max(bulk_each * self.ports, least_large)
+            @max(bulk_each * port_runs, least_large)
         else
             wanted_for(count, left, is_large));
-        self.bytes = 0;
-        self.ports = 0;
-        self.last_port = std.math.maxInt(u32);
         self.recent = @max(self.recent, wanted);
         self.target = if (is_bulk) wanted else @max(self.target, wanted);
         self.calls += 1;
@@ -119,6 +121,10 @@ test "bulk has some buffers for each connection at once, and what says little ch
     use(&demand, 1, 64, 16_384, 4);
     try std.testing.expectEqual(16, demand.target);
     use(&demand, window_calls, 1, 53, 1);
+    use(&demand, window_calls, 2, 16_384, 2);
+    use(&demand, 1, 4, 64, 1);
+    try std.testing.expectEqual(64, demand.target);
+    use(&demand, 1, 64, 16_384, 4);
     use(&demand, window_calls, 0, 0, 1);
     use(&demand, 4, 16, 16_384, 4);
     try std.testing.expectEqual(16, demand.target);

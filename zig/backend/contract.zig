@@ -199,11 +199,12 @@ pub fn shares_buffers(backend: anytype) bool {
 }
 
 /// What there is to receive after somebody has received with a call of their own: when
-/// `await_readable` follows it in the same turn, the backend need not find out.
+/// `await_readable` follows before the kernel is entered again, the backend need not find out.
 pub const Left = enum {
     /// There may be more.
     unknown,
-    /// It got less than it asked for: of a stream at most the end is left.
+    /// It got less than it asked for: of a stream at most the end is left, unless it keeps parts
+    /// of it apart, as Unix sockets do.
     end_at_most,
     /// There was nothing.
     nothing,

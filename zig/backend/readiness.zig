@@ -308,6 +308,7 @@ pub fn Readiness(comptime Poller: type) type {
                 .settled = state.settled,
                 .is_open = true,
                 .edge = self.edge,
+                .keeps_parts = self.edge and sockets.is_unix(descriptor),
             });
             return state;
         }

@@ -33,6 +33,9 @@ pub const Port = struct {
     receiving: bool,
     /// The receive ends with the first buffer.
     receiving_one: bool,
+    /// A short receive may leave something: a Unix socket's ends before and after bytes that came
+    /// with descriptors.
+    keeps_parts: bool,
     /// What comes fills several buffers at a time, so it is received into several.
     is_bulk: bool,
     /// What is received are messages.

@@ -115,7 +115,8 @@ fn visit_receive(backend: anytype, state: *Port, writer: *Writer) void {
             // A stream that filled less than it was given is empty; more, or the end, will
             // be told of (epoll(7), question 9).
             const given = @as(u64, count) * backend.pool.buffer_size;
-            if (bytes < given and !state.ending) state.readable = false;
+            const is_empty = bytes < given and !state.ending and !state.keeps_parts;
+            if (is_empty) state.readable = false;
             if (state.receiving and state.readable) continue;
         } else if (rc == kernel.negative(.AGAIN)) {
             state.readable = false;

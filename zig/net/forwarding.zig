@@ -5,8 +5,8 @@
 //!
 //! While a direction forwards, the backend only tells when there is something to receive.
 //!
-//! Invariants: bytes keep their order, so nothing is received while something waits to be sent. A
-//! direction holds nothing: what the other side does not take goes into its queue, with the buffer.
+//! Invariants: bytes keep their order, so nothing is received while something waits to be sent, or
+//! was held back before. What the other side does not take goes into its queue, with the buffer.
 
 const std = @import("std");
 const contract = @import("../backend/contract.zig");
@@ -58,6 +58,7 @@ pub fn Forwarding(comptime Streams: type) type {
             const other_slot = streams.relays.at(connection.relay).other(slot) orelse return;
             const other = &streams.connections[other_slot];
             if (connection.is_piped() or other.is_piped() or other.state != .open) return;
+            if (!has_place(streams)) return;
             connection.forwards = true;
             streams.attention.push(streams.connections, slot);
         }
@@ -88,15 +89,18 @@ pub fn Forwarding(comptime Streams: type) type {
                 kernel.negative(.CANCELED), kernel.negative(.AGAIN), kernel.negative(.INTR) => {},
                 else => connection.fail(result),
             }
-            if (destination(streams, slot, connection)) |other_slot| {
-                if (move(streams, slot, connection, other_slot)) |left| {
-                    if (connection.forwards and wait(streams, slot, connection, left)) {
-                        connection.receiving = true;
-                        return;
-                    }
-                }
+            if (result == 0 and goes_on(streams, slot, connection)) {
+                connection.receiving = true;
+            } else {
+                streams.attention.push(streams.connections, slot);
             }
-            streams.attention.push(streams.connections, slot);
+        }
+
+        /// Moves what there is; whether it then waits for more.
+        fn goes_on(streams: *Streams, slot: u32, connection: *Connection) bool {
+            const other_slot = destination(streams, slot, connection) orelse return false;
+            const left = move(streams, slot, connection, other_slot) orelse return false;
+            return connection.forwards and wait(streams, slot, connection, left);
         }
 
         /// The other side's slot, if what there is may go straight to it. Where it may not, and not
@@ -107,7 +111,7 @@ pub fn Forwarding(comptime Streams: type) type {
                 connection.forwards = false;
                 return null;
             };
-            return if (is_full(&streams.connections[other_slot])) null else other_slot;
+            return if (has_queued(&streams.connections[other_slot])) null else other_slot;
         }
 
         fn taker(streams: *Streams, slot: u32, connection: *const Connection) ?u32 {
@@ -120,7 +124,7 @@ pub fn Forwarding(comptime Streams: type) type {
         }
 
         /// Whether bytes for the connection would overtake others.
-        pub fn is_full(other: *const Connection) bool {
+        pub fn has_queued(other: *const Connection) bool {
             return other.queue.bytes > 0 or other.sending;
         }
 
@@ -157,9 +161,15 @@ pub fn Forwarding(comptime Streams: type) type {
                     connection.held_back = true;
                     return null;
                 }
-                if (received < length) return .end_at_most;
+                if (received < length) return left_after(connection);
             }
             return .unknown;
+        }
+
+        /// What a short receive leaves. A Unix socket's ends before and after bytes that came with
+        /// descriptors, whoever wants these.
+        fn left_after(connection: *const Connection) contract.Left {
+            return if (connection.family == .unix) .unknown else .end_at_most;
         }
 
         fn stop(connection: *Connection, rc: i32) ?contract.Left {

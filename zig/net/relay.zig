@@ -3,9 +3,10 @@
 //!
 //! Invariants: bytes keep their order, behind what the script had queued before; a buffer goes on
 //! whole, with the connection that received it answering for it until it is sent; a side is not
-//! read while more than the mark waits at the other, until half of it is left. A direction that
-//! ends is ended at the other side behind its bytes. An error of one side resets the other, once
-//! its peer has taken what had arrived before.
+//! read while more than the mark waits at the other, until half of it is left. A side that forwards
+//! (`forwarding.zig`) is not read while anything waits there. A direction that ends is ended at the
+//! other side behind its bytes. An error of one side resets the other, once its peer has taken what
+//! had arrived before.
 
 const std = @import("std");
 const layout = @import("../layout.zig");
@@ -119,7 +120,7 @@ pub fn Relaying(comptime Streams: type) type {
             other: *const Connection,
         ) bool {
             if (connection.failure != 0) return false;
-            if (connection.forwards) return Forward.is_full(other);
+            if (connection.forwards) return Forward.has_queued(other);
             const divisor: u32 = if (connection.held_back) 2 else 1;
             return other.queue.bytes > relay.options.high_water_mark / divisor;
         }

@@ -282,6 +282,12 @@ pub fn failure(descriptor: i32) i32 {
     return connect_outcome(descriptor);
 }
 
+/// Whether it is a Unix socket.
+pub fn is_unix(descriptor: i32) bool {
+    var address: SocketAddress = undefined;
+    return local_address(descriptor, &address) == 0 and address.storage.any.family == calls.AF.UNIX;
+}
+
 /// Who is at the other end of a Unix connection.
 pub const peer_credentials = system.peer_credentials;
 
