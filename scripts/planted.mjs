@@ -13,7 +13,7 @@ import { findZig } from "./lib/tools.mjs";
 import { faults } from "./planted/faults.mjs";
 import { misplacedFaults } from "./planted/misplaced.mjs";
 
-const seeds = 1000;
+const seeds = 3000;
 const buildLimitMs = 300_000;
 const runLimitMs = 300_000;
 
