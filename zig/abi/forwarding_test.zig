@@ -33,7 +33,12 @@ fn Bench(comptime Backend: type) type {
         sent: [2]u32 = .{ 0, 0 },
         received: [2]u32 = .{ 0, 0 },
 
-        fn init(instance: anytype) !Self {
+        fn init(trigger: layout.Trigger) !Self {
+            var options = script_module.small_options();
+            options.buffer_size = large_bytes;
+            options.max_kib = 4096;
+            const instance = try open(Backend, trigger, &options);
+            errdefer instance.close();
             var bench: Self = .{ .script = .{ .instance = instance } };
             for (&bench.slots, &bench.peers) |*slot, *peer| {
                 var pair: [2]i32 = undefined;
@@ -65,6 +70,7 @@ fn Bench(comptime Backend: type) type {
 
         fn deinit(self: *Self) void {
             for (self.peers) |peer| if (peer >= 0) sockets.close(peer);
+            self.script.instance.close();
         }
 
         /// As much as the kernel takes now, at most so many bytes.
@@ -102,6 +108,15 @@ fn Bench(comptime Backend: type) type {
             return error.TestNotArrived;
         }
 
+        /// Sends large parts until one side forwards.
+        fn forward(self: *Self) !void {
+            for (0..8) |_| {
+                _ = try self.send(0, large_bytes);
+                try self.arrive(0);
+            }
+            try testing.expect(self.forwards(0));
+        }
+
         fn forwards(self: *const Self, side: usize) bool {
             const streams = &self.script.instance.work.net.streams;
             return streams.connections[self.slots[side]].forwards;
@@ -113,24 +128,11 @@ fn content(position: u32) u8 {
     return @truncate(position *% 31 +% position >> 8);
 }
 
-fn options_of() layout.LoopOptions {
-    var options = script_module.small_options();
-    options.buffer_size = large_bytes;
-    options.max_kib = 4096;
-    return options;
-}
-
 fn check_begin(comptime Backend: type, trigger: layout.Trigger) !void {
-    var options = options_of();
-    const instance = try open(Backend, trigger, &options);
-    defer instance.close();
-    var bench: Bench(Backend) = try .init(instance);
+    var bench: Bench(Backend) = try .init(trigger);
     defer bench.deinit();
-    for (0..8) |_| {
-        _ = try bench.send(0, large_bytes);
-        try bench.arrive(0);
-    }
-    try testing.expect(bench.forwards(0));
+    const instance = bench.script.instance;
+    try bench.forward();
     for (0..20) |_| {
         _ = try bench.send(0, 100);
         _ = try bench.send(1, 100);
@@ -149,17 +151,11 @@ test "a relay forwards large parts, and small ones where that costs nothing" {
 }
 
 fn check_full(comptime Backend: type, trigger: layout.Trigger) !void {
-    var options = options_of();
-    const instance = try open(Backend, trigger, &options);
-    defer instance.close();
-    var bench: Bench(Backend) = try .init(instance);
+    var bench: Bench(Backend) = try .init(trigger);
     defer bench.deinit();
+    const instance = bench.script.instance;
     for (0..4) |_| {
-        for (0..8) |_| {
-            _ = try bench.send(0, large_bytes);
-            try bench.arrive(0);
-        }
-        try testing.expect(bench.forwards(0));
+        try bench.forward();
         // Nobody reads at the other side until nothing goes on.
         var quiet: u32 = 0;
         while (quiet < 4) {
@@ -183,15 +179,10 @@ test "what a side does not take at once goes on when it does, and the end after 
 }
 
 fn check_gone(comptime Backend: type, trigger: layout.Trigger) !void {
-    var options = options_of();
-    const instance = try open(Backend, trigger, &options);
-    defer instance.close();
-    var bench: Bench(Backend) = try .init(instance);
+    var bench: Bench(Backend) = try .init(trigger);
     defer bench.deinit();
-    for (0..8) |_| {
-        _ = try bench.send(0, large_bytes);
-        try bench.arrive(0);
-    }
+    const instance = bench.script.instance;
+    try bench.forward();
     const gone = bench.peers[1];
     bench.peers[1] = -1;
     sockets.close(gone);

@@ -203,8 +203,7 @@ pub fn shares_buffers(backend: anytype) bool {
 pub const Left = enum {
     /// There may be more.
     unknown,
-    /// It got less than it asked for: of a stream at most the end is left, unless it keeps parts
-    /// of it apart, as Unix sockets do.
+    /// It got less than it asked for: at most the end is left, of most kinds of streams.
     end_at_most,
     /// There was nothing.
     nothing,

@@ -142,7 +142,7 @@ pub fn Readiness(comptime Poller: type) type {
             state.awaiting = true;
             state.readable = switch (left) {
                 .unknown => true,
-                .end_at_most => state.ending,
+                .end_at_most => state.ending or state.keeps_parts,
                 .nothing => false,
             };
             self.want(port, state);

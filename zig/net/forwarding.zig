@@ -161,15 +161,9 @@ pub fn Forwarding(comptime Streams: type) type {
                     connection.held_back = true;
                     return null;
                 }
-                if (received < length) return left_after(connection);
+                if (received < length) return .end_at_most;
             }
             return .unknown;
-        }
-
-        /// What a short receive leaves. A Unix socket's ends before and after bytes that came with
-        /// descriptors, whoever wants these.
-        fn left_after(connection: *const Connection) contract.Left {
-            return if (connection.family == .unix) .unknown else .end_at_most;
         }
 
         fn stop(connection: *Connection, rc: i32) ?contract.Left {
